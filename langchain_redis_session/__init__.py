@@ -1,0 +1,45 @@
+"""Session memory for LangChain on Redis: messages, state and tracks that nothing loses."""
+
+from langchain_redis_session.errors import (
+    BackendUnavailableError,
+    ConfigurationError,
+    CorruptEventError,
+    EventTooLargeError,
+    InvalidSessionKeyError,
+    RedisSessionError,
+    SessionNotFoundError,
+    SessionServiceClosedError,
+    UnserializableMessageError,
+)
+from langchain_redis_session.history import RedisSessionChatMessageHistory
+from langchain_redis_session.models import (
+    AppendResult,
+    DeletedUser,
+    Event,
+    ServiceStats,
+    Session,
+    SessionKey,
+    TrackEvent,
+)
+from langchain_redis_session.service import RedisSessionService
+
+__all__ = [
+    "AppendResult",
+    "BackendUnavailableError",
+    "ConfigurationError",
+    "CorruptEventError",
+    "DeletedUser",
+    "Event",
+    "EventTooLargeError",
+    "InvalidSessionKeyError",
+    "RedisSessionChatMessageHistory",
+    "RedisSessionError",
+    "RedisSessionService",
+    "ServiceStats",
+    "Session",
+    "SessionKey",
+    "SessionNotFoundError",
+    "SessionServiceClosedError",
+    "TrackEvent",
+    "UnserializableMessageError",
+]

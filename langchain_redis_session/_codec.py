@@ -1,0 +1,373 @@
+"""Events and track events <-> the bytes in Redis.
+
+An event is the JSON that trpc-agent-go's `event.Event` marshals to, with absent members
+for zero values, and without a byte that is not needed: most events are one short
+message, and their size is what users pay for.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._choices import (
+    is_zero,
+    overlay,
+    rest_of_choices,
+    rest_of_usage,
+)
+from langchain_redis_session._messages import (
+    TOKEN_COUNTS,
+    Artifacts,
+    decode_message,
+    encode_message,
+    text_member,
+)
+from langchain_redis_session._plain_json import (
+    TAG,
+    embed,
+    is_text,
+    item_path,
+    load,
+    load_exactly,
+    may_hold_big_int,
+    refuse,
+    show,
+)
+from langchain_redis_session._state_values import decode_state_value, encode_state_value
+from langchain_redis_session._times import format_time, parse_time
+from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.models import Event, TrackEvent
+
+EVENT_VERSION = 1
+_TEMP_PREFIX = "temp:"
+_LANGCHAIN = "langchain"
+_TAG_BYTES = f'"{TAG}"'.encode()
+_ZERO_TIME = parse_time("0001-01-01T00:00:00Z")  # of Go
+
+_FIXED = frozenset(
+    (
+        "id",
+        "timestamp",
+        "author",
+        "requestID",
+        "invocationId",
+        "choices",
+        "usage",
+        "stateDelta",
+        "branch",
+        "tag",
+        "filterKey",
+        "version",
+        "extensions",
+    )
+)
+
+
+def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise") -> bytes:
+    """Write an event.
+
+    Args:
+        event: Any event.
+        unserializable_artifacts: What to do with a tool's artifact that can't be made
+            JSON: "raise", or "drop" it with a warning.
+
+    Raises:
+        UnserializableMessageError: Something in it can't be JSON; the text names the
+            path to it.
+
+    >>> from langchain_core.messages import HumanMessage
+    >>> encode_event(Event(HumanMessage("hi"), id="e1", author="user", time_ns=0)).decode()
+    ... # doctest: +NORMALIZE_WHITESPACE
+    '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","author":"user","choices":[{"index":0,"message":{"role":"user","content":"hi"}}],"version":1}'
+    """
+    document: dict[str, Any] = {
+        "id": _text(event.id, "id"),
+        "timestamp": _timestamp(event.time_ns),
+    }
+    if event.author:
+        document["author"] = _text(event.author, "author")
+    if event.request_id:
+        document["requestID"] = _text(event.request_id, "request_id")
+    if event.invocation_id:
+        document["invocationId"] = _text(event.invocation_id, "invocation_id")
+    extension = None
+    if event.message is not None:
+        message, usage, extension = encode_message(event.message, unserializable_artifacts)
+        document["choices"] = [{"index": 0, "message": message}]
+        if usage is not None:
+            document["usage"] = usage
+    if event.state_delta:
+        _write_state_delta(document, event.state_delta)
+    if event.branch:
+        document["branch"] = _text(event.branch, "branch")
+    if event.tag:
+        document["tag"] = _text(event.tag, "tag")
+    if event.filter_key:
+        document["filterKey"] = _text(event.filter_key, "filter_key")
+    document["version"] = EVENT_VERSION
+    if event.extra:
+        _write_extra(document, event.extra)
+    if event.extensions or extension is not None:
+        _write_extensions(document, event.extensions, extension)
+    return orjson.dumps(document)
+
+
+def _text(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        refuse(path, f"{type(value).__name__} is not a string: {show(value)}; use str()")
+    if not is_text(value):
+        refuse(path, f"a lone surrogate is not text: {show(value)}; replace it")
+    return value if type(value) is str else str.__str__(value)
+
+
+def _timestamp(time_ns: Any) -> str:
+    try:
+        return format_time(time_ns)
+    except (TypeError, ValueError):
+        refuse(
+            "time_ns",
+            f"{show(time_ns)} is not a time; give an int, nanoseconds since 1970, "
+            "within the years 1 to 9999",
+        )
+
+
+def _write_state_delta(document: dict[str, Any], delta: dict[str, Any]) -> None:
+    stored = {}
+    for name, value in delta.items():
+        path = item_path("state_delta", name)
+        text = _text(name, path)
+        data = encode_state_value(value, path)
+        if not text.startswith(_TEMP_PREFIX):
+            stored[text] = base64.b64encode(data).decode()
+    if stored:
+        document["stateDelta"] = stored
+
+
+def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
+    for name, value in extra.items():
+        path = item_path("extra", name)
+        if name == "choices":
+            # An orjson.Fragment can't be laid over: what is odd in there stays whole.
+            if "choices" not in document:
+                document[name] = embed(value, path)
+            elif isinstance(value, list) and value:
+                first, *others = value
+                choices = [overlay(first, document[name][0]), *others]
+                document[name] = embed(choices, path)
+        elif name == "usage":
+            document[name] = embed(overlay(value, document.get(name, {})), path)
+        elif name not in _FIXED:
+            document[_text(name, path)] = embed(value, path)
+
+
+def _write_extensions(
+    document: dict[str, Any], extensions: dict[str, Any], langchain: dict[str, Any] | None
+) -> None:
+    stored = {}
+    for name, value in extensions.items():
+        path = item_path("extensions", name)
+        if name == _LANGCHAIN:
+            refuse(path, "this name is taken by the message itself; use another one")
+        stored[_text(name, path)] = embed(value, path)
+    if langchain is not None:
+        stored[_LANGCHAIN] = langchain
+    document["extensions"] = stored
+
+
+def decode_event(data: bytes) -> Event:
+    """Read an event, ours or one that trpc-agent-go wrote.
+
+    Raises:
+        CorruptEventError: These bytes are no event.
+
+    >>> decode_event(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}').message
+    HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
+    """
+    try:
+        document = _load_document(data)
+        event_id = _read_id(document)
+        extensions = _object(document, "extensions")
+        is_foreign = not document.keys() <= _FIXED
+        # Members that nobody looks into are the ones that may hold any number.
+        opaque = is_foreign or (extensions and extensions.keys() != {_LANGCHAIN})
+        if opaque and may_hold_big_int(data):
+            document = load_exactly(data)
+            extensions = _object(document, "extensions")
+        event = Event(
+            author=text_member(document, "author"),
+            request_id=text_member(document, "requestID"),
+            invocation_id=text_member(document, "invocationId"),
+            branch=text_member(document, "branch"),
+            tag=text_member(document, "tag"),
+            filter_key=text_member(document, "filterKey"),
+            id=event_id,
+            time_ns=_read_time(document),
+        )
+        langchain = None
+        if extensions:
+            langchain = extensions.pop(_LANGCHAIN, None)
+            event.extensions = extensions
+        _read_message(event, document, langchain, tagged=_TAG_BYTES in data)
+        if delta := _object(document, "stateDelta"):
+            event.state_delta = {name: _read_state(value) for name, value in delta.items()}
+        if is_foreign:
+            event.extra.update((k, v) for k, v in document.items() if k not in _FIXED)
+        return event
+    except RecursionError:
+        raise CorruptEventError("an event is nested too deep to be read") from None
+
+
+def _load_document(data: bytes) -> dict[str, Any]:
+    try:
+        try:
+            document = orjson.loads(data)
+        except ValueError:  # perhaps a lone surrogate, which only the other one reads
+            document = load_exactly(data)
+    except ValueError:
+        raise CorruptEventError("an entry is not JSON") from None
+    if type(document) is not dict:
+        raise CorruptEventError(f"an entry is {type(document).__name__}, not an object")
+    return document
+
+
+def _read_id(document: dict[str, Any]) -> str:
+    event_id = text_member(document, "id")
+    if not event_id:
+        raise CorruptEventError("an entry has no id")
+    return event_id
+
+
+def _read_time(document: dict[str, Any]) -> int:
+    text = text_member(document, "timestamp")
+    if not text:
+        return _ZERO_TIME
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise CorruptEventError(f"timestamp {show(text)} is not RFC 3339") from None
+
+
+def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise CorruptEventError(f"{name} is {type(value).__name__}, not an object")
+    return value
+
+
+def _read_state(value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return decode_state_value(base64.b64decode(value, validate=True))
+    except (TypeError, ValueError):
+        raise CorruptEventError("a value in stateDelta is not base64") from None
+
+
+def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tagged: bool) -> None:
+    choices = _read_choices(document)
+    usage = _object(document, "usage")
+    natural = (choices[0].get("message") or {}) if choices else {}
+    event.message = decode_message(natural, usage, langchain, author=event.author, tagged=tagged)
+    if choices:
+        if event.message is None:
+            rest = [] if _is_zero_choices(choices) else choices
+        else:
+            rest = rest_of_choices(choices)
+        if rest:
+            event.extra["choices"] = rest
+    if usage:
+        if getattr(event.message, "type", None) == "ai":
+            usage = rest_of_usage(usage) if len(usage) > len(TOKEN_COUNTS) else {}
+        if usage:
+            event.extra["usage"] = usage
+
+
+def further_messages(event: Event) -> list[BaseMessage]:
+    """Give the messages of an event's choices beyond the first.
+
+    trpc-agent-go puts the results of parallel tool calls into one event, one choice each;
+    `event.message` is the first of them.
+
+    Raises:
+        CorruptEventError: A choice is malformed.
+    """
+    found = []
+    choices = event.extra.get("choices")
+    for choice in _read_choices({"choices": choices})[1:] if event.message is not None else ():
+        message = decode_message(choice.get("message") or {}, None, None, author=event.author)
+        if message is not None:
+            found.append(message)
+    return found
+
+
+def _is_zero_choices(choices: list[dict[str, Any]]) -> bool:
+    """Whether the choices say nothing but a role."""
+    return all(
+        is_zero({k: v for k, v in choice.items() if k not in ("index", "message")})
+        and is_zero({k: v for k, v in (choice.get("message") or {}).items() if k != "role"})
+        for choice in choices
+    )
+
+
+def _read_choices(document: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = document.get("choices")
+    if not choices and (choices is None or type(choices) is list):
+        return []
+    if type(choices) is not list:
+        raise CorruptEventError(f"choices is {type(choices).__name__}, not a list")
+    for choice in choices:
+        if type(choice) is not dict:
+            raise CorruptEventError("a choice is not an object")
+        message = choice.get("message")
+        if message is not None and type(message) is not dict:
+            raise CorruptEventError("a choice's message is not an object")
+    return choices
+
+
+def encode_track_event(event: TrackEvent) -> bytes:
+    """Write a track event; its payload is any JSON, which other programs read as it is.
+
+    Raises:
+        UnserializableMessageError: Something in it can't be JSON; the text names the
+            path to it.
+
+    >>> encode_track_event(TrackEvent("tools", {"ms": 3}, id="t1", time_ns=0)).decode()
+    '{"id":"t1","track":"tools","payload":{"ms":3},"timestamp":"1970-01-01T00:00:00.000000000Z"}'
+    """
+    return orjson.dumps(
+        {
+            "id": _text(event.id, "id"),
+            "track": _text(event.track, "track"),
+            "payload": embed(event.payload, "payload"),
+            "timestamp": _timestamp(event.time_ns),
+        }
+    )
+
+
+def decode_track_event(data: bytes) -> TrackEvent:
+    """Read a track event.
+
+    Raises:
+        CorruptEventError: These bytes are no track event.
+    """
+    try:
+        document = load(data)
+    except ValueError:
+        raise CorruptEventError("an entry of a track is not JSON") from None
+    if type(document) is not dict:
+        raise CorruptEventError("an entry of a track is not an object")
+    track = text_member(document, "track")
+    if not track:
+        raise CorruptEventError("an entry of a track has no track name")
+    return TrackEvent(
+        track=track,
+        payload=document.get("payload"),
+        id=text_member(document, "id"),
+        time_ns=_read_time(document),
+    )

@@ -1,0 +1,169 @@
+"""The two drivers of flows: the only code that talks to a Redis client.
+
+Replies are asked for as raw bytes, whatever the client was made to decode; redis-py's
+errors become ours before a flow sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+from redis import exceptions as redis_errors
+from redis.client import NEVER_DECODE
+
+from langchain_redis_session._flow import Flow, Request, ScanPage, ScriptMissingError
+from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
+
+T = TypeVar("T")
+
+_RAW: dict[str, Any] = {NEVER_DECODE: True}
+_UNAVAILABLE = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ClusterError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.TryAgainError,
+    redis_errors.RedisClusterException,
+    OSError,
+)
+# How a server's refusal begins that time or an operator can heal; inside a script's error too.
+_REFUSALS = re.compile(
+    r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
+)
+CLIENT_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
+
+
+def translate_error(error: Exception) -> RedisSessionError:
+    """Give the error of our tree for one of redis-py; the cause is kept."""
+    ours: RedisSessionError
+    if isinstance(error, redis_errors.NoScriptError):
+        return ScriptMissingError(str(error))
+    if isinstance(error, _UNAVAILABLE) or _REFUSALS.search(str(error)[:300]):
+        ours = BackendUnavailableError(
+            f"Redis did not take the command ({type(error).__name__}: {error}); check that the "
+            "server runs, can be reached, and accepts writes"
+        )
+    else:
+        ours = RedisSessionError(f"Redis refused the command: {error}")
+    ours.__cause__ = error
+    return ours
+
+
+def _translate_replies(replies: list[Any]) -> list[Any]:
+    return [translate_error(r) if isinstance(r, Exception) else r for r in replies]
+
+
+def run(flow: Flow[T], client: Any) -> T:
+    """Run a flow on a sync client (`redis.Redis`, `redis.RedisCluster`, fakeredis).
+
+    Raises:
+        RedisSessionError: What the flow raises; redis-py's errors as ours.
+    """
+    try:
+        request = next(flow)
+        while True:
+            try:
+                reply = _execute(request, client)
+            except CLIENT_ERRORS as error:
+                request = flow.throw(translate_error(error))
+            else:
+                request = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def arun(flow: Flow[T], client: Any) -> T:
+    """Run a flow on an async client; otherwise as `run`."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                reply = await _aexecute(request, client)
+            except CLIENT_ERRORS as error:
+                request = flow.throw(translate_error(error))
+            else:
+                request = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _execute(request: Request, client: Any) -> Any:
+    if isinstance(request, tuple):
+        return client.execute_command(*request, **_RAW)
+    if isinstance(request, ScanPage):
+        return _scan(request, client)
+    pipeline = _open_pipeline(client)
+    for command in request:
+        pipeline.execute_command(*command, **_RAW)
+    return _translate_replies(pipeline.execute(raise_on_error=False))
+
+
+async def _aexecute(request: Request, client: Any) -> Any:
+    if isinstance(request, tuple):
+        return await client.execute_command(*request, **_RAW)
+    if isinstance(request, ScanPage):
+        return await _ascan(request, client)
+    pipeline = _open_pipeline(client)
+    for command in request:
+        pipeline.execute_command(*command, **_RAW)
+    return _translate_replies(await pipeline.execute(raise_on_error=False))
+
+
+def _open_pipeline(client: Any) -> Any:
+    # A cluster's pipeline takes no `transaction`; a standalone's would send MULTI without.
+    return (
+        client.pipeline()
+        if hasattr(client, "get_primaries")
+        else client.pipeline(transaction=False)
+    )
+
+
+def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:
+    return ("SCAN", cursor, "MATCH", page.pattern.encode(), "COUNT", page.count)
+
+
+def _take_scan(reply: Any) -> tuple[int, list[bytes]]:
+    cursor, keys = reply
+    # A cluster client gives {node: cursor}, even where one node was asked.
+    if isinstance(cursor, dict):
+        (cursor,) = cursor.values()
+    return int(cursor), keys
+
+
+def _nodes_to_scan(page: ScanPage, client: Any) -> list[tuple[str, int, dict[str, Any]]]:
+    """Each node that has more: its name, where to go on, and how to address it."""
+    if not hasattr(client, "get_primaries"):
+        nodes: list[tuple[str, dict[str, Any]]] = [("", {})]
+    else:
+        nodes = [(node.name, {"target_nodes": node}) for node in client.get_primaries()]
+    if page.cursors is None:
+        return [(name, 0, address) for name, address in nodes]
+    return [(name, page.cursors[name], to) for name, to in nodes if name in page.cursors]
+
+
+def _scan(page: ScanPage, client: Any) -> tuple[dict[str, int], list[bytes]]:
+    cursors, found = {}, []
+    for name, start, address in _nodes_to_scan(page, client):
+        cursor, keys = _take_scan(
+            client.execute_command(*_scan_command(page, start), **address, **_RAW)
+        )
+        found += keys
+        if cursor:
+            cursors[name] = cursor
+    return cursors, found
+
+
+async def _ascan(page: ScanPage, client: Any) -> tuple[dict[str, int], list[bytes]]:
+    if hasattr(client, "get_primaries"):
+        await client.initialize()  # it knows its nodes only then
+    cursors, found = {}, []
+    for name, start, address in _nodes_to_scan(page, client):
+        cursor, keys = _take_scan(
+            await client.execute_command(*_scan_command(page, start), **address, **_RAW)
+        )
+        found += keys
+        if cursor:
+            cursors[name] = cursor
+    return cursors, found

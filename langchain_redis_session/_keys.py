@@ -1,0 +1,142 @@
+"""Every key name in Redis, and the escaping of ids in them.
+
+The layout is trpc-agent-go's: `kind:{app}:user…`, where the braces are literal, the
+hash tag of Redis Cluster. `%`, `:`, `{` and `}` in ids are percent-escaped, so that no
+two sessions can meet in one key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import unquote
+
+from langchain_redis_session.models import SessionKey
+
+HashTag = Literal["app", "user"]
+
+_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
+_GLOB_ESCAPES = str.maketrans({c: "\\" + c for c in "\\*?[]^-"})
+
+
+def escape_id(value: str) -> str:
+    """Escape what has a meaning in keys.
+
+    >>> escape_id("a:{b}%")
+    'a%3A%7Bb%7D%25'
+    """
+    return value.translate(_ESCAPES)
+
+
+def unescape_id(value: str) -> str:
+    """Undo `escape_id`."""
+    return unquote(value)
+
+
+def escape_glob(value: str) -> str:
+    """Escape what has a meaning in a SCAN pattern."""
+    return value.translate(_GLOB_ESCAPES)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """The keys that one session's data lives in."""
+
+    sessions: bytes
+    events: bytes
+    message_index: bytes
+    track_index: bytes
+    summaries: bytes
+    user_state: bytes
+    app_state: bytes
+    track_prefix: str
+    session_field: bytes
+    """The session's field in `sessions`."""
+    summary_field: bytes
+    """Ours in `summaries` start with this and a colon; trpc-agent-go's is `session_field`."""
+
+    def track(self, name: str) -> bytes:
+        """The sorted set of one track."""
+        return (self.track_prefix + escape_id(name)).encode()
+
+
+@dataclass(frozen=True)
+class Keyspace:
+    """Makes key names for one `key_prefix` and `hash_tag`.
+
+    >>> keyspace = Keyspace()
+    >>> keyspace.session(SessionKey("shop", "u:1", "s")).events
+    b'event:{shop}:u%3A1:s'
+    >>> Keyspace("p", "user").session(SessionKey("shop", "u", "s")).events
+    b'p:event:{shop:u}:u:s'
+    """
+
+    key_prefix: str = ""
+    hash_tag: HashTag = "app"
+
+    def _start(self, kind: str) -> str:
+        return f"{self.key_prefix}:{kind}:" if self.key_prefix else f"{kind}:"
+
+    def _tag(self, app_name: str, user_id: str) -> str:
+        app = escape_id(app_name)
+        return f"{{{app}:{escape_id(user_id)}}}" if self.hash_tag == "user" else f"{{{app}}}"
+
+    def _scoped(self, kind: str, app_name: str, user_id: str) -> str:
+        return f"{self._start(kind)}{self._tag(app_name, user_id)}:{escape_id(user_id)}"
+
+    def app_state(self, app_name: str) -> bytes:
+        """The hash of an app's state."""
+        return f"{self._start('appstate')}{{{escape_id(app_name)}}}".encode()
+
+    def user_state(self, app_name: str, user_id: str) -> bytes:
+        """The hash of a user's state."""
+        return self._scoped("userstate", app_name, user_id).encode()
+
+    def sessions(self, app_name: str, user_id: str) -> bytes:
+        """The hash of a user's sessions."""
+        return self._scoped("sess", app_name, user_id).encode()
+
+    def summaries(self, app_name: str, user_id: str) -> bytes:
+        """The hash of a user's summaries."""
+        return self._scoped("sesssum", app_name, user_id).encode()
+
+    def user_patterns(self, app_name: str) -> tuple[str, str]:
+        """The SCAN patterns that find every user of an app: by sessions, and by state."""
+        app = escape_glob(escape_id(app_name))
+        tag = f"{{{app}:" if self.hash_tag == "user" else f"{{{app}}}:"
+        sessions, state = (
+            escape_glob(self._start(kind)) + tag + "*" for kind in ("sess", "userstate")
+        )
+        return sessions, state
+
+    def parse_user(self, key: bytes, app_name: str) -> str | None:
+        """The user whose sessions or state a key holds; None if it holds something else."""
+        user = unescape_id(key.decode("utf-8", "replace").rpartition(":")[2])
+        is_users = key in (self.sessions(app_name, user), self.user_state(app_name, user))
+        return user if user and is_users else None
+
+    def session_patterns(self, app_name: str, user_id: str) -> list[str]:
+        """The SCAN patterns that find every key which belongs to one session of a user."""
+        return [
+            escape_glob(self._scoped(kind, app_name, user_id) + ":") + "*"
+            for kind in ("event", "track", "trackidx", "msgidx")
+        ]
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - a keyspace lives as long as its service
+    def session(self, key: SessionKey) -> SessionKeys:
+        """All keys of one session."""
+        app, user = key.app_name, key.user_id
+        session = escape_id(key.session_id)
+        return SessionKeys(
+            sessions=self.sessions(app, user),
+            events=f"{self._scoped('event', app, user)}:{session}".encode(),
+            message_index=f"{self._scoped('msgidx', app, user)}:{session}".encode(),
+            track_index=f"{self._scoped('trackidx', app, user)}:{session}".encode(),
+            summaries=self.summaries(app, user),
+            user_state=self.user_state(app, user),
+            app_state=self.app_state(app),
+            track_prefix=f"{self._scoped('track', app, user)}:{session}:",
+            session_field=key.session_id.encode(),
+            summary_field=session.encode(),
+        )

@@ -1,0 +1,1 @@
+"""The flows of each subject: what is sent to Redis, and what the replies mean."""

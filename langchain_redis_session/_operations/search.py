@@ -1,0 +1,158 @@
+"""Finding events: by their text, and around one of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+
+from langchain_redis_session._codec import decode_event
+from langchain_redis_session._flow import Flow, call_script
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.windows import Bounds, format_score, make_event_window
+from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
+from langchain_redis_session.models import Event, SessionKey
+
+_PAGE = 500
+_ROLES = {
+    "human": "user",
+    "ai": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "system": "system",
+}
+_TERM = re.compile(r'"([^"]*)"|(\S+)')
+# Letters of scripts that part words by spaces; where they don't (Chinese, Thai, …), a word
+# is found wherever it stands.
+_LETTER = r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]"
+
+
+def compile_query(query: str) -> Callable[[str], bool]:
+    """Make a test of a query: every word and every "quoted phrase" must stand in the text.
+
+    Case does not matter, nor how much white space parts the words of a phrase.
+
+    Raises:
+        ConfigurationError: The query holds no word.
+
+    >>> matches = compile_query('berlin "cheap  hotel"')
+    >>> matches("A cheap hotel in Berlin?"), matches("A hotel in Berlin, cheap")
+    (True, False)
+    """
+    if not isinstance(query, str):
+        raise ConfigurationError(f"query must be a string, not {shorten(query)}")
+    terms = [(phrase or word).casefold().split() for phrase, word in _TERM.findall(query)]
+    patterns = [_compile_term(words) for words in terms if words]
+    if not patterns:
+        raise ConfigurationError(f"query={query!r} holds no word to search for")
+
+    def matches(text: str) -> bool:
+        folded = text.casefold()
+        return all(pattern.search(folded) for pattern in patterns)
+
+    return matches
+
+
+def _compile_term(words: list[str]) -> re.Pattern[str]:
+    term = r"\s+".join(map(re.escape, words))
+    before = f"(?<!{_LETTER})" if re.match(_LETTER, words[0][0]) else ""
+    behind = f"(?!{_LETTER})" if re.match(_LETTER, words[-1][-1]) else ""
+    return re.compile(before + term + behind)
+
+
+def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
+    """Make a test of an event's role; without roles, every event passes.
+
+    Raises:
+        ConfigurationError: A role does not exist.
+    """
+    if roles is None:
+        return lambda _event: True
+    known = set(_ROLES.values())
+    if isinstance(roles, str) or not set(roles) <= known:
+        raise ConfigurationError(
+            f"roles must be a list of {', '.join(sorted(known))}; not {shorten(roles)}"
+        )
+    return lambda event: event.message is not None and _ROLES.get(event.message.type) in roles
+
+
+def search_events(
+    context: Context,
+    key: SessionKey,
+    query: str,
+    bounds: Bounds,
+    roles: Collection[str] | None,
+) -> Flow[list[Event]]:
+    """Find the events whose message's text matches, oldest first; the last `bounds.limit`."""
+    matches, has_role = compile_query(query), compile_roles(roles)
+
+    def wants(event: Event) -> bool:
+        message = event.message
+        return message is not None and has_role(event) and matches(message.text)
+
+    window = make_event_window(context, context.keyspace.session(key), bounds, wants)
+    yield from window.read()
+    return window.items
+
+
+def get_event_window(
+    context: Context,
+    key: SessionKey,
+    event_id: str,
+    *,
+    before: int,
+    after: int,
+    roles: Collection[str] | None,
+) -> Flow[list[Event]]:
+    """Find an event, with those around it that have one of the roles; [] if it isn't there."""
+    events_key, has_role = context.keyspace.session(key).events, compile_roles(roles)
+    needle = json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
+    found = yield from call_script("find_event", [events_key], [b'"id":' + needle, _PAGE])
+    for entry, score in zip(found[::2], found[1::2], strict=True):
+        try:
+            event = decode_event(entry)
+        except CorruptEventError:
+            continue
+        if event.id == event_id:
+            event.score = float(score)
+            break
+    else:
+        return []
+    earlier = yield from _read_around(context, events_key, event, before, "newest", has_role)
+    later = yield from _read_around(context, events_key, event, after, "oldest", has_role)
+    return [*reversed(earlier), event, *later]
+
+
+def _read_around(
+    context: Context,
+    events_key: bytes,
+    anchor: Event,
+    count: int,
+    end: str,
+    wants: Callable[[Event], bool],
+) -> Flow[list[Event]]:
+    """Read on from an event towards the start (end="newest") or the end of the session."""
+    events: list[Event] = []
+    bound, passed = format_score(anchor.score or 0), {anchor.id}
+    while len(events) < count:
+        step = max(count, 64) + len(passed)
+        highest, lowest = (bound, "-inf") if end == "newest" else ("+inf", bound)
+        _, _, entries = yield from call_script(
+            "read_events", [events_key], [end, highest, lowest, 0, step]
+        )
+        if entries:
+            bound = entries[-1].decode()
+        for entry, score in zip(entries[::2], entries[1::2], strict=True):
+            try:
+                event = decode_event(entry)
+            except CorruptEventError as error:
+                context.report_corrupt(events_key, error)
+                continue
+            if event.id not in passed:
+                passed.add(event.id)
+                event.score = float(score)
+                if wants(event):
+                    events.append(event)
+        if len(entries) < 2 * step:
+            break
+    return events[:count]

@@ -1,0 +1,154 @@
+"""App, user and session state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_redis_session._flow import Argument, Flow, call_script
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._record import TRACKS
+from langchain_redis_session._state_values import decode_state_value, encode_state_value
+from langchain_redis_session.errors import ConfigurationError, shorten
+
+APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"
+
+
+@dataclass(slots=True)
+class StateChange:
+    """Encoded values to set, by scope."""
+
+    session: dict[str, bytes] = field(default_factory=dict)
+    user: dict[str, bytes] = field(default_factory=dict)
+    app: dict[str, bytes] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.session or self.user or self.app)
+
+    @classmethod
+    def merge(cls, changes: Iterable[StateChange]) -> StateChange:
+        """Put changes together; the later one wins."""
+        merged = cls()
+        for change in changes:
+            if change:
+                merged.session |= change.session
+                merged.user |= change.user
+                merged.app |= change.app
+        return merged
+
+
+_NO_CHANGE = StateChange()
+
+
+def route_state(state: Mapping[str, Any] | None, path: str) -> StateChange:
+    """Encode values and route them by the prefix of their names; `temp:` goes nowhere.
+
+    Raises:
+        ConfigurationError: A name is not a string, is empty or is reserved.
+        UnserializableMessageError: A value can't be carried by JSON.
+    """
+    if not state:
+        return _NO_CHANGE
+    change = StateChange()
+    for name, value in _check_names(state, path):
+        encoded = encode_state_value(value, f"{path}[{name!r}]")
+        if name.startswith(APP_PREFIX):
+            change.app[_check_name(name[len(APP_PREFIX) :], path)] = encoded
+        elif name.startswith(USER_PREFIX):
+            change.user[_check_name(name[len(USER_PREFIX) :], path)] = encoded
+        elif not name.startswith(TEMP_PREFIX):
+            check_not_reserved(name, path)
+            change.session[name] = encoded
+    return change
+
+
+def encode_scope(state: Mapping[str, Any], prefix: str, path: str) -> dict[str, bytes]:
+    """Encode the state of one scope, whose prefix names may or may not have.
+
+    Raises:
+        ConfigurationError: A name is not a string or is empty.
+        UnserializableMessageError: A value can't be carried by JSON.
+    """
+    return {
+        _check_name(name.removeprefix(prefix), path): encode_state_value(value, f"{path}[{name!r}]")
+        for name, value in _check_names(state, path)
+    }
+
+
+def _check_names(state: Mapping[str, Any], path: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(state, Mapping):
+        raise ConfigurationError(f"{path} must be a dict, not {shorten(state)}")
+    for name, value in state.items():
+        yield _check_name(name, path), value
+
+
+def _check_name(name: object, path: str) -> str:
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"{path}: a state name must be a string and not empty: {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{path}: a state name must be valid UTF-8, this holds a lone surrogate: {name!r}"
+        ) from None
+    return name
+
+
+def check_not_reserved(name: str, path: str) -> None:
+    """Refuse the name that holds the index of tracks."""
+    if name == TRACKS:
+        raise ConfigurationError(
+            f"{path}: the name {TRACKS!r} is taken in session state (it holds the names of the "
+            "session's tracks); choose another"
+        )
+
+
+def check_names(names: Iterable[str], path: str) -> list[str]:
+    """Check state names that are to be deleted."""
+    return [_check_name(name, path) for name in names]
+
+
+def decode_fields(flat: Mapping[bytes, bytes] | list[bytes], prefix: str = "") -> dict[str, Any]:
+    """Read a state hash, as HGETALL gives it: by scripts flat, by redis-py as a dict."""
+    pairs: Iterable[tuple[bytes, bytes]] = (
+        flat.items() if isinstance(flat, Mapping) else zip(flat[::2], flat[1::2], strict=True)
+    )
+    return {
+        prefix + name.decode("utf-8", "replace"): decode_state_value(value) for name, value in pairs
+    }
+
+
+def get_state(state_key: bytes) -> Flow[dict[str, Any]]:
+    """Read an app's or a user's state."""
+    return decode_fields((yield ("HGETALL", state_key)))
+
+
+def update_state(state_key: bytes, values: Mapping[str, bytes], ttl_ms: int) -> Flow[None]:
+    """Set names in an app's or a user's state."""
+    if values:
+        args: list[Argument] = [ttl_ms]
+        for name, value in values.items():
+            args += (name.encode(), value)
+        yield from call_script("update_state", [state_key], args)
+
+
+def update_app_state(context: Context, app_name: str, values: Mapping[str, bytes]) -> Flow[None]:
+    """Set names in an app's state."""
+    key = context.keyspace.app_state(app_name)
+    yield from update_state(key, values, context.options.app_state_ttl)
+
+
+def update_user_state(
+    context: Context, app_name: str, user_id: str, values: Mapping[str, bytes]
+) -> Flow[None]:
+    """Set names in a user's state."""
+    key = context.keyspace.user_state(app_name, user_id)
+    yield from update_state(key, values, context.options.user_state_ttl)
+
+
+def delete_state(state_key: bytes, names: list[str]) -> Flow[int]:
+    """Remove names from an app's or a user's state; gives how many there were."""
+    if not names:
+        return 0
+    return int((yield ("HDEL", state_key, *(name.encode() for name in names))))

@@ -1,0 +1,103 @@
+"""Tracks: named side streams of JSON payloads in a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_redis_session._codec import decode_track_event, encode_track_event
+from langchain_redis_session._flow import Argument, Flow, call_script
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.windows import Bounds, Window, format_score
+from langchain_redis_session._record import change_state, get_core, parse_record
+from langchain_redis_session.errors import (
+    BackendUnavailableError,
+    EventTooLargeError,
+    SessionNotFoundError,
+)
+from langchain_redis_session.models import SessionKey, TrackEvent
+
+_MOST_TRIES = 100
+
+
+def append_track_events(
+    context: Context, key: SessionKey, track: str, events: Sequence[TrackEvent]
+) -> Flow[None]:
+    """Append events to one track, in one script; the first one makes the track."""
+    options, keys = context.options, context.keyspace.session(key)
+    entries: list[Argument] = []
+    for event in events:
+        data = encode_track_event(event)
+        if len(data) > options.max_event_bytes:
+            raise EventTooLargeError(
+                f"a payload for track {track!r} has {len(data):,} bytes of JSON, the most is "
+                f"{options.max_event_bytes:,}; keep it smaller, or raise max_event_bytes"
+            )
+        entries += (format_score(event.time_ns), data)
+    script_keys = [
+        keys.sessions,
+        keys.events,
+        keys.message_index,
+        keys.track_index,
+        keys.track(track),
+    ]
+    expected = replacement = b""
+    for _ in range(_MOST_TRIES):
+        status, *reply = yield from call_script(
+            "append_track_events",
+            script_keys,
+            [
+                keys.session_field,
+                track.encode(),
+                options.track_event_limit or 0,
+                options.session_ttl,
+                options.track_ttl_ms,
+                context.field_ttl_flag,
+                expected,
+                replacement,
+                *entries,
+            ],
+        )
+        if status == b"OK":
+            _, field_ttl, _, scores = reply
+            context.note_field_ttl(field_ttl)
+            for event, score in zip(events, scores, strict=True):
+                event.score = float(score) if score else None
+            return
+        if status == b"MISSING":
+            raise SessionNotFoundError(
+                f"there is no session {key}; create it with create_session() before its tracks"
+            )
+        record: bytes = reply[0]
+        expected = get_core(record)
+        replacement = change_state(record, key.session_id, set_values={}, add_tracks=[track])
+    raise BackendUnavailableError(
+        f"gave up after {_MOST_TRIES} tries to add track {track!r} to {key}: others change its "
+        "state all the time; try again"
+    )
+
+
+def get_track_events(
+    context: Context, key: SessionKey, track: str, bounds: Bounds
+) -> Flow[list[TrackEvent]]:
+    """Read a track's events, oldest first."""
+    window = Window(
+        context,
+        context.keyspace.session(key).track(track),
+        bounds,
+        decode_track_event,
+        context.options.track_event_limit,
+    )
+    yield from window.read()
+    return window.items
+
+
+def list_tracks(context: Context, key: SessionKey) -> Flow[list[str]]:
+    """The names of a session's tracks, in the order they were made."""
+    keys = context.keyspace.session(key)
+    # The script of reads knows whether the session has expired.
+    reply = yield from call_script(
+        "get_session",
+        [keys.sessions, keys.events, keys.user_state],
+        [keys.session_field, 0, 0, 0, 0],
+    )
+    return list(parse_record(reply[0]).tracks) if reply else []

@@ -1,0 +1,296 @@
+"""Reading stretches of a session's events or of a track."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._codec import decode_event
+from langchain_redis_session._flow import Argument, Flow, ScriptCall, call_batch, call_script
+from langchain_redis_session._keys import SessionKeys
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
+from langchain_redis_session.models import Event, SessionKey, select_messages
+
+Moment: TypeAlias = "datetime | int | float"
+StartOn: TypeAlias = "Literal['human'] | None"
+
+_SMALLEST_PAGE, _LARGEST_PAGE = 64, 1000
+
+
+class Scored(Protocol):
+    """What stands in a sorted set: an `Event` or a `TrackEvent`."""
+
+    score: float | None
+
+
+S = TypeVar("S", bound=Scored)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which part of a sequence to read.
+
+    Attributes:
+        limit: The most to give, the newest; None = all.
+        offset: How many of the newest to leave out.
+        highest, lowest: Inclusive bounds on the score, as Redis writes them.
+        start_on: "human" = begin with a user message.
+        strict: Whether an unreadable entry is an error.
+    """
+
+    limit: int | None = None
+    offset: int = 0
+    highest: str = "+inf"
+    lowest: str = "-inf"
+    start_on: StartOn = None
+    strict: bool = False
+
+
+def make_bounds(
+    limit: int | None,
+    after: Moment | None,
+    before: Moment | None,
+    offset: int,
+    start_on: StartOn = None,
+    strict: bool = False,
+) -> Bounds:
+    """Check the arguments of a read.
+
+    Raises:
+        ConfigurationError: One of them can't work.
+    """
+    for name, number in (("limit", limit), ("offset", offset)):
+        if number is None and name == "limit":
+            continue
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise ConfigurationError(f"{name} must be a whole number from 0, not {shorten(number)}")
+    if start_on not in (None, "human"):
+        raise ConfigurationError(f"start_on must be 'human' or None, not {shorten(start_on)}")
+    return Bounds(
+        limit,
+        offset,
+        "+inf" if before is None else _format_bound(before, "before"),
+        "-inf" if after is None else _format_bound(after, "after"),
+        start_on,
+        strict,
+    )
+
+
+def format_score(score: float) -> str:
+    """Write a score so that no bit of it is lost."""
+    return f"{float(score):.17g}"
+
+
+def _format_bound(moment: Moment, name: str) -> str:
+    if isinstance(moment, float) and moment == moment:
+        return format_score(moment)
+    return format_score(to_nanoseconds(moment, name))
+
+
+def to_nanoseconds(moment: object, name: str = "timestamp") -> int:
+    """Give a datetime with a zone, or nanoseconds since 1970, in nanoseconds.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise ConfigurationError(
+                f"{name} has no time zone: {moment!r}; give one, as in datetime.now(timezone.utc)"
+            )
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    if isinstance(moment, int) and not isinstance(moment, bool):
+        return moment
+    raise ConfigurationError(
+        f"{name} must be a datetime or nanoseconds since 1970, not {shorten(moment)}"
+    )
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass
+class Window(Generic[S]):
+    """What a read has gathered, and how it goes on.
+
+    `items` are newest first until `finish`. `is_cut` tells whether older entries were
+    left out or removed by retention.
+    """
+
+    context: Context
+    key: bytes
+    bounds: Bounds
+    decode: Callable[[bytes], S]
+    event_limit: int | None
+    wants: Callable[[S], bool] = lambda _item: True
+    items: list[S] = field(default_factory=list)
+    is_cut: bool = False
+    _next_highest: str = ""
+    _seen: set[bytes] = field(default_factory=set)
+    _asked: int = 0
+    _is_done: bool = False
+
+    def first_args(self) -> list[Argument]:
+        """The arguments of the first read: highest, lowest, offset, count."""
+        bounds = self.bounds
+        self._asked = -1 if bounds.limit is None else bounds.limit + bounds.offset
+        if bounds.limit == 0:
+            self._asked = 0
+        return [bounds.highest, bounds.lowest, 0, self._asked]
+
+    def take(self, size: int, older: int, entries: list[bytes]) -> None:
+        """Take in one page, newest first."""
+        count = len(entries) // 2
+        self._is_done = self._asked < 0 or count < self._asked
+        self.is_cut = older > 0 or (self.event_limit is not None and size >= self.event_limit)
+        for entry, score in zip(entries[::2], entries[1::2], strict=True):
+            if entry in self._seen:
+                continue
+            item = self._read(entry, score)
+            if item is not None and self.wants(item):
+                self.items.append(item)
+        if entries:
+            # Scores of a foreign writer may be equal: start at the last one once more.
+            self._next_highest = entries[-1].decode()
+            self._seen = {
+                entry
+                for entry, score in zip(entries[::2], entries[1::2], strict=True)
+                if score == entries[-1]
+            }
+
+    def _read(self, entry: bytes, score: bytes) -> S | None:
+        try:
+            item = self.decode(entry)
+        except CorruptEventError as error:
+            if self.bounds.strict:
+                raise CorruptEventError(
+                    f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
+                    f"{error}; read without strict=True to skip it"
+                ) from error
+            self.context.report_corrupt(self.key, error)
+            return None
+        item.score = float(score)
+        return item
+
+    def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
+        """Read further pages, back from the oldest entry seen, until it is enough."""
+        page = _SMALLEST_PAGE
+        while not self._is_done and not is_enough():
+            self._asked = page + len(self._seen)
+            reply = yield from call_script(
+                "read_events",
+                [self.key],
+                ["newest", self._next_highest, self.bounds.lowest, 0, self._asked],
+            )
+            self.take(*reply)
+            page = min(page * 2, _LARGEST_PAGE)
+
+    def read(self) -> Flow[None]:
+        """Read what the bounds ask for, from the first page on."""
+        reply = yield from call_script("read_events", [self.key], ["newest", *self.first_args()])
+        self.take(*reply)
+        yield from self.finish()
+
+    def finish(self) -> Flow[None]:
+        """Top up what was skipped, find the start that was asked for, put oldest first."""
+        bounds, items = self.bounds, self.items
+        if bounds.limit is not None:
+            wanted = bounds.limit + bounds.offset
+            if bounds.limit:
+                yield from self.read_until(lambda: len(items) >= wanted)
+            beyond = items[wanted:] if bounds.limit else []
+            self.is_cut = self.is_cut or bool(beyond)
+        else:
+            wanted, beyond = len(items), []
+        window = items[bounds.offset : wanted]
+        if bounds.start_on == "human" and window:
+            window = yield from self._start_on_human(window, beyond)
+        window.reverse()
+        self.items = window
+
+    def _start_on_human(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
+        last = _find_last(window, is_human)
+        if last is not None:
+            self.is_cut = self.is_cut or last + 1 < len(window)
+            return window[: last + 1]
+        before = self.items
+        before[:] = beyond
+        found: list[S] = []
+
+        def look() -> bool:
+            found[:] = [item for item in before if is_human(item)][:1]
+            return bool(found)
+
+        if not look():
+            yield from self.read_until(look)
+        return window + found
+
+
+def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
+    return next((i for i in range(len(items) - 1, -1, -1) if condition(items[i])), None)
+
+
+def is_human(item: Any) -> bool:
+    """Whether an event holds a user's message."""
+    message = getattr(item, "message", None)
+    return message is not None and message.type == "human"
+
+
+def has_message(event: Event) -> bool:
+    """Whether an event holds a message."""
+    return event.message is not None
+
+
+def make_event_window(
+    context: Context,
+    keys: SessionKeys,
+    bounds: Bounds,
+    wants: Callable[[Event], bool] = lambda _event: True,
+) -> Window[Event]:
+    """A window on a session's events."""
+    return Window(
+        context, keys.events, bounds, decode_event, context.options.session_event_limit, wants
+    )
+
+
+def get_events(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[Event]]:
+    """Read a session's events, oldest first."""
+    window = make_event_window(context, context.keyspace.session(key), bounds)
+    yield from _read_and_refresh(context, key, window)
+    return window.items
+
+
+def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[BaseMessage]]:
+    """Read a session's messages, oldest first, never starting with an orphaned tool result."""
+    window = make_event_window(context, context.keyspace.session(key), bounds, has_message)
+    yield from _read_and_refresh(context, key, window)
+    return select_messages(window.items, is_cut=window.is_cut)
+
+
+def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
+    refresh = refresh_call(context, key)
+    if refresh is None:
+        yield from window.read()
+        return
+    read = ScriptCall("read_events", [window.key], ["newest", *window.first_args()])
+    page, field_ttl = yield from call_batch([read, refresh])
+    context.note_field_ttl(field_ttl)
+    window.take(*page)
+    yield from window.finish()
+
+
+def refresh_call(context: Context, key: SessionKey) -> ScriptCall | None:
+    """What starts the lifetime anew with a read; None where reads don't."""
+    if not context.options.refresh_ttl_on_read:
+        return None
+    keys = context.keyspace.session(key)
+    return ScriptCall(
+        "refresh_ttl",
+        [keys.sessions, keys.events, keys.message_index, keys.track_index],
+        [keys.session_field, context.options.session_ttl, context.field_ttl_flag],
+    )

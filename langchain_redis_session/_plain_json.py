@@ -1,0 +1,264 @@
+"""What JSON can carry, and how a value that it can't is refused with its path.
+
+orjson is the encoder, but it takes some values silently (enums, UUIDs, datetimes,
+dataclasses) and changes others (NaN becomes null; on reading, an integer over 64 bits
+becomes a float). So nothing reaches it unchecked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from enum import Enum
+from typing import Any, NoReturn
+
+import orjson
+
+from langchain_redis_session.errors import UnserializableMessageError, shorten
+
+MAX_DEPTH = 120
+"""How deep a value may be nested; tagged and wrapped, that stays below orjson's 254."""
+
+TAG = "$lc"
+"""The reserved key of `_tags`; a dict that holds it is not plain."""
+
+_MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
+# Python refuses to write integers of more than 4300 digits as text.
+_MAX_INT_BITS = 14_000
+
+_MAYBE_BIG_INT = re.compile(rb"[0-9]{19}")
+_SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+_HINTS = {
+    "bytes": "store base64 or decoded text",
+    "bytearray": "store base64 or decoded text",
+    "date": "store its isoformat()",
+    "datetime": "store its isoformat()",
+    "Decimal": "store str() of it",
+    "frozenset": "store a list",
+    "set": "store a list",
+    "UUID": "store str() of it",
+}
+
+
+def is_text(value: str) -> bool:
+    """Whether `value` can be written as UTF-8, that is, has no lone surrogates."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_plain(value: object, depth: int = 0) -> bool:
+    """Whether orjson writes `value` and reads it back as exactly the same.
+
+    >>> is_plain({"a": [1, "x", None]}), is_plain({"a": float("nan")}), is_plain((1, 2))
+    (True, False, False)
+    """
+    kind = type(value)
+    if kind is str:
+        return is_text(value)  # type: ignore[arg-type]
+    if value is None or kind is bool:
+        return True
+    if kind is int:
+        return _MIN_INT <= value <= _MAX_INT  # type: ignore[operator]
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if depth >= MAX_DEPTH:
+        return False
+    depth += 1
+    if kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str or key == TAG or not is_text(key) or not is_plain(item, depth):
+                return False
+        return True
+    if kind is list:
+        for item in value:  # type: ignore[attr-defined]  # noqa: SIM110 - a loop is faster
+            if not is_plain(item, depth):
+                return False
+        return True
+    return False
+
+
+def show(value: object) -> str:
+    """Give a short text of any value for an error, even of one without a repr."""
+    try:
+        return shorten(value, 40)
+    except Exception:  # too deep, an integer too long, code of the user's class
+        return f"<{type(value).__name__}>"
+
+
+def refuse(path: str, reason: str) -> NoReturn:
+    """Raise the error of a value that can't be stored."""
+    raise UnserializableMessageError(f"{path}: {reason}")
+
+
+class PlainCopy:
+    """Copies a value into exact dicts, lists, strings and numbers, or refuses it.
+
+    Tuples become lists and subclasses their base. What JSON can carry only oddly goes
+    through the `odd_…` methods, where subclasses differ.
+    """
+
+    def copy(self, value: Any, path: str, depth: int = 0) -> Any:
+        """Give the plain copy of `value`, which stands at `path`."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, Enum):
+            refuse(path, f"{type(value).__name__} is an enum, not JSON; store its .value")
+        if isinstance(value, str):
+            text = str.__str__(value)
+            return text if is_text(text) else self.odd_text(text, path)
+        if isinstance(value, int):
+            number = int.__int__(value)
+            return number if _MIN_INT <= number <= _MAX_INT else self.odd_int(number, path)
+        if isinstance(value, float):
+            real = float.__float__(value)
+            return real if math.isfinite(real) else self.odd_float(real, path)
+        if isinstance(value, (dict, list, tuple)):
+            if depth >= MAX_DEPTH:
+                refuse(
+                    shorten_path(path),
+                    f"nested deeper than {MAX_DEPTH} levels, or it holds itself; flatten it",
+                )
+            if isinstance(value, dict):
+                return self.copy_dict(value, path, depth + 1)
+            return [self.copy(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
+        name = type(value).__name__
+        hint = _HINTS.get(name, "store plain dicts, lists, strings and numbers instead")
+        refuse(path, f"{name} is not JSON; {hint}")
+
+    def copy_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
+        """Give the plain copy of a dict."""
+        return dict(self.copy_items(value, path, depth))
+
+    def copy_items(self, value: dict[Any, Any], path: str, depth: int) -> list[tuple[Any, Any]]:
+        """Give the plain copies of a dict's keys and values."""
+        return [
+            (self.copy_key(key, path), self.copy(item, item_path(path, key), depth))
+            for key, item in value.items()
+        ]
+
+    def copy_key(self, key: Any, path: str) -> Any:
+        """Give the plain copy of a dict's key."""
+        if not isinstance(key, str) or isinstance(key, Enum):
+            refuse(
+                path,
+                f"the key {show(key)} is of type {type(key).__name__}, and JSON's keys "
+                "are strings; use str() of it",
+            )
+        text = str.__str__(key)
+        return text if is_text(text) else self.odd_text(text, path)
+
+    def odd_text(self, value: str, path: str) -> Any:
+        """A string with lone surrogates: JSON writes them as escapes."""
+        if _SPLIT_PAIR.search(value):
+            refuse(
+                path,
+                "a character stands as two surrogates, which JSON would join; use "
+                ".encode('utf-16', 'surrogatepass').decode('utf-16', 'surrogatepass')",
+            )
+        return value
+
+    def odd_int(self, value: int, path: str) -> Any:
+        """An integer over 64 bits: JSON has no limit, Python's text conversion has."""
+        if value.bit_length() > _MAX_INT_BITS:
+            refuse(path, f"an integer of {value.bit_length()} bits is too large; store hex() of it")
+        return value
+
+    def odd_float(self, value: float, path: str) -> Any:
+        """NaN or an infinity."""
+        refuse(path, f"{value} is not JSON; store None or a string instead")
+
+
+class Approximation(PlainCopy):
+    """What other readers may see of a value that JSON can't carry exactly."""
+
+    def odd_text(self, value: str, path: str) -> str:
+        """Show the replacement character where a lone surrogate is."""
+        return approximate_text(value)
+
+    def odd_int(self, value: int, path: str) -> Any:
+        """Show a number that is as large, if that can be written."""
+        return value if value.bit_length() <= _MAX_INT_BITS else hex(value)
+
+    def odd_float(self, value: float, path: str) -> None:
+        """Show null."""
+
+
+def approximate_text(value: str) -> str:
+    """Give `value` with U+FFFD for each lone surrogate."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", value)
+
+
+def item_path(path: str, key: object) -> str:
+    """Give the path of a dict's item."""
+    return f"{path}[{show(key)}]"
+
+
+def shorten_path(path: str) -> str:
+    """Cut a path that has become unreadable."""
+    return path if len(path) <= 80 else path[:79] + "…"
+
+
+def dump_exactly(value: Any) -> bytes:
+    """Write a plain copy as compact UTF-8; big integers and lone surrogates survive."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Lone surrogates stand inside of strings only, where `\ud800` is JSON's own escape.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def embed(value: Any, path: str) -> Any:
+    """Check a value that goes into the stored JSON as it is.
+
+    Returns:
+        What orjson may write in its place.
+
+    Raises:
+        UnserializableMessageError: JSON can't carry it; the text names the path.
+    """
+    if is_plain(value):
+        return value
+    return orjson.Fragment(dump_exactly(PlainCopy().copy(value, path)))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def load_exactly(data: bytes) -> Any:
+    """Read JSON with big integers and lone surrogates as they are; slow.
+
+    Raises:
+        ValueError: Not JSON, or nested too deep.
+    """
+    try:
+        return _DECODER.decode(data.decode())
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def may_hold_big_int(data: bytes) -> bool:
+    """Whether orjson may have read a big integer in `data` as a float."""
+    return _MAYBE_BIG_INT.search(data) is not None
+
+
+def load(data: bytes) -> Any:
+    """Read JSON exactly, and fast where nothing odd is in it.
+
+    Raises:
+        ValueError: Not JSON, or nested too deep.
+    """
+    if not may_hold_big_int(data):
+        try:
+            return orjson.loads(data)
+        except ValueError:  # perhaps a lone surrogate, which only the other one reads
+            pass
+    return load_exactly(data)

@@ -1,0 +1,114 @@
+"""The options of a service: frozen, checked, with units in their names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from langchain_redis_session.errors import ConfigurationError, shorten
+
+DEFAULT_EVENT_LIMIT = 1000
+DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
+_MAX_TTL_MS = 100 * 366 * 24 * 3600 * 1000
+
+
+def to_milliseconds(ttl: object) -> int:
+    """Give a time to live in milliseconds, 0 for never.
+
+    >>> to_milliseconds(timedelta(minutes=1)), to_milliseconds(0.5), to_milliseconds(None)
+    (60000, 500, 0)
+    """
+    if ttl is None:
+        return 0
+    if isinstance(ttl, timedelta):
+        seconds = ttl.total_seconds()
+    elif isinstance(ttl, (int, float)) and not isinstance(ttl, bool):
+        seconds = float(ttl)
+    else:
+        raise ValueError("give a timedelta, seconds, or None for never")
+    if not 0 <= seconds * 1000 <= _MAX_TTL_MS:
+        raise ValueError("must lie between 0 (never) and 100 years")
+    # A positive TTL below a millisecond must not turn into "never".
+    return max(1, round(seconds * 1000)) if seconds else 0
+
+
+def _check_prefix(prefix: str) -> str:
+    if "{" in prefix or "}" in prefix:
+        raise ValueError("braces would change the hash tag of Redis Cluster; leave them out")
+    try:
+        prefix.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid UTF-8 (a lone surrogate)") from None
+    return prefix
+
+
+TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
+Limit = Annotated[int, Field(ge=1, strict=True)] | None
+
+
+class ServiceOptions(BaseModel):
+    """How a `RedisSessionService` keeps its data.
+
+    Attributes:
+        key_prefix: Put in front of every key, with a colon.
+        hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user",
+            which spreads an app's users over a cluster.
+        session_event_limit: The most events a session keeps; None = no limit.
+        session_ttl: How long a session lives after its last write.
+        app_state_ttl: How long an app's state lives after its last write.
+        user_state_ttl: How long a user's state lives after its last write.
+        track_event_limit: The most events a track keeps; None = no limit.
+        track_event_ttl: How long a track lives after its last write; default: as
+            `session_ttl`.
+        max_event_bytes: The largest JSON of one event.
+        refresh_ttl_on_read: Whether reading a session counts as a write for its TTL.
+        per_field_ttl: Whether to use the TTL of hash fields (Redis 7.4); None = find out.
+        unserializable_artifacts: What to do with a tool's `artifact` that can't become
+            JSON: "raise", or "drop" it with a warning.
+
+    TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key_prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
+    hash_tag: Literal["app", "user"] = "app"
+    session_event_limit: Limit = DEFAULT_EVENT_LIMIT
+    session_ttl: TtlMs = 0
+    app_state_ttl: TtlMs = 0
+    user_state_ttl: TtlMs = 0
+    track_event_limit: Limit = DEFAULT_EVENT_LIMIT
+    track_event_ttl: TtlMs | Literal["session"] = "session"
+    max_event_bytes: Annotated[int, Field(ge=1, strict=True)] = DEFAULT_MAX_EVENT_BYTES
+    refresh_ttl_on_read: bool = False
+    per_field_ttl: bool | None = None
+    unserializable_artifacts: Literal["raise", "drop"] = "raise"
+
+    @property
+    def track_ttl_ms(self) -> int:
+        """The lifetime of a track in milliseconds, 0 = never."""
+        return self.session_ttl if self.track_event_ttl == "session" else self.track_event_ttl
+
+
+def parse_options(values: dict[str, Any]) -> ServiceOptions:
+    """Check options.
+
+    Raises:
+        ConfigurationError: An option does not exist, or its value can't work.
+    """
+    try:
+        return ServiceOptions(**values)
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise ConfigurationError(problems) from None
+
+
+def _describe(problem: Any) -> str:
+    name = problem["loc"][0]
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(sorted(ServiceOptions.model_fields))
+        return f"there is no option {name!r}; the options are: {known}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}={shorten(problem['input'])} can't work: {message}"

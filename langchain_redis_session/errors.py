@@ -1,0 +1,110 @@
+"""The errors of langchain-redis-session: one tree, each leaf also a builtin.
+
+```
+RedisSessionError
+ ├─ ConfigurationError            (ValueError)       an option, URL or argument that can't work
+ ├─ InvalidSessionKeyError        (ValueError)       an id that is empty, too long or not text
+ ├─ SessionNotFoundError          (LookupError)      a write to a session that does not exist
+ ├─ UnserializableMessageError    (TypeError)        a value that JSON can't carry
+ ├─ EventTooLargeError            (ValueError)       an event over `max_event_bytes`
+ ├─ CorruptEventError             (ValueError)       an unreadable entry, with `strict=True`
+ ├─ EventRejectedError                               a hook's veto
+ ├─ RedisInstanceNotFoundError    (LookupError)      a name nobody registered
+ ├─ PersistError                                     write-behind could not take or keep an event
+ ├─ SummaryError                                     a summary could not be made
+ ├─ SessionServiceClosedError                        a call after `close()`
+ └─ BackendUnavailableError       (ConnectionError)  Redis is down, loading, read-only or full
+```
+
+Catch `RedisSessionError` for all of them, or the builtin you would catch anyway:
+
+>>> try:
+...     raise SessionNotFoundError("no session 's1'")
+... except LookupError as error:
+...     print(error)
+no session 's1'
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendUnavailableError",
+    "ConfigurationError",
+    "CorruptEventError",
+    "EventRejectedError",
+    "EventTooLargeError",
+    "InvalidSessionKeyError",
+    "PersistError",
+    "RedisInstanceNotFoundError",
+    "RedisSessionError",
+    "SessionNotFoundError",
+    "SessionServiceClosedError",
+    "SummaryError",
+    "UnserializableMessageError",
+    "shorten",
+]
+
+
+class RedisSessionError(Exception):
+    """The root: everything this package raises on purpose is one of these."""
+
+
+class ConfigurationError(RedisSessionError, ValueError):
+    """An option, a URL or an argument can't work as given."""
+
+
+class InvalidSessionKeyError(RedisSessionError, ValueError):
+    """An id (app, user, session or track) is empty, too long or not valid text."""
+
+
+class SessionNotFoundError(RedisSessionError, LookupError):
+    """The session to write to does not exist, or has expired."""
+
+
+class UnserializableMessageError(RedisSessionError, TypeError):
+    """A message or a state value holds something that JSON can't carry."""
+
+
+class EventTooLargeError(RedisSessionError, ValueError):
+    """An event's JSON is larger than `max_event_bytes`."""
+
+
+class CorruptEventError(RedisSessionError, ValueError):
+    """An entry in Redis can't be read, and the caller asked for `strict=True`."""
+
+
+class EventRejectedError(RedisSessionError):
+    """A hook vetoed the operation; nothing was written."""
+
+
+class RedisInstanceNotFoundError(RedisSessionError, LookupError):
+    """No Redis instance is registered under this name."""
+
+
+class PersistError(RedisSessionError):
+    """Write-behind could not accept or deliver an event."""
+
+
+class SummaryError(RedisSessionError):
+    """A summary could not be made."""
+
+
+class SessionServiceClosedError(RedisSessionError):
+    """The service was closed before this call."""
+
+
+class BackendUnavailableError(RedisSessionError, ConnectionError):
+    """Redis did not do it: down, loading, read-only, or out of memory.
+
+    The error of redis-py is the `__cause__`.
+    """
+
+
+def shorten(value: object, length: int = 80) -> str:
+    """Give `repr(value)` in at most `length` characters, for error messages.
+
+    >>> shorten("x" * 100, 12)
+    "'xxxxxxxxxx…"
+    """
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 1] + "…"

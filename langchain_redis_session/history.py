@@ -1,0 +1,244 @@
+"""`RedisSessionChatMessageHistory`: a session as LangChain's chat message history.
+
+langchain-core deprecates its history classes; this module works without them too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    get_buffer_string,
+    message_to_dict,
+    trim_messages,
+)
+from langchain_core.messages.utils import count_tokens_approximately
+
+from langchain_redis_session.config import ServiceOptions
+from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.models import SessionKey
+from langchain_redis_session.service import RedisSessionService, Ttl
+
+if TYPE_CHECKING:
+    from langchain_core.chat_history import BaseChatMessageHistory
+else:
+    try:
+        from langchain_core.chat_history import BaseChatMessageHistory
+    except ImportError:  # removed in langchain-core 2
+
+        class BaseChatMessageHistory:
+            """Stands in for the class that langchain-core no longer has."""
+
+
+_MOST_SHARED = 256
+_shared: dict[Any, tuple[RedisSessionService, Any]] = {}
+_shared_lock = threading.Lock()
+
+
+class RedisSessionChatMessageHistory(BaseChatMessageHistory):
+    """A chat history in Redis, in place of LangChain's older ones: change the import only.
+
+    Takes the constructor arguments of `langchain_redis.RedisChatMessageHistory` and of
+    `langchain_community.chat_message_histories.RedisChatMessageHistory`. Unlike these it
+    keeps every field of every message, and writes any number of messages in one round trip.
+
+    Making one is cheap: those made alike share one service with its connections.
+
+    Args:
+        session_id: The conversation.
+        redis_url: As `RedisSessionService`'s.
+        key_prefix: Put in front of every key; a ":" at its end is dropped.
+        ttl: How long the session lives after its last write, in seconds or as a
+            `timedelta`; None = for ever.
+        user_id: Whose conversation it is.
+        app_name: The application.
+        service: The service to use; it then decides about URL, prefix and TTL.
+        redis_client: Your own sync client of redis-py.
+        url: Another name for `redis_url`.
+        max_messages: The most messages that reading gives, the newest; None = all.
+        max_tokens: The most tokens that reading gives, the newest messages; None = all.
+        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        index_name: Accepted for compatibility; no index is needed.
+        overwrite_index: Likewise.
+        options: Options of `RedisSessionService` (such as `session_event_limit`, by
+            default None here: nothing is dropped); others go to the redis-py client.
+
+    Raises:
+        InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
+        ConfigurationError: An option or URL can't be used.
+
+    Example:
+        >>> history = RedisSessionChatMessageHistory("s1", "memory://doc-history")
+        >>> history.add_messages([HumanMessage("hi"), AIMessage("hello", name="bot")])
+        >>> history.messages[-1].name
+        'bot'
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        redis_url: str | None = None,
+        key_prefix: str = "",
+        ttl: Ttl = None,
+        *,
+        user_id: str = "default",
+        app_name: str = "default",
+        service: RedisSessionService | None = None,
+        redis_client: Any = None,
+        url: str | None = None,
+        max_messages: int | None = None,
+        max_tokens: int | None = None,
+        token_counter: Callable[[list[BaseMessage]], int] = count_tokens_approximately,
+        index_name: str | None = None,
+        overwrite_index: bool = False,
+        **options: Any,
+    ) -> None:
+        self.session_key = SessionKey(app_name, user_id, session_id)
+        for name, most in (("max_messages", max_messages), ("max_tokens", max_tokens)):
+            if most is not None and (not isinstance(most, int) or most < 1):
+                raise ConfigurationError(
+                    f"{name} must be a whole number from 1, or None, not {shorten(most)}"
+                )
+        if redis_url is not None and url is not None and redis_url != url:
+            raise ConfigurationError("redis_url= and url= are the same option; pass one")
+        self._max_messages, self._max_tokens = max_messages, max_tokens
+        self._token_counter = token_counter
+        own = {"redis_url": redis_url or url, "redis_client": redis_client, "ttl": ttl, **options}
+        if service is None:
+            self.service = _share_service(key_prefix=key_prefix.removesuffix(":"), **own)
+        else:
+            given = [name for name, value in own.items() if value is not None]
+            if given or key_prefix:
+                raise ConfigurationError(
+                    f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
+                )
+            self.service = service
+
+    @property
+    def session_id(self) -> str:
+        """The conversation's id."""
+        return self.session_key.session_id
+
+    @property
+    def id(self) -> str:
+        """The conversation's id."""
+        return self.session_id
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]
+        """The messages, oldest first; [] for a session that does not exist."""
+        messages = self.service.get_messages(self.session_key, limit=self._max_messages)
+        return self._fit(messages)
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """The messages, oldest first; without blocking the event loop."""
+        messages = await self.service.aget_messages(self.session_key, limit=self._max_messages)
+        return self._fit(messages)
+
+    def _fit(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        if self._max_tokens is None:
+            return messages
+        fitting = trim_messages(
+            messages,
+            strategy="last",
+            max_tokens=self._max_tokens,
+            token_counter=self._token_counter,
+        )
+        # A tool result whose call no longer fits would be refused by models.
+        if len(fitting) < len(messages):
+            while fitting and fitting[0].type == "tool":
+                del fitting[0]
+        return fitting
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Append messages in one round trip; the session is created if there is none.
+
+        Raises:
+            UnserializableMessageError: A message holds what JSON can't carry; none is stored.
+            BackendUnavailableError: Redis did not take them.
+        """
+        self.service.append_messages(self.session_key, messages, create=True)
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Append messages, without blocking the event loop; as `add_messages`."""
+        await self.service.aappend_messages(self.session_key, messages, create=True)
+
+    def add_message(self, message: BaseMessage) -> None:
+        """Append one message."""
+        self.add_messages([message])
+
+    def add_user_message(self, message: HumanMessage | str) -> None:
+        """Append a user's message."""
+        self.add_messages([HumanMessage(message) if isinstance(message, str) else message])
+
+    def add_ai_message(self, message: AIMessage | str) -> None:
+        """Append a model's message."""
+        self.add_messages([AIMessage(message) if isinstance(message, str) else message])
+
+    def clear(self) -> None:
+        """Remove the messages; the session's state stays."""
+        self.service.clear_events(self.session_key)
+
+    async def aclear(self) -> None:
+        """Remove the messages, without blocking the event loop."""
+        await self.service.aclear_events(self.session_key)
+
+    def search_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
+        """Find messages by their text; as `RedisSessionService.search_events`.
+
+        Returns:
+            The newest matches, oldest first, as dicts with "type", "content" and the
+            message's other fields; [] for an empty query.
+        """
+        if not isinstance(query, str) or not query.strip():
+            return []
+        events = self.service.search_events(self.session_key, query, limit=limit)
+        return _to_dicts(event.message for event in events if event.message is not None)
+
+    def __len__(self) -> int:
+        return len(self.service.get_messages(self.session_key))
+
+    def __bool__(self) -> bool:
+        return True  # an empty history is one too
+
+    def __str__(self) -> str:
+        return get_buffer_string(self.messages)
+
+    def __repr__(self) -> str:
+        return f"RedisSessionChatMessageHistory({self.session_key}, service={self.service!r})"
+
+
+def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
+    return [message_to_dict(message)["data"] for message in messages]
+
+
+def _share_service(
+    *, redis_url: str | None, redis_client: Any, ttl: Ttl, key_prefix: str, **options: Any
+) -> RedisSessionService:
+    """Give the service that others with the same options have, or a new one."""
+    own = {name: options.pop(name) for name in list(options) if name in ServiceOptions.model_fields}
+    own = {"session_event_limit": None, "session_ttl": ttl, "key_prefix": key_prefix, **own}
+
+    def make() -> RedisSessionService:
+        return RedisSessionService(redis_url, client=redis_client, extra_options=options, **own)
+
+    # The client stands in the entry, so that its id is not given to another one meanwhile.
+    name = (redis_url, id(redis_client), *sorted(own.items()), *sorted(options.items()))
+    try:
+        hash(name)
+    except TypeError:  # an option that can't be compared
+        return make()
+    with _shared_lock:
+        service, _ = _shared.get(name, (None, None))
+        if service is None or service.is_closed:
+            service = make()
+            _shared.pop(name, None)
+            if len(_shared) >= _MOST_SHARED:
+                _shared.pop(next(iter(_shared)))
+            _shared[name] = (service, redis_client)
+        return service

@@ -1,0 +1,260 @@
+"""What the service takes and gives: keys, events, sessions, results."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from langchain_core.messages import BaseMessage, ToolMessage
+
+from langchain_redis_session.errors import InvalidSessionKeyError, shorten
+
+__all__ = [
+    "AppendResult",
+    "DeletedUser",
+    "Event",
+    "Role",
+    "ServiceStats",
+    "Session",
+    "SessionKey",
+    "TrackEvent",
+]
+
+Role = Literal["user", "assistant", "tool", "system"]
+
+MAX_ID_BYTES = 512
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def new_id() -> str:
+    """Make a fresh id of 32 hex digits (128 random bits)."""
+    return os.urandom(16).hex()
+
+
+def to_datetime(time_ns: int) -> datetime:
+    """Give the UTC time of nanoseconds since 1970, cut to microseconds."""
+    return _EPOCH + timedelta(microseconds=time_ns // 1000)
+
+
+def validate_id(value: object, name: str) -> str:
+    """Give `value` back if it can name something, else say what is wrong.
+
+    Raises:
+        InvalidSessionKeyError: `value` is not a string, is empty, is longer than
+            512 bytes, or is not valid UTF-8.
+    """
+    if not isinstance(value, str):
+        raise InvalidSessionKeyError(
+            f"{name} must be a string, not {type(value).__name__}: {shorten(value)}"
+        )
+    if not value:
+        raise InvalidSessionKeyError(f"{name} is empty; give it at least one character")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidSessionKeyError(
+            f"{name} is not valid UTF-8 (a lone surrogate): {shorten(value)}"
+        ) from None
+    if size > MAX_ID_BYTES:
+        raise InvalidSessionKeyError(
+            f"{name} has {size} bytes, the most is {MAX_ID_BYTES}: {shorten(value)}"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """The full name of a session. Hashable; any text may stand in the ids.
+
+    Attributes:
+        app_name: The application.
+        user_id: The user, unique in the app.
+        session_id: The conversation, unique for the user.
+
+    Raises:
+        InvalidSessionKeyError: An id is empty, not a string, over 512 bytes, or
+            not valid UTF-8.
+
+    Example:
+        >>> SessionKey("shop", "ann", "s1")
+        SessionKey(app_name='shop', user_id='ann', session_id='s1')
+    """
+
+    app_name: str
+    user_id: str
+    session_id: str
+
+    def __post_init__(self) -> None:
+        validate_id(self.app_name, "app_name")
+        validate_id(self.user_id, "user_id")
+        validate_id(self.session_id, "session_id")
+
+
+@dataclass(slots=True)
+class Event:
+    """One entry of a session: a LangChain message, or only a state change.
+
+    Attributes:
+        message: The message, or None for an event that only changes state.
+        author: Who made it: "user", an agent's name, ….
+        request_id: Names the conversation (one user turn with all that followed).
+        invocation_id: Names the run of the agent, where there is one.
+        branch: The path of agents that led here ("root/researcher").
+        tag: Labels, separated by ";".
+        filter_key: A hierarchical key ("app/tools") that summaries select by.
+        state_delta: State to set with this event. A name's prefix routes it: `app:`
+            and `user:` to those scopes, `temp:` is never stored, the rest is the
+            session's.
+        extensions: Any JSON of yours, by name. "langchain" is taken.
+        extra: Members of the stored JSON that have no attribute here (an event of
+            trpc-agent-go has some, such as `error`); they survive a re-write.
+        id: Unique, 32 hex digits unless given.
+        time_ns: When it happened, nanoseconds since 1970 (UTC).
+        score: Where it stands in the session, once it is stored: `time_ns` as a
+            double, raised where an earlier event's was not lower. The bounds
+            `after` and `before` of reads are compared with it.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> event = Event(HumanMessage("hi"), author="user", time_ns=0)
+        >>> event.timestamp.isoformat()
+        '1970-01-01T00:00:00+00:00'
+    """
+
+    message: BaseMessage | None = None
+    author: str = ""
+    request_id: str = ""
+    invocation_id: str = ""
+    branch: str = ""
+    tag: str = ""
+    filter_key: str = ""
+    state_delta: dict[str, Any] = field(default_factory=dict)
+    extensions: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=new_id)
+    time_ns: int = field(default_factory=time.time_ns)
+    score: float | None = field(default=None, compare=False)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it happened, in UTC, cut to microseconds."""
+        return to_datetime(self.time_ns)
+
+
+@dataclass(slots=True)
+class TrackEvent:
+    """One entry of a track, a named side stream of a session.
+
+    Attributes:
+        track: The track's name.
+        payload: Any JSON value.
+        id: Unique, 32 hex digits.
+        time_ns: When it happened, nanoseconds since 1970 (UTC).
+        score: Where it stands in the track, once stored; as `Event.score`.
+    """
+
+    track: str
+    payload: Any = None
+    id: str = field(default_factory=new_id)
+    time_ns: int = field(default_factory=time.time_ns)
+    score: float | None = field(default=None, compare=False)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it happened, in UTC, cut to microseconds."""
+        return to_datetime(self.time_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation as it was when it was read. Shows itself in Jupyter.
+
+    Attributes:
+        key: Its full name.
+        state: The session's state merged with the app's and the user's, which stand
+            under `app:…` and `user:…`.
+        events: The events asked for, oldest first.
+        tracks: The names of its tracks.
+        created_at: When it was made (UTC, the server's clock).
+        updated_at: Its last write (UTC, the server's clock).
+    """
+
+    key: SessionKey
+    state: dict[str, Any]
+    events: list[Event]
+    tracks: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    is_cut: bool = field(default=False, repr=False)
+    """Whether older events than these were left out, or removed by retention."""
+
+    @property
+    def messages(self) -> list[BaseMessage]:
+        """The events' messages, oldest first, without leading orphaned tool results."""
+        return select_messages(self.events, is_cut=self.is_cut)
+
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._html import render_session
+
+        return render_session(self)
+
+
+def select_messages(events: list[Event], *, is_cut: bool) -> list[BaseMessage]:
+    """Take the messages out of `events`.
+
+    Where older events were cut off, leading tool results are dropped: models refuse
+    a tool result whose call they can't see.
+    """
+    messages = [event.message for event in events if event.message is not None]
+    if is_cut:
+        first = 0
+        while first < len(messages) and isinstance(messages[first], ToolMessage):
+            first += 1
+        del messages[:first]
+    return messages
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What an append did.
+
+    Attributes:
+        events: The events that now stand in the session, those that an earlier try
+            had stored among them; without those left out by `once=True`.
+        written: How many this call stored.
+        removed: How many old events the retention limit removed.
+        queued: Whether the write is still to come (write-behind).
+    """
+
+    events: list[Event]
+    written: int
+    removed: int
+    queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedUser:
+    """What `delete_user` removed.
+
+    Attributes:
+        sessions: Sessions of the user.
+        keys: Redis keys.
+    """
+
+    sessions: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStats:
+    """What a service has counted since it was made.
+
+    Attributes:
+        corrupt_entries: Unreadable entries that reads skipped.
+    """
+
+    corrupt_entries: int

@@ -1,0 +1,90 @@
+-- Shared: a session's record, the JSON in the hash of sessions, and lifetimes.
+--
+-- A record reads  core [,"expiresAtMs":N] ,"updatedAt":"…"}  where core is opaque to
+-- scripts (decoding and encoding user data in Lua would change it). All times are the
+-- server's: a client's clock may be wrong.
+
+local time = redis.call('TIME')
+local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+-- Days since 1970 to a date, after Howard Hinnant's civil_from_days: the sandbox has no os.date.
+local function format_now()
+  local seconds = tonumber(time[1])
+  local days = math.floor(seconds / 86400) + 719468
+  local era = math.floor(days / 146097)
+  local doe = days - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524)
+    - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local rest = seconds % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06d000Z', year, month,
+    doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600),
+    math.floor(rest % 3600 / 60), rest % 60, tonumber(time[2]))
+end
+
+-- core, expiry in ms or nil, updatedAt; nothing for a record that ends otherwise (foreign).
+local function split_record(record)
+  local head, updated = string.match(record, '^(.*),"updatedAt":"([^"]*)"}$')
+  if not head then return nil end
+  local core, expires = string.match(head, '^(.*),"expiresAtMs":(%d+)$')
+  return core or head, tonumber(expires), updated
+end
+
+-- Past its time. While a session has events, their key's own TTL decides.
+local function is_dead(record, events_key)
+  local _, expires = split_record(record)
+  return expires ~= nil and expires <= now_ms and redis.call('EXISTS', events_key) == 0
+end
+
+-- A hash that sessions share: its TTL only ever grows, else one would take others along.
+local function lengthen_ttl(key, existed, ttl_ms)
+  if ttl_ms == 0 then
+    redis.call('PERSIST', key)
+  elseif not existed then
+    redis.call('PEXPIRE', key, ttl_ms)
+  else
+    local left = redis.call('PTTL', key)
+    if left >= 0 and left < ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end
+  end
+end
+
+-- A key that belongs to one session or track.
+local function set_ttl(key, ttl_ms)
+  if ttl_ms == 0 then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIREAT', key, string.format('%.0f', now_ms + ttl_ms))
+  end
+end
+
+-- Write a record and give it its lifetime. try_field_ttl is '1' unless the server is known
+-- to lack TTLs per field; gives 1 or 0 for what it turned out to be, -1 where not tried.
+local function save_record(sessions_key, field, core, updated, ttl_ms, try_field_ttl)
+  local existed = ttl_ms == 0 or redis.call('EXISTS', sessions_key) == 1
+  local expires_at = string.format('%.0f', now_ms + ttl_ms)
+  local expiry = ttl_ms == 0 and '' or ',"expiresAtMs":' .. expires_at
+  redis.call('HSET', sessions_key, field, core .. expiry .. ',"updatedAt":"' .. updated .. '"}')
+  lengthen_ttl(sessions_key, existed, ttl_ms)
+  if ttl_ms == 0 or try_field_ttl ~= '1' then return -1 end
+  local reply = redis.pcall('HPEXPIREAT', sessions_key, expires_at, 'FIELDS', 1, field)
+  return reply.err and 0 or 1
+end
+
+-- The lifetime of everything else that lives as long as the session.
+local function touch_keys(events_key, message_index_key, track_index_key, ttl_ms)
+  set_ttl(events_key, ttl_ms)
+  set_ttl(message_index_key, ttl_ms)
+  if redis.call('EXISTS', track_index_key) == 1 then
+    lengthen_ttl(track_index_key, true, ttl_ms)
+  end
+end
+
+local function set_fields(key, pairs_, ttl_ms)
+  if #pairs_ == 0 then return end
+  local existed = redis.call('EXISTS', key) == 1
+  for i = 1, #pairs_, 2 do redis.call('HSET', key, pairs_[i], pairs_[i + 1]) end
+  lengthen_ttl(key, existed, ttl_ms)
+end

@@ -1,0 +1,53 @@
+-- Append events to one track of a session.
+--
+-- KEYS  1 sessions  2 events  3 message index  4 track index  5 the track
+-- ARGV  1 session field  2 track name  3 event limit (0 none)  4 session TTL ms
+--       5 track TTL ms (0 never)  6 '1' try TTL per field
+--       7 expected core  8 its replacement, which names the track
+--       then {score, member}…
+-- Gives {'OK', removed, TTL per field or -1, fates, scores}, or, nothing written:
+--   {'MISSING'}        no session
+--   {'STATE', record}  the track is new, and the record is not the expected one
+--#include _record
+--#include _sequence
+
+local track_key, limit = KEYS[5], tonumber(ARGV[3])
+local ttl_ms, track_ttl_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+local size = redis.call('ZCARD', track_key)
+local top = size > 0 and top_score(track_key) or nil
+local is_known = redis.call('SISMEMBER', KEYS[4], ARGV[2]) == 1
+
+local members, wanted = {}, {}
+for i = 9, #ARGV, 2 do
+  wanted[#wanted + 1] = tonumber(ARGV[i])
+  members[#members + 1] = ARGV[i + 1]
+end
+local fates, scores = sort_out(track_key, members, limit, size)
+local fresh = 0
+for i = 1, #fates do
+  if fates[i] == FRESH then fresh = fresh + 1 end
+end
+if fresh == 0 then return {'OK', 0, -1, fates, scores} end
+if not record or is_dead(record, KEYS[2]) then return {'MISSING'} end
+local core = split_record(record)
+if not core or not is_known then
+  if (core or record) ~= ARGV[7] then return {'STATE', record} end
+  core = ARGV[8]
+end
+
+for i = 1, #fates do
+  if fates[i] == FRESH then
+    top = next_score(wanted[i], top)
+    scores[i] = string.format('%.17g', top)
+    redis.call('ZADD', track_key, scores[i], members[i])
+  end
+end
+local removed = apply_limit(track_key, limit, size + fresh)
+set_ttl(track_key, track_ttl_ms)
+local index_existed = redis.call('EXISTS', KEYS[4]) == 1
+redis.call('SADD', KEYS[4], ARGV[2])
+lengthen_ttl(KEYS[4], index_existed, track_ttl_ms)
+local field_ttl = save_record(KEYS[1], ARGV[1], core, format_now(), ttl_ms, ARGV[6])
+touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
+return {'OK', removed, field_ttl, fates, scores}

@@ -1,0 +1,14 @@
+-- Start a session's lifetime anew without writing to it.
+--
+-- KEYS  1 sessions  2 events  3 message index  4 track index
+-- ARGV  1 session field  2 session TTL ms (0 never)  3 '1' try TTL per field
+-- Gives the TTL per field, or -1.
+--#include _record
+
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+if not record or is_dead(record, KEYS[2]) then return -1 end
+local core, _, updated = split_record(record)
+if not core then return -1 end
+local ttl_ms = tonumber(ARGV[2])
+touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
+return save_record(KEYS[1], ARGV[1], core, updated, ttl_ms, ARGV[3])

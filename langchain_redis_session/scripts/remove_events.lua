@@ -1,0 +1,26 @@
+-- Remove the given events from a session.
+--
+-- KEYS  1 sessions  2 events  3 message index  4 track index
+-- ARGV  1 session field  2 session TTL ms (0 never)  3 '1' try TTL per field
+--       4… the entries
+-- Gives {how many were there, TTL per field or -1}, or {'FOREIGN'} as clear_events.
+--#include _record
+
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+local core = record and split_record(record)
+if record and not core then return {'FOREIGN'} end
+redis.call('ZCARD', KEYS[3])
+local removed, field_ttl, ttl_ms = 0, -1, tonumber(ARGV[2])
+for i = 4, #ARGV do
+  local score = redis.call('ZSCORE', KEYS[2], ARGV[i])
+  if score then
+    redis.call('ZREM', KEYS[2], ARGV[i])
+    redis.call('ZREMRANGEBYSCORE', KEYS[3], score, score)
+    removed = removed + 1
+  end
+end
+if core and removed > 0 then
+  field_ttl = save_record(KEYS[1], ARGV[1], core, format_now(), ttl_ms, ARGV[3])
+  touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
+end
+return {removed, field_ttl}

@@ -1,0 +1,145 @@
+"""Real servers, each started when the first test asks for it.
+
+No server to be found: those tests are skipped, but fail where `CI` is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.proxy import CuttingProxy
+from tests.servers import (
+    Certificates,
+    RedisCluster,
+    RedisSentinel,
+    RedisServer,
+    ServerBinary,
+    all_servers,
+    find_field_ttl_server,
+    find_redis_server,
+    supports_tls,
+)
+
+# `python -m tests.benchmarks` runs these; they need what the tests don't.
+collect_ignore = ["benchmarks"]
+
+# A test says itself what it connects to.
+os.environ.pop("REDIS_URL", None)
+
+
+def pytest_report_header() -> str:
+    """Say which servers there are."""
+    return "redis servers: " + ("; ".join(map(str, all_servers())) or "none")
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip on a laptop, fail in CI."""
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail(f"{reason} (CI is set, so this is a failure)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> ServerBinary:
+    """The server program that the other fixtures run."""
+    return find_redis_server() or skip_or_fail("no redis-server found; set REDIS_SERVER_BIN")
+
+
+@pytest.fixture(scope="session")
+def field_ttl_binary() -> ServerBinary:
+    """A server program that can expire single fields of a hash."""
+    return find_field_ttl_server() or skip_or_fail(
+        "no server with per-field TTL found (Redis 7.4, Valkey 9.0)"
+    )
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: ServerBinary) -> Iterator[RedisServer]:
+    """One standalone server for all tests, also on a Unix socket. Don't stop or flush it."""
+    with RedisServer(redis_binary, unix_socket=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(redis_binary: ServerBinary) -> Iterator[RedisCluster]:
+    """A cluster of three primaries for all tests. Don't stop or flush it."""
+    with RedisCluster(redis_binary) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def field_ttl_redis_server(field_ttl_binary: ServerBinary) -> Iterator[RedisServer]:
+    """A standalone server that can expire single fields of a hash."""
+    with RedisServer(field_ttl_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_redis_server(
+    redis_binary: ServerBinary, request: pytest.FixtureRequest
+) -> Iterator[RedisServer | CuttingProxy]:
+    """Something with `.url` (`rediss://…`), `.certificates` and clients that use them.
+
+    Where the server was built without TLS, that is a proxy in front of it.
+    """
+    if supports_tls(redis_binary):
+        with RedisServer(redis_binary, tls=True) as server:
+            yield server
+    else:
+        target: RedisServer = request.getfixturevalue("redis_server")
+        certificates = Certificates.make(target.directory)
+        with CuttingProxy(target.port, certificates) as proxy:
+            yield proxy
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel(redis_binary: ServerBinary) -> Iterator[RedisSentinel]:
+    """A primary and a replica under a sentinel, for all tests."""
+    with RedisSentinel(redis_binary) as sentinel:
+        yield sentinel
+
+
+@pytest.fixture
+def make_redis_server(redis_binary: ServerBinary) -> Iterator[Callable[..., RedisServer]]:
+    """Start servers of one's own, to stop, kill or pause: `make_redis_server(args, **options)`."""
+    with ExitStack() as stack:
+
+        def make(*args: Any, binary: ServerBinary = redis_binary, **options: Any) -> RedisServer:
+            return stack.enter_context(RedisServer(binary, *args, **options))
+
+        yield make
+
+
+@pytest.fixture
+def make_redis_cluster(redis_binary: ServerBinary) -> Iterator[Callable[..., RedisCluster]]:
+    """Start a cluster of one's own (two seconds): `make_redis_cluster(args, replicas=1)`."""
+    with ExitStack() as stack:
+
+        def make(*args: Any, binary: ServerBinary = redis_binary, **options: Any) -> RedisCluster:
+            return stack.enter_context(RedisCluster(binary, *args, **options))
+
+        yield make
+
+
+@pytest.fixture
+def make_cutting_proxy() -> Iterator[Callable[[int], CuttingProxy]]:
+    """Put a proxy in front of a port: `make_cutting_proxy(server.port)`."""
+    with ExitStack() as stack:
+
+        def make(target_port: int) -> CuttingProxy:
+            return stack.enter_context(CuttingProxy(target_port))
+
+        yield make
+
+
+@pytest.fixture
+def cutting_proxy(
+    redis_server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy]
+) -> CuttingProxy:
+    """A proxy in front of `redis_server`."""
+    return make_cutting_proxy(redis_server.port)
