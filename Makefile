@@ -1,15 +1,12 @@
 # Every target sets up what it needs, in a virtual environment of its own ($(VENV)).
 #   make test PYTHON=python3.12       another Python, for a new environment
-#   make test ARGS="-k append -n 0"   options for pytest
+#   make test ARGS="-k append"        options for pytest; "-n 4" for four processes
 #   make demo REDIS_URL=redis://…     the demo on a server of yours
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
-
-# Two processes: each starts servers of its own.
-WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format typecheck bench clean
@@ -21,7 +18,7 @@ demo: $(VENV)/.installed-demo  ## Show sessions at work (REDIS_URL=…, else in 
 	@$(BIN)/python -m langchain_redis_session._demo $(ARGS)
 
 test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## Check style and format
 	$(BIN)/ruff check .

@@ -376,8 +376,9 @@ class _Writer:
 
     def _write_tool_calls(self, calls: list[Any], invalid_calls: list[Any]) -> None:
         if not is_plain(calls):
-            # Refuse with its path what can only be approximated.
-            _TAGGER.copy(calls, "message.tool_calls")
+            copied = _TAGGER.copy(calls, "message.tool_calls")
+            # Without tags, only tuples or subclasses were odd, and the copy is as good.
+            calls = [c if is_plain(c) else call for c, call in zip(copied, calls, strict=True)]
         natural, self.spellings, exact, exact_invalid = encode_tool_calls(
             calls, invalid_calls, self.fields["additional_kwargs"]
         )

@@ -23,6 +23,7 @@ TRACKS = "tracks"
 
 # As `split_record` in scripts/_record.lua.
 _TAIL = re.compile(rb'(.*),"updatedAt":"[^"]*"\}\Z', re.DOTALL)
+_CREATED = re.compile(rb'.*"createdAt":"([^"]*)"', re.DOTALL)
 _EXPIRY = re.compile(rb',"expiresAtMs":\d+\Z')
 
 
@@ -30,6 +31,12 @@ def get_core(record: bytes) -> bytes:
     """The part that scripts compare; the whole of a record that ends otherwise (foreign)."""
     match = _TAIL.match(record)
     return _EXPIRY.sub(b"", match[1]) if match else record
+
+
+def get_created_text(record: bytes) -> bytes:
+    """What tells a session from a later one of the same id, as scripts read it."""
+    match = _CREATED.match(record)
+    return match[1] if match else b""
 
 
 def _encode_state(state: Mapping[str, bytes]) -> dict[str, str]:

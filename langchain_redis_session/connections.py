@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,13 +22,16 @@ import redis
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.asyncio.connection import BlockingConnectionPool as AsyncBlockingConnectionPool
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 DEFAULT_URL = "redis://localhost:6379/0"
+_RETRIES = 4
 _SCHEMES = "redis://, rediss://, unix://, memory://"
 _LATER_SCHEMES = ("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 _memory_servers: dict[str, Any] = {}
@@ -70,7 +75,7 @@ class Connections:
         self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
-        self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
         self.description = description
         self.is_default = is_default
 
@@ -87,53 +92,75 @@ class Connections:
                     self._sync = self._make_sync()
         return self._sync
 
-    def async_client(self) -> Any:
-        """The running loop's async client, made when first asked for."""
-        loop = asyncio.get_running_loop()
-        client = self._async.get(loop)
-        if client is None:
-            if self._make_async is None:
-                raise ConfigurationError(
-                    "no async client can be made like the client that was given; pass "
-                    "async_client= too for the verbs with an `a` in front"
-                )
-            client = self._make_async()
-            with _lock:
-                self._async[loop] = client
+    def running_client(self) -> Any:
+        """The running loop's async client; None before `open_async_client`."""
+        kept = self._async.get(asyncio.get_running_loop())
+        return kept and kept.client
+
+    async def open_async_client(self) -> Any:
+        """Make the running loop's async client, which is closed with the loop at the latest."""
+        if self._make_async is None:
+            raise ConfigurationError(
+                "no async client can be made like the client that was given; pass "
+                "async_client= too for the verbs with an `a` in front"
+            )
+        client = self._make_async()
+        kept = _Kept(client, _close_with_loop(client) if self._owns_async else None)
+        with _lock:
+            self._async[asyncio.get_running_loop()] = kept
+        await kept.start()
         return client
 
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
         if self._owns_sync and self._sync is not None:
             self._sync.close()
-        for loop, client in self._take_async():
-            if not loop.is_closed():
-                with contextlib.suppress(RuntimeError):  # it was closed just now
-                    loop.call_soon_threadsafe(_close_soon, loop, client)
+        with _lock:
+            others = list(self._async.items())
+            self._async.clear()
+        for loop, kept in others:
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and closed its client
+                loop.call_soon_threadsafe(kept.close_soon, loop)
 
     async def aclose(self) -> None:
         """Close what is ours; this loop's client before it returns."""
-        running = asyncio.get_running_loop()
-        client = self._async.pop(running, None)
-        if client is not None and self._owns_async:
-            await client.aclose()
+        kept = self._async.pop(asyncio.get_running_loop(), None)
+        if kept is not None:
+            await kept.close()
         self.close()
 
-    def _take_async(self) -> list[tuple[asyncio.AbstractEventLoop, Any]]:
-        with _lock:
-            taken = list(self._async.items()) if self._owns_async else []
-            self._async.clear()
-        return taken
+
+async def _close_with_loop(client: Any) -> AsyncGenerator[None, None]:
+    # asyncio.run closes the generators that its loop has started: this is how a loop that
+    # ends without our `aclose` leaves no connection open.
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One loop's client, and what closes it; None where it is not ours."""
+
+    client: Any
+    keeper: AsyncGenerator[None, None] | None
+
+    async def start(self) -> None:
+        if self.keeper is not None:
+            await anext(self.keeper)
+
+    async def close(self) -> None:
+        if self.keeper is not None:
+            await self.keeper.aclose()
+
+    def close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        task = loop.create_task(self.close())
+        _closing.add(task)  # a loop holds its tasks only weakly
+        task.add_done_callback(_closing.discard)
 
 
 _closing: set[asyncio.Task[None]] = set()
-
-
-def _close_soon(loop: asyncio.AbstractEventLoop, client: Any) -> None:
-    task = loop.create_task(client.aclose())
-    # A loop holds its tasks only weakly.
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
 
 
 def open_connections(
@@ -149,6 +176,7 @@ def open_connections(
         ConfigurationError: The URL or a client can't be used.
     """
     if client is not None or async_client is not None:
+        _check_options(extra_options)
         return _adopt(client, async_client)
     if redis_url is None and redis_instance is not None:
         raise ConfigurationError(
@@ -165,7 +193,9 @@ def _open_url(url: object, options: dict[str, Any], is_default: bool) -> Connect
         raise ConfigurationError(f"redis_url must be a string, not {type(url).__name__}")
     shown = hide_password(url)
     scheme, _, rest = url.partition("://")
+    make_async: Factory | None
     if scheme == "memory":
+        _check_options(options)
         make_sync, make_async = _memory_factories(rest)
     elif scheme in ("redis", "rediss", "unix"):
         make_sync, make_async = _url_factories(url, shown, options)
@@ -186,14 +216,29 @@ def _open_url(url: object, options: dict[str, Any], is_default: bool) -> Connect
     )
 
 
-def _url_factories(url: str, shown: str, options: dict[str, Any]) -> tuple[Factory, Factory]:
+def _url_factories(
+    url: str, shown: str, options: Mapping[str, Any]
+) -> tuple[Factory, Factory | None]:
+    # Every write may be sent twice, so a lost connection is no reason to bother the caller.
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), _RETRIES)
+    client = _make_url_client(url, f"redis_url={shown!r}", {"retry": retry, **options})
+    return lambda: client, _twin_factory(client)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Find misspelt options where there is no client to make with them."""
+    if options:
+        _make_url_client(DEFAULT_URL, "the options for clients", options)
+
+
+def _make_url_client(url: str, what: str, options: Mapping[str, Any]) -> redis.Redis:
+    """Make a client that connects to nothing yet; tells what is wrong with its options now."""
     try:
-        # Connects to nothing yet; tells what is wrong with the URL or the options now.
         client = redis.Redis.from_url(url, **options)
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError) as error:
-        raise ConfigurationError(f"redis_url={shown!r} can't be used: {error}") from None
-    return lambda: client, lambda: redis.asyncio.Redis.from_url(url, **options)
+        raise ConfigurationError(f"{what} can't be used: {error}") from None
+    return client
 
 
 def _memory_factories(name: str) -> tuple[Factory, Factory]:
@@ -237,41 +282,70 @@ def _adopt(client: Any, async_client: Any) -> Connections:
 
 
 def _twin_factory(client: Any) -> Factory | None:
-    """How to make an async client like a sync one; None where that is not known."""
+    """How to make an async client like a sync one; None where that can't be done."""
     if isinstance(client, redis.RedisCluster):
-        return lambda: _make_cluster_twin(client)
+        options = client.get_connection_kwargs()
+        known = _parameters_of(AsyncRedisCluster.__init__)
+        if client.user_on_connect_func or _loses_tls_options(options, known):
+            return None
+        return lambda: _make_cluster_twin(client, known)
     pool: Any = getattr(client, "connection_pool", None)
     if type(client).__module__.startswith("fakeredis"):
         return lambda: _make_memory_twin(pool.connection_kwargs)
-    twins = {
+    twins: dict[Any, Any] = {
         redis.Connection: redis.asyncio.Connection,
         redis.SSLConnection: redis.asyncio.SSLConnection,
         redis.UnixDomainSocketConnection: redis.asyncio.UnixDomainSocketConnection,
     }
-    connection_class = twins.get(getattr(pool, "connection_class", None))  # type: ignore[arg-type]
+    connection_class = twins.get(getattr(pool, "connection_class", None))
     if connection_class is None:
         return None
-    return lambda: _make_twin(connection_class, pool.connection_kwargs)
+    options, known = pool.connection_kwargs, _parameters_of(connection_class)
+    # What a sync function does to a new connection can't be done to an async one.
+    if options.get("redis_connect_func") or _loses_tls_options(options, known):
+        return None
+    return lambda: _make_twin(pool, connection_class, known)
 
 
-def _accepted(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options that `function` knows, or the classes it passes them on to."""
+def _parameters_of(function: Any) -> frozenset[str]:
+    """What `function` takes, or the classes that it passes options on to."""
     classes = function.__mro__ if inspect.isclass(function) else (function,)
-    known = {name for c in classes for name in inspect.signature(c).parameters}
-    return {name: value for name, value in options.items() if name in known}
+    return frozenset(name for c in classes for name in inspect.signature(c).parameters)
 
 
-def _make_twin(connection_class: Any, options: Mapping[str, Any]) -> Any:
-    accepted = _accepted(connection_class, options)
-    # The sync machinery for retries and notifications would not work on a loop.
-    for name in list(accepted):
-        if name.startswith("maint_notifications") or name in ("parser_class", "event_dispatcher"):
-            del accepted[name]
-    retry = accepted.pop("retry", None)
-    if retry is not None:
-        accepted["retry"] = AsyncRetry(ExponentialBackoff(), retry.get_retries())
-    pool = AsyncConnectionPool(connection_class=connection_class, **accepted)
-    return redis.asyncio.Redis.from_pool(pool)
+def _loses_tls_options(options: Mapping[str, Any], known: Collection[str]) -> bool:
+    """Whether a twin would check less than the client that it is made like."""
+    return any(value and name not in known for name, value in options.items() if "ssl_" in name)
+
+
+def _to_async(options: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Those options that an async client takes too, and that mean something to it."""
+    sync_only = ("parser_class", "event_dispatcher", "redis_connect_func", "himport_registry")
+    taken = {
+        name: value
+        for name, value in options.items()
+        if name in known and name not in sync_only and not name.startswith(("maint_", "orig_"))
+    }
+    if taken.get("retry") is not None:
+        taken["retry"] = _make_async_retry(taken["retry"])
+    return taken
+
+
+def _make_async_retry(retry: Any) -> AsyncRetry:
+    # A backoff may count, so each has its own. The errors worth a retry stand in
+    # `retry_on_error`, and by default are redis.asyncio's.
+    return AsyncRetry(copy.copy(retry._backoff), retry._retries)
+
+
+def _make_twin(pool: Any, connection_class: Any, known: Collection[str]) -> Any:
+    options = _to_async(pool.connection_kwargs, known)
+    options["connection_class"] = connection_class
+    options["max_connections"] = pool.max_connections
+    if isinstance(pool, redis.BlockingConnectionPool):
+        twin: Any = AsyncBlockingConnectionPool(timeout=pool.timeout, **options)
+    else:
+        twin = AsyncConnectionPool(**options)
+    return redis.asyncio.Redis.from_pool(twin)
 
 
 def _make_memory_twin(options: Mapping[str, Any]) -> Any:
@@ -281,9 +355,25 @@ def _make_memory_twin(options: Mapping[str, Any]) -> Any:
     return fakeredis.FakeAsyncRedis(**{name: options[name] for name in known if name in options})
 
 
-def _make_cluster_twin(client: Any) -> Any:
-    nodes = [AsyncClusterNode(node.host, node.port) for node in client.get_nodes()]
-    options = _accepted(AsyncRedisCluster.__init__, client.get_connection_kwargs())
-    for name in ("host", "port", "retry", "event_dispatcher"):
+def _make_cluster_twin(client: Any, known: Collection[str]) -> Any:
+    given = client.get_connection_kwargs()
+    manager = client.nodes_manager
+    options = _to_async(
+        {
+            **given,
+            # A rediss:// URL leaves a class there, which an async client doesn't know.
+            "ssl": given.get("ssl") or given.get("connection_class") is redis.SSLConnection,
+            "retry": getattr(client, "retry", None),
+            "read_from_replicas": client.read_from_replicas,
+            "load_balancing_strategy": getattr(client, "load_balancing_strategy", None),
+            "require_full_coverage": manager._require_full_coverage,
+            "address_remap": manager.address_remap,
+        },
+        known,
+    )
+    for name in ("host", "port", "connection_pool"):
         options.pop(name, None)
+    if not options["read_from_replicas"]:
+        del options["read_from_replicas"]  # deprecated, and warns when given
+    nodes = [AsyncClusterNode(node.host, node.port) for node in client.get_nodes()]
     return AsyncRedisCluster(startup_nodes=nodes, **options)

@@ -5,6 +5,7 @@ langchain-core deprecates its history classes; this module works without them to
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,9 +36,12 @@ else:
             """Stands in for the class that langchain-core no longer has."""
 
 
-_MOST_SHARED = 256
-_shared: dict[Any, tuple[RedisSessionService, Any]] = {}
-_shared_lock = threading.Lock()
+_Shelf = dict[Any, tuple[RedisSessionService, Any]]  # what was used last stands last
+_of_urls: _Shelf = {}
+_of_clients: _Shelf = {}
+# A service keeps its client alive, and who makes one per request has many.
+_MOST_OF_URLS, _MOST_OF_CLIENTS = 256, 16
+_shelves_lock = threading.Lock()
 
 
 class RedisSessionChatMessageHistory(BaseChatMessageHistory):
@@ -58,7 +62,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         user_id: Whose conversation it is.
         app_name: The application.
         service: The service to use; it then decides about URL, prefix and TTL.
-        redis_client: Your own sync client of redis-py.
+        redis_client: Your own sync client of redis-py; it wins over a URL.
+        async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
         max_messages: The most messages that reading gives, the newest; None = all.
         max_tokens: The most tokens that reading gives, the newest messages; None = all.
@@ -90,6 +95,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         app_name: str = "default",
         service: RedisSessionService | None = None,
         redis_client: Any = None,
+        async_client: Any = None,
         url: str | None = None,
         max_messages: int | None = None,
         max_tokens: int | None = None,
@@ -100,7 +106,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
     ) -> None:
         self.session_key = SessionKey(app_name, user_id, session_id)
         for name, most in (("max_messages", max_messages), ("max_tokens", max_tokens)):
-            if most is not None and (not isinstance(most, int) or most < 1):
+            if most is not None and (type(most) is not int or most < 1):
                 raise ConfigurationError(
                     f"{name} must be a whole number from 1, or None, not {shorten(most)}"
                 )
@@ -108,9 +114,17 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
         self._max_messages, self._max_tokens = max_messages, max_tokens
         self._token_counter = token_counter
-        own = {"redis_url": redis_url or url, "redis_client": redis_client, "ttl": ttl, **options}
+        own = {
+            "redis_url": redis_url or url,
+            "redis_client": redis_client,
+            "async_client": async_client,
+            "ttl": ttl,
+            **options,
+        }
         if service is None:
-            self.service = _share_service(key_prefix=key_prefix.removesuffix(":"), **own)
+            if isinstance(key_prefix, str):
+                key_prefix = key_prefix.removesuffix(":")
+            self.service = _share_service(key_prefix=key_prefix, **own)
         else:
             given = [name for name, value in own.items() if value is not None]
             if given or key_prefix:
@@ -218,27 +232,46 @@ def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
 
 
 def _share_service(
-    *, redis_url: str | None, redis_client: Any, ttl: Ttl, key_prefix: str, **options: Any
+    *,
+    redis_url: str | None,
+    redis_client: Any,
+    async_client: Any,
+    ttl: Ttl,
+    key_prefix: str,
+    **options: Any,
 ) -> RedisSessionService:
     """Give the service that others with the same options have, or a new one."""
     own = {name: options.pop(name) for name in list(options) if name in ServiceOptions.model_fields}
     own = {"session_event_limit": None, "session_ttl": ttl, "key_prefix": key_prefix, **own}
+    clients = (redis_client, async_client)
 
     def make() -> RedisSessionService:
-        return RedisSessionService(redis_url, client=redis_client, extra_options=options, **own)
+        return RedisSessionService(
+            redis_url,
+            client=redis_client,
+            async_client=async_client,
+            extra_options=options,
+            **own,
+        )
 
-    # The client stands in the entry, so that its id is not given to another one meanwhile.
-    name = (redis_url, id(redis_client), *sorted(own.items()), *sorted(options.items()))
+    # The clients stand in the entry, so that their ids are not given to others meanwhile.
+    name = (
+        redis_url or os.environ.get("REDIS_URL"),
+        *map(id, clients),
+        *sorted(own.items()),
+        *sorted(options.items()),
+    )
     try:
         hash(name)
     except TypeError:  # an option that can't be compared
         return make()
-    with _shared_lock:
-        service, _ = _shared.get(name, (None, None))
+    has_client = redis_client is not None or async_client is not None
+    shelf, most = (_of_clients, _MOST_OF_CLIENTS) if has_client else (_of_urls, _MOST_OF_URLS)
+    with _shelves_lock:
+        service, _ = shelf.pop(name, (None, None))
         if service is None or service.is_closed:
             service = make()
-            _shared.pop(name, None)
-            if len(_shared) >= _MOST_SHARED:
-                _shared.pop(next(iter(_shared)))
-            _shared[name] = (service, redis_client)
+        shelf[name] = (service, clients)
+        if len(shelf) > most:
+            del shelf[next(iter(shelf))]
         return service

@@ -170,8 +170,10 @@ class RedisSessionService:
 
     async def _arun(self, flow: Flow[T]) -> T:
         self._require_open()
+        connections = self._connections
+        client = connections.running_client() or await connections.open_async_client()
         try:
-            return await _drivers.arun(flow, self._connections.async_client())
+            return await _drivers.arun(flow, client)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 

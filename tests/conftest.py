@@ -19,6 +19,7 @@ from tests.servers import (
     RedisSentinel,
     RedisServer,
     ServerBinary,
+    ServerError,
     all_servers,
     find_field_ttl_server,
     find_redis_server,
@@ -34,6 +35,10 @@ os.environ.pop("REDIS_URL", None)
 
 def pytest_report_header() -> str:
     """Say which servers there are."""
+    try:
+        all_servers()
+    except ServerError as error:
+        raise pytest.UsageError(str(error)) from None
     return "redis servers: " + ("; ".join(map(str, all_servers())) or "none")
 
 

@@ -282,6 +282,9 @@ def _read_message_index(keys: SessionKeys) -> Flow[list[Argument]]:
 def clear_events(context: Context, key: SessionKey) -> Flow[int]:
     """Remove a session's events and summaries; gives how many events there were."""
     keys = context.keyspace.session(key)
+    _, _, newest = yield from call_script(
+        "read_events", [keys.events], ["newest", "+inf", "-inf", 0, 1]
+    )
     return (
         yield from _remove(
             context,
@@ -299,6 +302,7 @@ def clear_events(context: Context, key: SessionKey) -> Flow[int]:
                 keys.summary_field,
                 context.options.session_ttl,
                 context.field_ttl_flag,
+                newest[1] if newest else "-inf",
             ],
         )
     )

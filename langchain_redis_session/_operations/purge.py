@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_redis_session._flow import Flow, call_script
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._record import parse_record
+from langchain_redis_session._record import get_created_text, parse_record
 from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
 from langchain_redis_session.models import SessionKey
 
@@ -47,8 +47,16 @@ def _delete(context: Context, key: SessionKey, *, only_expired: bool) -> Flow[in
                 keys.summaries,
                 *tracks,
             ],
-            [keys.session_field, keys.summary_field, int(only_expired), *names],
+            [
+                keys.session_field,
+                keys.summary_field,
+                int(only_expired),
+                get_created_text(replies[1] or b""),
+                *names,
+            ],
         )
+        if done == -3:  # the one that was meant has gone
+            return 1
         if done != -2:  # else a track has come since the names were read
             return int(done)
     raise BackendUnavailableError(f"{key} gets new tracks all the time; try again")

@@ -2,17 +2,22 @@
 --
 -- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6… its tracks
 -- ARGV  1 session field  2 summary field  3 '1' only if it has expired
---       4… the names of the tracks whose keys are given
--- Gives 1 if there was a record, 0 if not, -1 if it lives and was only to go if expired,
--- -2 if it has other tracks than those given (nothing deleted).
+--       4 createdAt of the session meant, '' if it has no record
+--       5… the names of the tracks whose keys are given
+-- Gives 1 if there was a record, 0 if not, or, nothing deleted: -1 if it lives and was only
+-- to go if expired, -2 if it has other tracks than those given, -3 if it is a later session
+-- of that id (this is a second try, and somebody has made it meanwhile).
 --#include _record
 --#include _summaries
 
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local only_expired = ARGV[3] == '1'
 if only_expired and record and not is_dead(record, KEYS[2]) then return -1 end
+if record and (string.match(record, '^.*"createdAt":"([^"]*)"') or '') ~= ARGV[4] then
+  return -3
+end
 local given = {}
-for i = 4, #ARGV do given[ARGV[i]] = true end
+for i = 5, #ARGV do given[ARGV[i]] = true end
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[4])) do
   if not given[name] then return -2 end
 end

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -120,7 +122,7 @@ INVALID_TOOL_CALLS = st.lists(
     ),
     max_size=2,
 )
-TOOL_CALL_CHUNKS = st.lists(
+TOOL_CALL_CHUNKS: st.SearchStrategy[Any] = st.lists(
     st.builds(
         lambda n, a, i, x: {"name": n, "args": a, "id": i, "index": x, "type": "tool_call_chunk"},
         st.none() | TEXTS,
@@ -130,11 +132,21 @@ TOOL_CALL_CHUNKS = st.lists(
     ),
     max_size=2,
 )
+
+
+def _is_readable(arguments: str) -> bool:
+    """Whether AIMessage's constructor takes these arguments in additional_kwargs."""
+    try:
+        return isinstance(json.loads(arguments) or {}, dict)
+    except ValueError:
+        return True
+
+
 OPENAI_CALLS = st.lists(
     st.builds(
         lambda n, a, i: {"id": i, "type": "function", "function": {"name": n, "arguments": a}},
         TEXTS,
-        ARGUMENTS,
+        ARGUMENTS.filter(_is_readable),
         IDS,
     ),
     min_size=1,
@@ -240,3 +252,13 @@ def same_message(one: BaseMessage, other: BaseMessage) -> bool:
         and same(one.__dict__, other.__dict__)
         and same(one.__pydantic_extra__, other.__pydantic_extra__)
     )
+
+
+def outcome(
+    function: Callable[..., Any], *arguments: Any, error: type[Exception]
+) -> tuple[Any, str]:
+    """Give a call's result, or the text of the only error that it may raise."""
+    try:
+        return function(*arguments), ""
+    except error as caught:
+        return None, str(caught)

@@ -138,9 +138,12 @@ def test_natural_messages_need_no_extension(message: BaseMessage) -> None:
     [
         (HumanMessage("hi", id="m1"), {"v": 1, "type": "human", "data": {"id": "m1"}}),
         (HumanMessage(""), {"v": 1, "type": "human"}),
-        (FunctionMessage("3", name="add"), {"v": 1, "type": "function"}),
-        (ChatMessage("hi", role="user"), {"v": 1, "type": "chat"}),
-        (ChatMessage("hi", role="critic"), {"v": 1, "type": "chat", "data": {"role": "critic"}}),
+        (FunctionMessage(content="3", name="add"), {"v": 1, "type": "function"}),
+        (ChatMessage(content="hi", role="user"), {"v": 1, "type": "chat"}),
+        (
+            ChatMessage(content="hi", role="critic"),
+            {"v": 1, "type": "chat", "data": {"role": "critic"}},
+        ),
         (
             ToolMessage("x", tool_call_id="c", status="error", artifact=[1]),
             {"v": 1, "type": "tool", "data": {"status": "error", "artifact": [1]}},
@@ -222,6 +225,7 @@ def _invalid() -> AIMessage:
         HumanMessage(LONG + "\ud800"),
         ToolMessage(LONG, tool_call_id="c", artifact=1),
         AIMessage("x", additional_kwargs={"reasoning_content": LONG, "refusal": None}),
+        AIMessage("", tool_calls=[{"name": "f", "args": {"a": (LONG,)}, "id": "c"}]),
         _openai(),
         _anthropic(),
         _invalid(),
@@ -303,7 +307,7 @@ def test_objects_in_blocks_and_tool_calls_are_not_shared() -> None:
 
 def test_chunk_becomes_the_message_with_its_tool_calls() -> None:
     chunk = AIMessageChunk(
-        "",
+        content="",
         tool_call_chunks=[{"name": "f", "args": '{"a":1', "id": "c", "index": 0}],
         chunk_position="last",
     )
@@ -311,8 +315,8 @@ def test_chunk_becomes_the_message_with_its_tool_calls() -> None:
     assert type(result) is AIMessage
     assert result.tool_calls == [{"name": "f", "args": {"a": 1}, "id": "c", "type": "tool_call"}]
     assert result == message_chunk_to_message(chunk)
-    assert type(read(HumanMessageChunk("x"))) is HumanMessage
-    assert type(read(ToolMessageChunk("x", tool_call_id="c"))) is ToolMessage
+    assert type(read(HumanMessageChunk(content="x"))) is HumanMessage
+    assert type(read(ToolMessageChunk(content="x", tool_call_id="c"))) is ToolMessage
 
 
 def test_subclass_becomes_its_base_with_extras() -> None:
@@ -322,8 +326,10 @@ def test_subclass_becomes_its_base_with_extras() -> None:
     class RatedChunk(AIMessageChunk):
         stars: int = 3
 
-    assert same_message(read(Rated("x", mood="ok")), HumanMessage("x", mood="ok", stars=3))
-    assert same_message(read(RatedChunk("x", stars=4)), AIMessage("x", stars=4))
+    rated: Any = Rated
+
+    assert same_message(read(rated(content="x", mood="ok")), HumanMessage("x", mood="ok", stars=3))
+    assert same_message(read(RatedChunk(content="x", stars=4)), AIMessage("x", stars=4))
 
 
 def test_subclasses_of_plain_types_become_plain() -> None:
@@ -343,6 +349,21 @@ def test_subclasses_of_plain_types_become_plain() -> None:
     assert same(result.additional_kwargs, {"k": ["v", 3]})
     assert type(result.id) is str
     assert type(result.content) is str
+
+
+@pytest.mark.parametrize("leaf", [1, math.nan, {"$lc": {"$lc": "\ud800"}}])
+def test_depth_has_one_limit(leaf: Any) -> None:
+    def nested(depth: int) -> Any:
+        value = leaf
+        for _ in range(depth):
+            value = {"$lc": value} if leaf != 1 else [value]
+        return value
+
+    kwargs = {"additional_kwargs": {"k": nested(110)}}
+    message = HumanMessage("x", **kwargs)
+    assert same_message(read(message), message)
+    with pytest.raises(UnserializableMessageError, match="nested deeper than 120 levels"):
+        read(HumanMessage("x", additional_kwargs={"k": nested(120)}))
 
 
 class Color(enum.Enum):
@@ -431,7 +452,7 @@ def test_error_says_what_to_do() -> None:
         HumanMessage("x").model_copy(update={"id": 5}),
         HumanMessage("x").model_copy(update={"id": Name.ANN}),
         HumanMessage("x").model_copy(update={"content": Name.ANN}),
-        ChatMessage("x", role="user").model_copy(update={"role": Name.ANN}),
+        ChatMessage(content="x", role="user").model_copy(update={"role": Name.ANN}),
         ToolMessage("x", tool_call_id="c").model_copy(update={"status": "odd"}),
         ToolMessage("x", tool_call_id="c").model_copy(update={"tool_call_id": Name.ANN}),
         AIMessage("x").model_copy(update={"tool_calls": [{"name": "f"}]}),
@@ -449,7 +470,7 @@ class TestArtifacts:
         [
             ({"at": datetime(2026, 1, 1)}, {"at": "2026-01-01T00:00:00"}),
             (Point(1), {"x": 1}),
-            ({1, 1}, [1]),
+            ({1}, [1]),
             (Color.RED, "red"),
             ({1: b"x"}, {"1": "x"}),
             (HumanMessage("hi").model_dump, None),

@@ -1,0 +1,212 @@
+"""What an append acknowledged is there afterwards, once, in order, whatever breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from langchain_redis_session import (
+    BackendUnavailableError,
+    Event,
+    RedisSessionService,
+    SessionKey,
+)
+from tests.proxy import CuttingProxy
+from tests.servers import RedisServer
+
+
+@pytest.fixture
+def key() -> SessionKey:
+    return SessionKey(f"app-{uuid4().hex}", "u", "s")
+
+
+def read_texts(url: str, key: SessionKey) -> list[str]:
+    with RedisSessionService(url) as service:
+        texts = [str(message.content) for message in service.get_messages(key)]
+        service.delete_session(key)
+    return texts
+
+
+@pytest.mark.parametrize("reply_bytes", [-1, 0, 1, 7, 20])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_connection_cut_around_the_reply(
+    redis_server: RedisServer,
+    cutting_proxy: CuttingProxy,
+    key: SessionKey,
+    mode: str,
+    reply_bytes: int,
+) -> None:
+    """-1: the request is lost; else the server has done it, and the reply is lost."""
+
+    def cut() -> None:
+        if reply_bytes < 0:
+            cutting_proxy.cut_before(b"EVALSHA")
+        else:
+            cutting_proxy.cut_after(reply_bytes, match=b"EVALSHA")
+
+    def messages(start: int) -> list[HumanMessage]:
+        return [HumanMessage(str(number)) for number in range(start, start + 3)]
+
+    if mode == "sync":
+        with RedisSessionService(cutting_proxy.url) as service:
+            service.append_messages(key, messages(0), create=True)
+            cut()
+            service.append_messages(key, messages(3), state_delta={"n": 1})
+            cut()
+            service.update_session_state(key, {"m": 2})
+            service.append_messages(key, messages(6))
+    else:
+
+        async def body() -> None:
+            async with RedisSessionService(cutting_proxy.url) as service:
+                await service.aappend_messages(key, messages(0), create=True)
+                cut()
+                await service.aappend_messages(key, messages(3), state_delta={"n": 1})
+                cut()
+                await service.aupdate_session_state(key, {"m": 2})
+                await service.aappend_messages(key, messages(6))
+
+        asyncio.run(body())
+    assert cutting_proxy.cuts == 2
+    with RedisSessionService(redis_server.url) as service:
+        session = service.get_session(key)
+    assert session is not None
+    assert session.state == {"n": 1, "m": 2}
+    assert read_texts(redis_server.url, key) == [str(number) for number in range(9)]
+
+
+def test_a_stalled_server_is_asked_again_and_writes_once(
+    redis_server: RedisServer, cutting_proxy: CuttingProxy, key: SessionKey
+) -> None:
+    options = {"socket_timeout": 0.1}
+    with RedisSessionService(cutting_proxy.url, extra_options=options) as service:
+        service.append_messages(key, [HumanMessage("0")], create=True)
+        cutting_proxy.stall()
+        timer = threading.Timer(0.35, cutting_proxy.resume)
+        timer.start()
+        event = Event(HumanMessage("1"), state_delta={"n": 1})
+        # The client asks again by itself; where it gives up, the caller does, with one event.
+        for _ in range(20):
+            try:
+                service.append_event(key, event)
+                break
+            except BackendUnavailableError:
+                time.sleep(0.05)
+        timer.join()
+        service.append_messages(key, [HumanMessage("2")])
+    assert read_texts(redis_server.url, key) == ["0", "1", "2"]
+
+
+def test_a_server_that_is_away_is_an_error_and_the_event_can_be_sent_again(
+    redis_server: RedisServer, cutting_proxy: CuttingProxy, key: SessionKey
+) -> None:
+    with RedisSessionService(cutting_proxy.url) as service:
+        service.create_session(key.app_name, key.user_id, key.session_id)
+        events = [Event(HumanMessage(str(number))) for number in range(3)]
+        cutting_proxy.cut_after(0, match=b"EVALSHA", times=50)
+        with pytest.raises(BackendUnavailableError, match="check that the server runs") as caught:
+            service.append_events(key, events)
+        assert caught.value.__cause__ is not None
+        cutting_proxy.forget()
+        cutting_proxy.refuse()
+        with pytest.raises(BackendUnavailableError):
+            service.append_events(key, events)
+        cutting_proxy.accept()
+        # The first try had gone through: nothing is written twice.
+        assert service.append_events(key, events).written == 0
+    assert read_texts(redis_server.url, key) == ["0", "1", "2"]
+
+
+def test_a_killed_server_has_every_acknowledged_event_once(
+    make_redis_server: Callable[..., RedisServer], key: SessionKey
+) -> None:
+    """With appendfsync always. Callers re-send what was not acknowledged."""
+    server = make_redis_server(["--appendonly", "yes", "--appendfsync", "always"])
+    service = RedisSessionService(server.url, session_event_limit=None)
+    service.create_session(key.app_name, key.user_id, key.session_id)
+    stop = threading.Event()
+    acknowledged: dict[int, list[str]] = {}
+
+    def append(writer: int) -> None:
+        acknowledged[writer] = []
+        number = 0
+        while not stop.is_set() or number < 50:
+            event = Event(HumanMessage(f"{writer}:{number}"))
+            while True:
+                try:
+                    service.append_event(key, event)
+                    break
+                except BackendUnavailableError:
+                    time.sleep(0.02)
+            acknowledged[writer].append(f"{writer}:{number}")
+            number += 1
+
+    with ThreadPoolExecutor(6) as pool:
+        futures = [pool.submit(append, writer) for writer in range(6)]
+        for _ in range(2):
+            time.sleep(0.4)
+            server.kill()
+            time.sleep(0.1)
+            server.restart()
+        time.sleep(0.3)
+        stop.set()
+        for future in futures:
+            future.result(timeout=40)
+    service.close()
+    texts = read_texts(server.url, key)
+    for writer in range(6):
+        own = [text for text in texts if text.startswith(f"{writer}:")]
+        assert own == acknowledged[writer]
+        assert len(own) >= 50
+
+
+def test_a_server_out_of_memory_changes_nothing(
+    make_redis_server: Callable[..., RedisServer], key: SessionKey
+) -> None:
+    server = make_redis_server(["--maxmemory-policy", "noeviction"])
+    with RedisSessionService(server.url) as service, server.client() as client:
+        service.append_messages(key, [HumanMessage("0")], state_delta={"n": 0}, create=True)
+        client.config_set("maxmemory", 1)
+        with pytest.raises(BackendUnavailableError, match="OOM"):
+            service.append_messages(
+                key, [HumanMessage("1")], state_delta={"n": 1, "user:n": 1, "app:n": 1}
+            )
+        with pytest.raises(BackendUnavailableError, match="OOM"):
+            service.update_user_state(key.app_name, key.user_id, {"a": 1})
+        client.config_set("maxmemory", 0)
+        session = service.get_session(key)
+        assert session is not None
+        assert session.state == {"n": 0}
+        assert [message.content for message in session.messages] == ["0"]
+
+
+def test_a_read_only_replica_refuses_clearly(
+    redis_server: RedisServer, make_redis_server: Callable[..., RedisServer], key: SessionKey
+) -> None:
+    replica = make_redis_server(["--replicaof", "127.0.0.1", str(redis_server.port)])
+    with (
+        RedisSessionService(replica.url) as service,
+        pytest.raises(BackendUnavailableError, match="READONLY"),
+    ):
+        service.append_messages(key, [HumanMessage("0")], create=True)
+
+
+def test_a_script_cache_that_was_flushed_is_filled_again(
+    make_redis_server: Callable[..., RedisServer], key: SessionKey
+) -> None:
+    server = make_redis_server()
+    with RedisSessionService(server.url, refresh_ttl_on_read=True) as service:
+        service.append_messages(key, [HumanMessage("0")], create=True)
+        with server.client() as client:
+            client.script_flush()
+        service.append_messages(key, [HumanMessage("1")])
+        with server.client() as client:
+            client.script_flush()
+        assert len(service.get_messages(key)) == 2  # a batch of two scripts

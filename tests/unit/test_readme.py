@@ -1,0 +1,25 @@
+"""What the README shows, runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_python_block_runs() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    assert len(blocks) > 5
+    names: dict[str, Any] = {}
+    for block in blocks:
+        line = text[: block.start()].count("\n") + 1
+        # As many empty lines in front, so that a traceback names the README's own line.
+        code = compile("\n" * line + block[1], str(ROOT / "README.md"), "exec")
+        exec(code, names)
+
+
+def test_it_shows_the_test_command() -> None:
+    assert "$ make test" in (ROOT / "README.md").read_text("utf-8")
