@@ -218,17 +218,10 @@ class Window(Generic[S]):
         if last is not None:
             self.is_cut = self.is_cut or last + 1 < len(window)
             return window[: last + 1]
-        before = self.items
-        before[:] = beyond
-        found: list[S] = []
-
-        def look() -> bool:
-            found[:] = [item for item in before if is_human(item)][:1]
-            return bool(found)
-
-        if not look():
-            yield from self.read_until(look)
-        return window + found
+        earlier = self.items
+        earlier[:] = beyond
+        yield from self.read_until(lambda: any(map(is_human, earlier)))
+        return window + [item for item in earlier if is_human(item)][:1]
 
 
 def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
