@@ -66,6 +66,9 @@ _FIXED = frozenset(
     )
 )
 
+_CHECKED_EXTRA = frozenset(("choices", "usage"))
+"""The extras that reading looks into."""
+
 
 def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise") -> bytes:
     """Write an event.
@@ -113,7 +116,13 @@ def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise")
         _write_extra(document, event.extra)
     if event.extensions or extension is not None:
         _write_extensions(document, event.extensions, extension)
-    return orjson.dumps(document)
+    data = orjson.dumps(document)
+    if event.extra and not _CHECKED_EXTRA.isdisjoint(event.extra):
+        try:
+            decode_event(data)
+        except CorruptEventError as error:
+            refuse("extra", f"with it the event could not be read: {error}; see Go's JSON")
+    return data
 
 
 def _text(value: Any, path: str) -> str:
@@ -159,7 +168,8 @@ def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
                 choices = [overlay(first, document[name][0]), *others]
                 document[name] = embed(choices, path)
         elif name == "usage":
-            document[name] = embed(overlay(value, document.get(name, {})), path)
+            merged = overlay(value, document[name]) if name in document else value
+            document[name] = embed(merged, path)
         elif name not in _FIXED:
             document[_text(name, path)] = embed(value, path)
 

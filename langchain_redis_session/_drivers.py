@@ -7,12 +7,22 @@ errors become ours before a flow sees them.
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
-from langchain_redis_session._flow import Flow, Request, ScanPage, ScriptMissingError
+from langchain_redis_session._flow import (
+    Command,
+    Flow,
+    Request,
+    ScanPage,
+    Scope,
+    ScriptMissingError,
+    Settle,
+    Submit,
+    Wait,
+)
 from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
 
 T = TypeVar("T")
@@ -32,12 +42,31 @@ _UNAVAILABLE = (
 _REFUSALS = re.compile(
     r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
 )
-CLIENT_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
+_ERRORS = (
+    RedisSessionError,
+    redis_errors.RedisError,
+    redis_errors.RedisClusterException,
+    OSError,
+)
+
+
+class Engine(Protocol):
+    """What flows hand their appends to, and wait for, with write-behind."""
+
+    def settle(self, scope: Scope) -> None: ...
+
+    async def asettle(self, scope: Scope) -> None: ...
+
+    def submit(self, request: Submit) -> None: ...
+
+    async def asubmit(self, request: Submit) -> None: ...
 
 
 def translate_error(error: Exception) -> RedisSessionError:
     """Give the error of our tree for one of redis-py; the cause is kept."""
     ours: RedisSessionError
+    if isinstance(error, RedisSessionError):  # the engine's; some of them are OSErrors too
+        return error
     if isinstance(error, redis_errors.NoScriptError):
         return ScriptMissingError(str(error))
     if isinstance(error, _UNAVAILABLE) or _REFUSALS.search(str(error)[:300]):
@@ -55,7 +84,7 @@ def _translate_replies(replies: list[Any]) -> list[Any]:
     return [translate_error(r) if isinstance(r, Exception) else r for r in replies]
 
 
-def run(flow: Flow[T], client: Any) -> T:
+def run(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
     """Run a flow on a sync client (`redis.Redis`, `redis.RedisCluster`, fakeredis).
 
     Raises:
@@ -65,8 +94,8 @@ def run(flow: Flow[T], client: Any) -> T:
         request = next(flow)
         while True:
             try:
-                reply = _execute(request, client)
-            except CLIENT_ERRORS as error:
+                reply = _execute(request, client, engine)
+            except _ERRORS as error:
                 request = flow.throw(translate_error(error))
             else:
                 request = flow.send(reply)
@@ -74,14 +103,14 @@ def run(flow: Flow[T], client: Any) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def arun(flow: Flow[T], client: Any) -> T:
+async def arun(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
     """Run a flow on an async client; otherwise as `run`."""
     try:
         request = next(flow)
         while True:
             try:
-                reply = await _aexecute(request, client)
-            except CLIENT_ERRORS as error:
+                reply = await _aexecute(request, client, engine)
+            except _ERRORS as error:
                 request = flow.throw(translate_error(error))
             else:
                 request = flow.send(reply)
@@ -89,25 +118,35 @@ async def arun(flow: Flow[T], client: Any) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _execute(request: Request, client: Any) -> Any:
+def _execute(request: Request, client: Any, engine: Engine | None) -> Any:
     if isinstance(request, tuple):
         return client.execute_command(*request, **_RAW)
     if isinstance(request, ScanPage):
         return _scan(request, client)
+    if isinstance(request, (Settle, Submit)):
+        assert engine is not None, "only flows of a service with write-behind ask for it"
+        if isinstance(request, Settle):
+            return engine.settle(request.scope)
+        return engine.submit(request)
     pipeline = _open_pipeline(client)
     for command in request:
-        pipeline.execute_command(*command, **_RAW)
+        _add_command(pipeline, command, client)
     return _translate_replies(pipeline.execute(raise_on_error=False))
 
 
-async def _aexecute(request: Request, client: Any) -> Any:
+async def _aexecute(request: Request, client: Any, engine: Engine | None) -> Any:
     if isinstance(request, tuple):
         return await client.execute_command(*request, **_RAW)
     if isinstance(request, ScanPage):
         return await _ascan(request, client)
+    if isinstance(request, (Settle, Submit)):
+        assert engine is not None, "only flows of a service with write-behind ask for it"
+        if isinstance(request, Settle):
+            return await engine.asettle(request.scope)
+        return await engine.asubmit(request)
     pipeline = _open_pipeline(client)
     for command in request:
-        pipeline.execute_command(*command, **_RAW)
+        _add_command(pipeline, command, client)
     return _translate_replies(await pipeline.execute(raise_on_error=False))
 
 
@@ -118,6 +157,16 @@ def _open_pipeline(client: Any) -> Any:
         if hasattr(client, "get_primaries")
         else client.pipeline(transaction=False)
     )
+
+
+def _add_command(pipeline: Any, command: Command | Wait, client: Any) -> None:
+    if not isinstance(command, Wait):
+        pipeline.execute_command(*command, **_RAW)
+        return
+    address = {}
+    if hasattr(client, "get_node_from_key"):
+        address["target_nodes"] = client.get_node_from_key(command.key)
+    pipeline.execute_command("WAIT", command.replicas, command.timeout_ms, **address, **_RAW)
 
 
 def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:

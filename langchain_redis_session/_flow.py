@@ -32,6 +32,7 @@ from importlib.resources import files
 from typing import Any, TypeAlias, TypeVar
 
 from langchain_redis_session.errors import RedisSessionError
+from langchain_redis_session.models import SessionKey
 
 Argument: TypeAlias = "bytes | str | int"
 Command: TypeAlias = "tuple[Argument, ...]"
@@ -53,7 +54,39 @@ class ScanPage:
     count: int = 1000
 
 
-Request: TypeAlias = "Command | list[Command] | ScanPage"
+Scope: TypeAlias = "tuple[str, ...]"
+"""Whose data: `(app,)`, `(app, user)` or `(app, user, session)`; `()` for everybody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until the appends that write-behind has accepted in a scope are in Redis."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """In a batch, right after a write: WAIT for replicas to have it.
+
+    On another connection it would confirm nothing, so it goes to the node of the write's key.
+    Its reply is how many replicas have it.
+    """
+
+    key: bytes
+    replicas: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Let write-behind append to a session; replied to once it is accepted."""
+
+    key: SessionKey
+    write: Any
+
+
+Request: TypeAlias = "Command | list[Command | Wait] | ScanPage | Settle | Submit"
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Request, Any, T]
 
@@ -79,7 +112,8 @@ class Script:
 
     def by_source(self, keys: Sequence[bytes], args: Iterable[Argument]) -> Command:
         """The command that runs it, and leaves it with the server."""
-        return ("EVAL", self.source, len(keys), *keys, *args)
+        # As bytes: the client may have another encoding than UTF-8.
+        return ("EVAL", self.source.encode(), len(keys), *keys, *args)
 
 
 @cache
@@ -119,7 +153,7 @@ class ScriptCall:
     args: Sequence[Argument]
 
 
-def call_batch(calls: Sequence[ScriptCall | Command]) -> Flow[list[Any]]:
+def call_batch(calls: Sequence[ScriptCall | Command | Wait]) -> Flow[list[Any]]:
     """Run scripts and commands in one round trip.
 
     Raises:
@@ -144,3 +178,57 @@ def call_batch(calls: Sequence[ScriptCall | Command]) -> Flow[list[Any]]:
         if isinstance(reply, RedisSessionError):
             raise reply
     return replies
+
+
+def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
+    """Run flows side by side: what they ask for at the same time is one round trip.
+
+    Each flow's result stands in its place, or the error that ended it.
+
+    >>> both = gather(
+    ...     [call_script("find_event", [b"a"], []), call_script("find_event", [b"b"], [])]
+    ... )
+    >>> len(next(both))
+    2
+    >>> try:
+    ...     both.send([["one"], RedisSessionError("no")])
+    ... except StopIteration as stop:
+    ...     print(stop.value)
+    [['one'], RedisSessionError('no')]
+    """
+    results: list[Any] = [None] * len(flows)
+    waiting: dict[int, Command | list[Command | Wait]] = {}
+
+    def advance(place: int, reply: Any) -> None:
+        flow = flows[place]
+        try:
+            is_error = isinstance(reply, RedisSessionError)
+            request = flow.throw(reply) if is_error else flow.send(reply)
+        except StopIteration as stop:
+            results[place] = stop.value
+        except RedisSessionError as error:
+            results[place] = error
+        else:
+            assert isinstance(request, (tuple, list)), "only commands can share a round trip"
+            waiting[place] = request
+
+    for place in range(len(flows)):
+        advance(place, None)
+    while waiting:
+        asked = dict(waiting)
+        waiting.clear()
+        batch: list[Command | Wait] = []
+        for request in asked.values():
+            batch += request if isinstance(request, list) else [request]
+        try:
+            replies = iter((yield batch))
+        except RedisSessionError as error:
+            for place in asked:
+                advance(place, error)
+            continue
+        for place, request in asked.items():
+            if isinstance(request, list):
+                advance(place, [next(replies) for _ in request])
+            else:
+                advance(place, next(replies))
+    return results

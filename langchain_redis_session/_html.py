@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -62,10 +63,11 @@ STYLES: dict[str, str] = {
     "strong": "font-weight:600;overflow-wrap:anywhere;unicode-bidi:isolate",
     "error": "margin-left:.75em;padding:0 .5em;border-radius:.8em;color:#fff;background:#c81e1e",
     "section": f"padding:.6em 1em;border-top:1px solid {_GREY}",
-    "note": "padding:.25em 1em .25em 1.25em;font-size:.92em;opacity:.72;overflow-wrap:anywhere",
+    "note": "padding:.25em 1em .25em 1.14em;font-size:.92em;opacity:.72;overflow-wrap:anywhere",
     "row": "padding:.15em 0",
     "end": "float:right;margin-left:1em;font-size:.92em;opacity:.72",
-    "text": f"margin:.25em 0 0;{_WRAP}",
+    "note end": "float:right;margin-left:1em",
+    "text": f"margin:.25em 0 0;text-align:start;{_WRAP}",
     "fold": "margin:.3em 0 0",
     "summary": "display:list-item;cursor:pointer;overflow-wrap:anywhere",
     "pre": (
@@ -140,10 +142,10 @@ def render_session(session: Session) -> str:
     notes = []
     if left_out:
         notes.append(f"… {left_out:,} earlier events are not shown here")
+    elif not shown:
+        notes.append("events not read" if session.is_cut else "no events yet")
     elif session.is_cut:
         notes.append("… earlier events were left out or removed")
-    if not shown:
-        notes.append("no events")
     box = _tag(
         "div",
         "box",
@@ -161,7 +163,7 @@ def render_session(session: Session) -> str:
 def _render_head(session: Session) -> _Html:
     key = session.key
     ids = [("app", key.app_name), ("user", key.user_id)]
-    size = _count(len(session.events), "event")
+    size = f"{_count(len(session.events), 'event')} · " if session.events else ""
     times = f"created {_moment(session.created_at)} · updated {_moment(session.updated_at)} UTC"
     return _tag(
         "div",
@@ -173,7 +175,7 @@ def _render_head(session: Session) -> _Html:
             for name, value in ids
             for part in (_tag("span", "gap", f"{name} "), _tag("span", "strong", value))
         ),
-        _tag("div", "dim", f"{size} · {times}"),
+        _tag("div", "dim", size + times),
     )
 
 
@@ -194,7 +196,7 @@ def _render_silent(event: Event, clock: str) -> _Html:
     """An event without a message: one line."""
     changes = _render_changes(event) or ["event without a message"]
     extra = [_fold(["more"], _json(event.extra))] if event.extra else []
-    return _tag("div", "note", _render_clock(event, clock), *changes, *extra)
+    return _tag("div", "note", _render_clock(event, clock, "note end"), *changes, *extra)
 
 
 def _render_message(event: Event, message: BaseMessage, clock: str) -> _Html:
@@ -223,11 +225,11 @@ def _render_message(event: Event, message: BaseMessage, clock: str) -> _Html:
     )
 
 
-def _render_clock(event: Event, clock: str) -> _Html:
+def _render_clock(event: Event, clock: str, style: str = "end") -> _Html:
     known = [f"{_time_of(event)} UTC", f"event {event.id}"]
     if event.request_id:
         known.append(f"request {event.request_id}")
-    return _tag("span", "end", clock, title="\n".join(known))
+    return _tag("span", style, clock, title="\n".join(known))
 
 
 def _render_changes(event: Event) -> list[Part]:
@@ -437,7 +439,11 @@ def _json(value: Any, indent: int | None = 2) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, indent=indent, default=repr)
     except (TypeError, ValueError, RecursionError):  # keys that are no text, a circle, a pit
-        return repr(value)
+        pass
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of too many digits
+        return "too large to show"
 
 
 def _value(value: Any) -> str:
@@ -445,8 +451,8 @@ def _value(value: Any) -> str:
 
 
 def _pretty(text: str) -> str:
-    """Indent a text that is a JSON object or array."""
-    if text[:1] in ("{", "["):
+    """Indent a text that is a JSON object or array, unless it is short."""
+    if text[:1] in ("{", "[") and len(text) > 80:
         try:
             return _json(json.loads(text))
         except (ValueError, RecursionError):

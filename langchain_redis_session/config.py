@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -44,8 +45,16 @@ def _check_prefix(prefix: str) -> str:
     return prefix
 
 
+def _check_seconds(seconds: float) -> float:
+    if not 0 < seconds < _MAX_TTL_MS / 1000:
+        raise ValueError("must be a number of seconds above 0")
+    return seconds
+
+
+Seconds = Annotated[float, AfterValidator(_check_seconds)]
 TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
-Limit = Annotated[int, Field(ge=1, strict=True)] | None
+Count = Annotated[int, Field(ge=1, strict=True)]
+Limit = Count | None
 
 
 class ServiceOptions(BaseModel):
@@ -67,6 +76,16 @@ class ServiceOptions(BaseModel):
         per_field_ttl: Whether to use the TTL of hash fields (Redis 7.4); None = find out.
         unserializable_artifacts: What to do with a tool's `artifact` that can't become
             JSON: "raise", or "drop" it with a warning.
+        enable_async_persist: Whether appends return at once and workers write them.
+        async_persister_num: How many workers.
+        persist_queue_size: How many appends may wait for each worker.
+        persist_put_timeout: Seconds to wait for a place in a full queue, and for queued
+            appends before a read.
+        persist_retry_timeout: Seconds to try again while Redis is away; None = for ever.
+        persist_close_timeout: Seconds that closing waits for the queues to empty.
+        persist_spool_dir: Where to keep a local copy of what waits; None = nowhere.
+        wait_replicas: How many replicas must have an append before it is acknowledged.
+        wait_timeout: Seconds to wait for them.
 
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
@@ -81,10 +100,19 @@ class ServiceOptions(BaseModel):
     user_state_ttl: TtlMs = 0
     track_event_limit: Limit = DEFAULT_EVENT_LIMIT
     track_event_ttl: TtlMs | Literal["session"] = "session"
-    max_event_bytes: Annotated[int, Field(ge=1, strict=True)] = DEFAULT_MAX_EVENT_BYTES
+    max_event_bytes: Count = DEFAULT_MAX_EVENT_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
     unserializable_artifacts: Literal["raise", "drop"] = "raise"
+    enable_async_persist: bool = False
+    async_persister_num: Count = 10
+    persist_queue_size: Count = 100
+    persist_put_timeout: Seconds = 10.0
+    persist_retry_timeout: Seconds | None = 60.0
+    persist_close_timeout: Seconds = 10.0
+    persist_spool_dir: Path | None = None
+    wait_replicas: Annotated[int, Field(ge=0, strict=True)] = 0
+    wait_timeout: Seconds = 1.0
 
     @property
     def track_ttl_ms(self) -> int:

@@ -46,8 +46,9 @@ def hide_password(url: str) -> str:
     >>> hide_password("redis://:secret@db:6379/0?password=x")
     'redis://***@db:6379/0?password=***'
     """
-    shown = re.sub(r"//[^/@]*@", "//***@", url)
-    return re.sub(r"((?:password|username)=)[^&]*", r"\1***", shown)
+    shown = re.sub(r"((?:password|username)=)[^&]*", r"\1***", url)
+    # To the last @: a password that holds "@" or "/" unescaped is one too.
+    return re.sub(r"//.*@", "//***@", shown)
 
 
 class Connections:
@@ -237,7 +238,10 @@ def _make_url_client(url: str, what: str, options: Mapping[str, Any]) -> redis.R
         client = redis.Redis.from_url(url, **options)
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError) as error:
-        raise ConfigurationError(f"{what} can't be used: {error}") from None
+        reason = str(error)
+        if "Port" in reason:  # it would quote what stands there: a part of a password
+            reason = "its port is no number; in a password, percent-encode / ? # and @"
+        raise ConfigurationError(f"{what} can't be used: {reason}") from None
     return client
 
 

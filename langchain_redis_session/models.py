@@ -14,8 +14,10 @@ from langchain_redis_session.errors import InvalidSessionKeyError, shorten
 
 __all__ = [
     "AppendResult",
+    "DeadLetter",
     "DeletedUser",
     "Event",
+    "PersistStats",
     "Role",
     "ServiceStats",
     "Session",
@@ -197,6 +199,17 @@ class Session:
         """The events' messages, oldest first, without leading orphaned tool results."""
         return select_messages(self.events, is_cut=self.is_cut)
 
+    def __repr__(self) -> str:
+        # Short, where the events could be thousands of lines.
+        key = self.key
+        count = f"{len(self.events)} event{'' if len(self.events) == 1 else 's'}"
+        if self.is_cut and not self.events:
+            count = "events not read"
+        return (
+            f"<Session app={key.app_name!r} user={key.user_id!r} id={key.session_id!r}: {count}, "
+            f"state {list(self.state)}, tracks {list(self.tracks)}>"
+        )
+
     def _repr_html_(self) -> str:
         from langchain_redis_session._html import render_session
 
@@ -206,15 +219,15 @@ class Session:
 def select_messages(events: list[Event], *, is_cut: bool) -> list[BaseMessage]:
     """Take the messages out of `events`.
 
-    Where older events were cut off, leading tool results are dropped: models refuse
-    a tool result whose call they can't see.
+    Where older events were cut off, leading tool results are dropped, also those behind a
+    user message that was put in front: models refuse a tool result whose call they can't see.
     """
     messages = [event.message for event in events if event.message is not None]
     if is_cut:
-        first = 0
-        while first < len(messages) and isinstance(messages[first], ToolMessage):
-            first += 1
-        del messages[:first]
+        first = last = 1 if messages and messages[0].type == "human" else 0
+        while last < len(messages) and isinstance(messages[last], ToolMessage):
+            last += 1
+        del messages[first:last]
     return messages
 
 
@@ -250,11 +263,59 @@ class DeletedUser:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An append that write-behind had accepted and had to give up.
+
+    Attributes:
+        key: The session.
+        events: What was to be appended: events, or events of one track.
+        error: Why it was given up.
+        time_ns: When, nanoseconds since 1970.
+    """
+
+    key: SessionKey
+    events: tuple[Event | TrackEvent, ...]
+    error: Exception
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistStats:
+    """What write-behind has done since the service was made, and what waits. Counts appends.
+
+    Attributes:
+        queue_depths: How many wait, for each worker.
+        accepted: How many appends returned.
+        written: How many are in Redis.
+        retried: How often a session's appends were tried again because Redis was away.
+        dead: How many dead letters there are now.
+        batches: How many round trips the workers made.
+        mean_batch_size: Appends in a round trip, on average.
+        largest_batch_size: The most.
+        oldest_waiting_s: The age of the oldest that waits, in seconds; 0 for none.
+        last_error: The last error's text; "" for none.
+    """
+
+    queue_depths: tuple[int, ...]
+    accepted: int
+    written: int
+    retried: int
+    dead: int
+    batches: int
+    mean_batch_size: float
+    largest_batch_size: int
+    oldest_waiting_s: float
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceStats:
     """What a service has counted since it was made.
 
     Attributes:
         corrupt_entries: Unreadable entries that reads skipped.
+        persist: What write-behind did; None where it is off.
     """
 
     corrupt_entries: int
+    persist: PersistStats | None = None

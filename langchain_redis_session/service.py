@@ -6,8 +6,10 @@ becomes public as `x` and, for async code, as `ax`.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +17,8 @@ from langchain_core.messages import BaseMessage
 from typing_extensions import Self
 
 from langchain_redis_session import _drivers
-from langchain_redis_session._flow import Flow
+from langchain_redis_session._background.persister import Persister
+from langchain_redis_session._flow import Flow, Scope, Settle, Submit
 from langchain_redis_session._operations import (
     conversations,
     events,
@@ -44,6 +47,7 @@ from langchain_redis_session.errors import (
 )
 from langchain_redis_session.models import (
     AppendResult,
+    DeadLetter,
     DeletedUser,
     Event,
     Role,
@@ -90,6 +94,20 @@ class RedisSessionService:
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
         unserializable_artifacts: What to do with a tool's `artifact` that can't become
             JSON: "raise", or "drop" it with a warning.
+        enable_async_persist: Whether appends return at once, and background threads write
+            them. Other verbs first wait for what was appended before them in their scope.
+        async_persister_num: How many threads; a session always has the same one.
+        persist_queue_size: How many appends may wait for each thread; then callers wait.
+        persist_put_timeout: Seconds to wait for a place in the queue (then `PersistError`),
+            and for queued appends before another verb (then `BackendUnavailableError`).
+        persist_retry_timeout: Seconds to try again while Redis is away, after which an
+            append becomes a dead letter; None = for ever.
+        persist_close_timeout: Seconds that `close` waits for the queues to empty.
+        persist_spool_dir: A directory for local copies of what waits, which survive the
+            death of the process: the next service with the same directory delivers them.
+        on_persist_error: Called with each `DeadLetter`, in a background thread.
+        wait_replicas: How many replicas must have an append before it counts as written.
+        wait_timeout: Seconds to wait for them.
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
@@ -125,6 +143,16 @@ class RedisSessionService:
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
         unserializable_artifacts: Literal["raise", "drop"] = "raise",
+        enable_async_persist: bool = False,
+        async_persister_num: int = 10,
+        persist_queue_size: int = 100,
+        persist_put_timeout: float = 10.0,
+        persist_retry_timeout: float | None = 60.0,
+        persist_close_timeout: float = 10.0,
+        persist_spool_dir: str | os.PathLike[str] | None = None,
+        on_persist_error: Callable[[DeadLetter], Any] | None = None,
+        wait_replicas: int = 0,
+        wait_timeout: float = 1.0,
         **unknown: Any,
     ) -> None:
         self._context = Context(
@@ -142,6 +170,15 @@ class RedisSessionService:
                     "refresh_ttl_on_read": refresh_ttl_on_read,
                     "per_field_ttl": per_field_ttl,
                     "unserializable_artifacts": unserializable_artifacts,
+                    "enable_async_persist": enable_async_persist,
+                    "async_persister_num": async_persister_num,
+                    "persist_queue_size": persist_queue_size,
+                    "persist_put_timeout": persist_put_timeout,
+                    "persist_retry_timeout": persist_retry_timeout,
+                    "persist_close_timeout": persist_close_timeout,
+                    "persist_spool_dir": persist_spool_dir,
+                    "wait_replicas": wait_replicas,
+                    "wait_timeout": wait_timeout,
                     **unknown,
                 }
             )
@@ -150,6 +187,21 @@ class RedisSessionService:
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
         self._is_closed = False
+        self._persister: Persister | None = None
+        if self._context.options.enable_async_persist:
+            self._persister = self._start_persister(on_persist_error)
+
+    def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
+        connections = self._connections
+        connections.sync_client()  # says now if there can't be one
+
+        def run_flow(flow: Flow[T]) -> T:  # without self: the threads must not keep it alive
+            return _drivers.run(flow, connections.sync_client())
+
+        persister = Persister(self._context, run_flow, [on_error] if on_error else [])
+        # Also at the interpreter's exit.
+        weakref.finalize(self, persister.close)
+        return persister
 
     def __repr__(self) -> str:
         return f"RedisSessionService({self._connections.description!r})"
@@ -164,7 +216,7 @@ class RedisSessionService:
     def _run(self, flow: Flow[T]) -> T:
         self._require_open()
         try:
-            return _drivers.run(flow, self._connections.sync_client())
+            return _drivers.run(flow, self._connections.sync_client(), self._persister)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
@@ -173,7 +225,7 @@ class RedisSessionService:
         connections = self._connections
         client = connections.running_client() or await connections.open_async_client()
         try:
-            return await _drivers.arun(flow, client)
+            return await _drivers.arun(flow, client, self._persister)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
@@ -189,6 +241,10 @@ class RedisSessionService:
             "redis_url=, set REDIS_URL, or use redis_url='memory://' to try things out "
             "without a server)"
         )
+
+    def _settled(self, scope: Scope, flow: Flow[T]) -> Flow[T]:
+        """With write-behind: what was appended in the scope before this comes first."""
+        return flow if self._persister is None else _settle_first(scope, flow)
 
     # Sessions
 
@@ -208,7 +264,7 @@ class RedisSessionService:
             state: First values, routed by prefix as `Event.state_delta` is.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        return sessions.create_session(self._context, key, state)
+        return self._settled(_scope(key), sessions.create_session(self._context, key, state))
 
     create_session = sync_verb(_create_session)
     acreate_session = async_verb(_create_session)
@@ -243,7 +299,8 @@ class RedisSessionService:
             CorruptEventError: An entry can't be read, and `strict` is true.
         """
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        return sessions.get_session(self._context, _check_key(key), bounds)
+        flow = sessions.get_session(self._context, _check_key(key), bounds)
+        return self._settled(_scope(key), flow)
 
     get_session = sync_verb(_get_session)
     aget_session = async_verb(_get_session)
@@ -268,7 +325,7 @@ class RedisSessionService:
         """
         _check_user(app_name, user_id)
         make_bounds(limit, None, None, offset)
-        return sessions.list_sessions(
+        flow = sessions.list_sessions(
             self._context,
             app_name,
             user_id,
@@ -276,20 +333,23 @@ class RedisSessionService:
             offset=offset,
             include_events=include_events,
         )
+        return self._settled((app_name, user_id), flow)
 
     list_sessions = sync_verb(_list_sessions)
     alist_sessions = async_verb(_list_sessions)
 
     def _list_users(self, app_name: str) -> Flow[list[str]]:
         """Find the users of an app, sorted. Scans the whole database: for administration."""
-        return sessions.list_users(self._context, validate_id(app_name, "app_name"))
+        validate_id(app_name, "app_name")
+        return self._settled((app_name,), sessions.list_users(self._context, app_name))
 
     list_users = sync_verb(_list_users)
     alist_users = async_verb(_list_users)
 
     def _delete_session(self, key: SessionKey) -> Flow[bool]:
         """Delete everything of a session; gives whether there was one."""
-        return purge.delete_session(self._context, _check_key(key))
+        flow = purge.delete_session(self._context, _check_key(key))
+        return self._settled(_scope(key), flow)
 
     delete_session = sync_verb(_delete_session)
     adelete_session = async_verb(_delete_session)
@@ -300,7 +360,8 @@ class RedisSessionService:
         Can be called again after it was interrupted.
         """
         _check_user(app_name, user_id)
-        return sessions.delete_user(self._context, app_name, user_id)
+        flow = sessions.delete_user(self._context, app_name, user_id)
+        return self._settled((app_name, user_id), flow)
 
     delete_user = sync_verb(_delete_user)
     adelete_user = async_verb(_delete_user)
@@ -327,7 +388,8 @@ class RedisSessionService:
         """
         if isinstance(new_events, Event) or not all(isinstance(e, Event) for e in new_events):
             raise ConfigurationError("append_events takes a list of Event")
-        return events.append_events(self._context, _check_key(key), list(new_events))
+        prepared = events.prepare_events(self._context, list(new_events))
+        return self._append(_check_key(key), prepared)
 
     append_events = sync_verb(_append_events)
     aappend_events = async_verb(_append_events)
@@ -378,12 +440,16 @@ class RedisSessionService:
             tag=tag,
             filter_key=filter_key,
         )
-        return events.append_events(
-            self._context, _check_key(key), new_events, create=create, once=once
-        )
+        prepared = events.prepare_events(self._context, new_events, create=create, once=once)
+        return self._append(_check_key(key), prepared)
 
     append_messages = sync_verb(_append_messages)
     aappend_messages = async_verb(_append_messages)
+
+    def _append(self, key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
+        if self._persister is None:
+            return events.append_prepared(self._context, key, prepared)
+        return _queue_events(key, prepared)
 
     def _get_events(
         self,
@@ -398,7 +464,8 @@ class RedisSessionService:
     ) -> Flow[list[Event]]:
         """Read a session's events, oldest first; arguments as `get_session`."""
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        return windows.get_events(self._context, _check_key(key), bounds)
+        flow = windows.get_events(self._context, _check_key(key), bounds)
+        return self._settled(_scope(key), flow)
 
     get_events = sync_verb(_get_events)
     aget_events = async_verb(_get_events)
@@ -420,14 +487,16 @@ class RedisSessionService:
         whose call is among those are left out at the start, as models refuse them.
         """
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        return windows.get_messages(self._context, _check_key(key), bounds)
+        flow = windows.get_messages(self._context, _check_key(key), bounds)
+        return self._settled(_scope(key), flow)
 
     get_messages = sync_verb(_get_messages)
     aget_messages = async_verb(_get_messages)
 
     def _clear_events(self, key: SessionKey) -> Flow[int]:
         """Remove a session's events and summaries, not its state; gives how many events."""
-        return events.clear_events(self._context, _check_key(key))
+        flow = events.clear_events(self._context, _check_key(key))
+        return self._settled(_scope(key), flow)
 
     clear_events = sync_verb(_clear_events)
     aclear_events = async_verb(_clear_events)
@@ -439,7 +508,8 @@ class RedisSessionService:
         and what followed it.
         """
         make_bounds(count, None, None, 0)
-        return conversations.trim_conversations(self._context, _check_key(key), count)
+        flow = conversations.trim_conversations(self._context, _check_key(key), count)
+        return self._settled(_scope(key), flow)
 
     trim_conversations = sync_verb(_trim_conversations)
     atrim_conversations = async_verb(_trim_conversations)
@@ -464,7 +534,7 @@ class RedisSessionService:
                 "system". The event itself is always given.
         """
         make_bounds(before, None, None, after)
-        return search.get_event_window(
+        flow = search.get_event_window(
             self._context,
             _check_key(key),
             validate_id(event_id, "event_id"),
@@ -472,6 +542,7 @@ class RedisSessionService:
             after=after,
             roles=roles,
         )
+        return self._settled(_scope(key), flow)
 
     get_event_window = sync_verb(_get_event_window)
     aget_event_window = async_verb(_get_event_window)
@@ -500,7 +571,8 @@ class RedisSessionService:
             The events, oldest first.
         """
         bounds = make_bounds(limit, after, before, 0)
-        return search.search_events(self._context, _check_key(key), query, bounds, roles)
+        flow = search.search_events(self._context, _check_key(key), query, bounds, roles)
+        return self._settled(_scope(key), flow)
 
     search_events = sync_verb(_search_events)
     asearch_events = async_verb(_search_events)
@@ -532,8 +604,8 @@ class RedisSessionService:
         self, key: SessionKey, values: Mapping[str, Any], drop_names: Collection[str]
     ) -> Flow[None]:
         change = state.route_state(values, "values")
-        if change or drop_names:
-            yield from events.write_state(self._context, key, change, drop_names=drop_names)
+        flow = _write_state(self._context, key, change, drop_names)
+        return self._settled(_scope(key), flow)
 
     def _update_user_state(
         self, app_name: str, user_id: str, values: Mapping[str, Any]
@@ -541,7 +613,8 @@ class RedisSessionService:
         """Set names in a user's state; a `user:` in front of them is dropped."""
         _check_user(app_name, user_id)
         encoded = state.encode_scope(values, state.USER_PREFIX, "values")
-        return state.update_user_state(self._context, app_name, user_id, encoded)
+        flow = state.update_user_state(self._context, app_name, user_id, encoded)
+        return self._settled((app_name, user_id), flow)
 
     update_user_state = sync_verb(_update_user_state)
     aupdate_user_state = async_verb(_update_user_state)
@@ -549,7 +622,8 @@ class RedisSessionService:
     def _get_user_state(self, app_name: str, user_id: str) -> Flow[dict[str, Any]]:
         """Read a user's state, names without prefix."""
         _check_user(app_name, user_id)
-        return state.get_state(self._context.keyspace.user_state(app_name, user_id))
+        flow = state.get_state(self._context.keyspace.user_state(app_name, user_id))
+        return self._settled((app_name, user_id), flow)
 
     get_user_state = sync_verb(_get_user_state)
     aget_user_state = async_verb(_get_user_state)
@@ -558,7 +632,8 @@ class RedisSessionService:
         """Remove names from a user's state; gives how many there were."""
         _check_user(app_name, user_id)
         key = self._context.keyspace.user_state(app_name, user_id)
-        return state.delete_state(key, state.check_names(names, "names"))
+        flow = state.delete_state(key, state.check_names(names, "names"))
+        return self._settled((app_name, user_id), flow)
 
     delete_user_state = sync_verb(_delete_user_state)
     adelete_user_state = async_verb(_delete_user_state)
@@ -567,14 +642,16 @@ class RedisSessionService:
         """Set names in an app's state; an `app:` in front of them is dropped."""
         validate_id(app_name, "app_name")
         encoded = state.encode_scope(values, state.APP_PREFIX, "values")
-        return state.update_app_state(self._context, app_name, encoded)
+        flow = state.update_app_state(self._context, app_name, encoded)
+        return self._settled((app_name,), flow)
 
     update_app_state = sync_verb(_update_app_state)
     aupdate_app_state = async_verb(_update_app_state)
 
     def _get_app_state(self, app_name: str) -> Flow[dict[str, Any]]:
         """Read an app's state, names without prefix."""
-        return state.get_state(self._context.keyspace.app_state(validate_id(app_name, "app_name")))
+        key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
+        return self._settled((app_name,), state.get_state(key))
 
     get_app_state = sync_verb(_get_app_state)
     aget_app_state = async_verb(_get_app_state)
@@ -582,7 +659,8 @@ class RedisSessionService:
     def _delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
         """Remove names from an app's state; gives how many there were."""
         key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
-        return state.delete_state(key, state.check_names(names, "names"))
+        flow = state.delete_state(key, state.check_names(names, "names"))
+        return self._settled((app_name,), flow)
 
     delete_app_state = sync_verb(_delete_app_state)
     adelete_app_state = async_verb(_delete_app_state)
@@ -617,7 +695,11 @@ class RedisSessionService:
     aappend_track_event = async_verb(_append_track_event)
 
     def _append_track(self, key: SessionKey, event: TrackEvent) -> Flow[TrackEvent]:
-        yield from tracks.append_track_events(self._context, key, event.track, [event])
+        prepared = tracks.prepare_track_events(self._context, event.track, [event])
+        if self._persister is None:
+            yield from tracks.append_prepared_track_events(self._context, key, prepared)
+        else:
+            yield Submit(key, prepared)
         return event
 
     def _get_track_events(
@@ -633,16 +715,18 @@ class RedisSessionService:
     ) -> Flow[list[TrackEvent]]:
         """Read a track's events, oldest first; arguments as `get_session`."""
         bounds = make_bounds(limit, after, before, offset, None, strict)
-        return tracks.get_track_events(
+        flow = tracks.get_track_events(
             self._context, _check_key(key), validate_id(track, "track"), bounds
         )
+        return self._settled(_scope(key), flow)
 
     get_track_events = sync_verb(_get_track_events)
     aget_track_events = async_verb(_get_track_events)
 
     def _list_tracks(self, key: SessionKey) -> Flow[list[str]]:
         """The names of a session's tracks, in the order they were made."""
-        return tracks.list_tracks(self._context, _check_key(key))
+        flow = tracks.list_tracks(self._context, _check_key(key))
+        return self._settled(_scope(key), flow)
 
     list_tracks = sync_verb(_list_tracks)
     alist_tracks = async_verb(_list_tracks)
@@ -663,16 +747,57 @@ class RedisSessionService:
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
-        return ServiceStats(corrupt_entries=self._context.corrupt_entries)
+        return ServiceStats(
+            corrupt_entries=self._context.corrupt_entries,
+            persist=self._persister.stats() if self._persister else None,
+        )
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all appends that were accepted are in Redis.
+
+        Args:
+            timeout: Seconds to wait at most; None = as long as it takes.
+
+        Returns:
+            Whether they are: False after a time-out, or if there are dead letters. True at
+            once without write-behind.
+        """
+        self._require_open()
+        return self._persister is None or self._persister.flush(timeout)
+
+    async def aflush(self, timeout: float | None = None) -> bool:
+        """Wait, without blocking the event loop; as `flush`."""
+        self._require_open()
+        return self._persister is None or await self._persister.aflush(timeout)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What write-behind had accepted and could not write, oldest first."""
+        return self._persister.dead_letters() if self._persister else []
+
+    def retry_dead_letters(self) -> int:
+        """Queue all dead letters again, behind what waits; gives how many.
+
+        `flush` afterwards tells whether they are in Redis now.
+        """
+        self._require_open()
+        return self._persister.retry_dead_letters() if self._persister else 0
 
     def close(self) -> None:
-        """Close the clients made here; every later call raises `SessionServiceClosedError`."""
+        """Write what is queued, then close the clients made here.
+
+        Every later call raises `SessionServiceClosedError`. What could not be written within
+        `persist_close_timeout` becomes dead letters, or stays in the spool if there is one.
+        """
         self._is_closed = True
+        if self._persister is not None:
+            self._persister.close()
         self._connections.close()
 
     async def aclose(self) -> None:
-        """Close the clients made here; as `close`."""
+        """Write what is queued, then close the clients made here; as `close`."""
         self._is_closed = True
+        if self._persister is not None:
+            await self._persister.aclose()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:
@@ -699,3 +824,25 @@ def _check_key(key: object) -> SessionKey:
 def _check_user(app_name: object, user_id: object) -> None:
     validate_id(app_name, "app_name")
     validate_id(user_id, "user_id")
+
+
+def _scope(key: SessionKey) -> Scope:
+    return key.app_name, key.user_id, key.session_id
+
+
+def _settle_first(scope: Scope, flow: Flow[T]) -> Flow[T]:
+    yield Settle(scope)
+    return (yield from flow)
+
+
+def _queue_events(key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
+    if prepared.events:
+        yield Submit(key, prepared)
+    return AppendResult(list(prepared.events), written=0, removed=0, queued=True)
+
+
+def _write_state(
+    context: Context, key: SessionKey, change: state.StateChange, drop_names: Collection[str]
+) -> Flow[None]:
+    if change or drop_names:
+        yield from events.write_state(context, key, change, drop_names=drop_names)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, cast
 
+import orjson
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec import decode_event, encode_event
@@ -13,7 +16,14 @@ from langchain_redis_session._flow import Argument, Flow, call_script
 from langchain_redis_session._keys import SessionKeys
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.purge import purge_expired
-from langchain_redis_session._operations.state import StateChange, route_state, update_app_state
+from langchain_redis_session._operations.replicas import call_write
+from langchain_redis_session._operations.state import (
+    NO_CHANGE,
+    StateChange,
+    route_encoded,
+    route_state,
+    update_app_state,
+)
 from langchain_redis_session._operations.windows import format_score
 from langchain_redis_session._record import change_state, get_core, start_record
 from langchain_redis_session.errors import (
@@ -29,7 +39,12 @@ _MOST_TRIES = 100
 """A lost race repeats a write; each is lost only to a change of state by somebody else."""
 
 Create = Literal["", "1", "new"]
-_AUTHORS = {"human": "user", "ai": "assistant"}
+_AUTHORS = {
+    "human": "user",
+    "HumanMessageChunk": "user",
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+}
 
 
 def make_events(
@@ -44,7 +59,7 @@ def make_events(
     events = [
         Event(
             message,
-            author=author or _AUTHORS.get(message.type.removesuffix("MessageChunk").lower(), ""),
+            author=author or _AUTHORS.get(message.type, ""),
             time_ns=time_ns,
             **members,
         )
@@ -60,34 +75,39 @@ def make_events(
     return events
 
 
-@dataclass
+@lru_cache(maxsize=1024)
+def _start_stateless_record(session_id: str) -> bytes:
+    return start_record(session_id, {})
+
+
+@dataclass(slots=True)
 class _Write:
-    """One call of the append script, until it went through."""
+    """One call of the append script, until it went through.
+
+    Attributes:
+        entries: Score, member and message id of each event.
+        changes: The changes of state, by their event's place.
+        fresh: The places of the events that are expected to be new.
+        record: The record to change; empty before it was asked for.
+        index: The message index, where it had to be read from the events.
+    """
 
     context: Context
     key: SessionKey
     keys: SessionKeys
     create: Create
     drop_names: Collection[str]
-    members: list[bytes]
-    ids: list[str]
-    scores: list[str]
-    changes: list[StateChange]
+    entries: list[Argument]
+    changes: dict[int, StateChange]
     once: bool
-    fresh: list[int]
+    fresh: Collection[int]
     record: bytes = b""
-    index: list[Argument] = field(default_factory=lambda: [0, ""])
+    index: list[Argument] = field(default_factory=list)
 
     def script_keys(self) -> list[bytes]:
         keys = self.keys
-        return [
-            keys.sessions,
-            keys.events,
-            keys.message_index,
-            keys.track_index,
-            keys.user_state,
-            *([keys.app_state] if self._app_state_is_near() else []),
-        ]
+        near = [keys.sessions, keys.events, keys.message_index, keys.track_index, keys.user_state]
+        return [*near, keys.app_state] if self._app_state_is_near() else near
 
     def _app_state_is_near(self) -> bool:
         return self.context.options.hash_tag == "app"
@@ -97,17 +117,42 @@ class _Write:
         if self._app_state_is_near():
             return {}
         # Of stored events too: a try before this one may have stopped half-way.
-        return StateChange.merge(
-            change
-            for change, fate in zip(self.changes, fates, strict=True)
-            if fate in (_FRESH, _STORED)
-        ).app
+        return self._merge(place for place, f in enumerate(fates) if f in (_FRESH, _STORED)).app
+
+    def _merge(self, places: Iterable[int]) -> StateChange:
+        if not self.changes:
+            return NO_CHANGE
+        return StateChange.merge(self.changes[place] for place in places if place in self.changes)
 
     def args(self) -> list[Argument]:
+        options, session_id = self.context.options, self.key.session_id
+        change = self._merge(self.fresh)
+        start = b""
+        if self.create:
+            start = (
+                start_record(session_id, change.session)
+                if change.session
+                else _start_stateless_record(session_id)
+            )
+        args: list[Argument] = [
+            self.keys.session_field,
+            self.create,
+            start,
+            options.session_event_limit or 0,
+            options.session_ttl,
+            self.context.field_ttl_flag,
+            int(self.once),
+            len(self.entries) // 3,
+            *self.entries,
+        ]
+        if change or self.drop_names or self.record or self.index:
+            args += self._state_args(change)
+            args += self.index
+        return args
+
+    def _state_args(self, change: StateChange) -> list[Argument]:
         options = self.context.options
-        change = StateChange.merge(self.changes[place] for place in self.fresh)
-        replacement = b""
-        expected = b""
+        expected = replacement = b""
         if self.record:
             expected = get_core(self.record)
             replacement = change_state(
@@ -116,28 +161,15 @@ class _Write:
                 set_values=change.session,
                 drop_names=self.drop_names,
             )
-        events: list[Argument] = [len(self.members)]
-        for score, member, message_id in zip(self.scores, self.members, self.ids, strict=True):
-            events += (score, member, message_id)
-        changes_state = bool(change.session or self.drop_names)
         return [
-            self.keys.session_field,
-            self.create,
-            start_record(self.key.session_id, change.session) if self.create else "",
-            options.session_event_limit or 0,
-            options.session_ttl,
-            options.user_state_ttl,
-            options.app_state_ttl,
-            self.context.field_ttl_flag,
-            int(self.once),
-            int(changes_state),
+            int(bool(change.session or self.drop_names)),
             expected,
             replacement,
-            ",".join(str(place + 1) for place in self.fresh) if change and self.members else "",
-            *events,
+            ",".join(str(place + 1) for place in self.fresh) if change and self.entries else "",
+            options.user_state_ttl,
             *_flatten(change.user),
+            options.app_state_ttl,
             *_flatten(change.app if self._app_state_is_near() else {}),
-            *self.index,
         ]
 
 
@@ -148,33 +180,106 @@ def _flatten(fields: dict[str, bytes]) -> list[Argument]:
     return flat
 
 
-def append_events(
-    context: Context,
-    key: SessionKey,
-    events: Sequence[Event],
-    *,
-    create: bool = False,
-    once: bool = False,
+@dataclass(frozen=True, slots=True)
+class PreparedEvents:
+    """Events that were checked and encoded, to be appended together.
+
+    Attributes:
+        events: The events.
+        entries: Score, member and message id of each, as the script takes them.
+        changes: The changes of state, by their event's place.
+        create: Whether to create the session if there is none.
+        once: Whether to leave out messages whose id is stored.
+    """
+
+    events: Sequence[Event]
+    entries: list[Argument]
+    changes: dict[int, StateChange]
+    create: bool = False
+    once: bool = False
+
+    @property
+    def members(self) -> list[bytes]:
+        """The JSON of each event."""
+        return cast("list[bytes]", self.entries[1::3])
+
+    def can_join(self, other: object) -> bool:
+        """Whether one call can append both."""
+        return isinstance(other, PreparedEvents) and (self.create, self.once) == (
+            other.create,
+            other.once,
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[PreparedEvents]) -> PreparedEvents:
+        """Put parts together that can be joined, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        events: list[Event] = []
+        entries: list[Argument] = []
+        changes: dict[int, StateChange] = {}
+        for part in parts:
+            changes |= {len(events) + place: change for place, change in part.changes.items()}
+            events += part.events
+            entries += part.entries
+        return cls(events, entries, changes, parts[0].create, parts[0].once)
+
+    @classmethod
+    def restore(cls, members: Sequence[bytes], *, create: bool, once: bool) -> PreparedEvents:
+        """Make it again of the encoded events, to the byte.
+
+        Raises:
+            CorruptEventError: They can't be read.
+        """
+        events = [decode_event(member) for member in members]
+        changes = {}
+        for place, member in enumerate(members):
+            delta = orjson.loads(member).get("stateDelta") or {}
+            change = route_encoded({name: b64decode(value) for name, value in delta.items()})
+            if change:
+                changes[place] = change
+        entries: list[Argument] = []
+        for event, member in zip(events, members, strict=True):
+            entries += _make_entry(event, member)
+        return cls(events, entries, changes, create, once)
+
+
+def prepare_events(
+    context: Context, events: Sequence[Event], *, create: bool = False, once: bool = False
+) -> PreparedEvents:
+    """Check and encode events.
+
+    Raises:
+        UnserializableMessageError: An event holds what JSON can't carry.
+        EventTooLargeError: An event's JSON is over `max_event_bytes`.
+    """
+    changes = {
+        place: route_state(event.state_delta, f"events[{place}].state_delta")
+        for place, event in enumerate(events)
+        if event.state_delta
+    }
+    return PreparedEvents(events, _encode(context, events), changes, create, once)
+
+
+def append_prepared(
+    context: Context, key: SessionKey, prepared: PreparedEvents
 ) -> Flow[AppendResult]:
     """Append events with their state changes, in one script.
 
     Raises:
-        SessionNotFoundError: There is no such session, and `create` is false.
-        UnserializableMessageError: An event holds what JSON can't carry.
-        EventTooLargeError: An event's JSON is over `max_event_bytes`.
+        SessionNotFoundError: There is no such session, and it may not be created.
     """
+    events = prepared.events
     if not events:
         return AppendResult([], 0, 0)
-    changes = [
-        route_state(event.state_delta, f"events[{place}].state_delta")
-        for place, event in enumerate(events)
-    ]
     fates, scores, removed = yield from _write(
-        context, key, events, changes, create="1" if create else "", once=once
+        context, key, prepared, create="1" if prepared.create else ""
     )
-    for event, score in zip(events, scores, strict=True):
-        event.score = score
-    kept = [event for event, fate in zip(events, fates, strict=True) if fate in (_FRESH, _STORED)]
+    kept = []
+    for event, score, fate in zip(events, scores, fates, strict=True):
+        event.score = float(score) if score else None
+        if fate in (_FRESH, _STORED):
+            kept.append(event)
     return AppendResult(kept, fates.count(_FRESH), removed)
 
 
@@ -188,61 +293,64 @@ def write_state(
 ) -> Flow[bool]:
     """Change state without an event; gives whether anything was written."""
     fates, _, _ = yield from _write(
-        context, key, [], [change], create=create, drop_names=drop_names
+        context, key, PreparedEvents([], [], {0: change}), create=create, drop_names=drop_names
     )
     return fates is not None
 
 
-def _encode(context: Context, events: Sequence[Event]) -> list[bytes]:
-    most = context.options.max_event_bytes
-    encoded = []
+def _encode(context: Context, events: Sequence[Event]) -> list[Argument]:
+    """Score, member and message id of each event, as the script takes them."""
+    options = context.options
+    entries: list[Argument] = []
     for place, event in enumerate(events):
-        data = encode_event(
-            event, unserializable_artifacts=context.options.unserializable_artifacts
-        )
-        if len(data) > most:
+        # First, as it refuses what is no message.
+        data = encode_event(event, unserializable_artifacts=options.unserializable_artifacts)
+        if len(data) > options.max_event_bytes:
             raise EventTooLargeError(
-                f"events[{place}] has {len(data):,} bytes of JSON, the most is {most:,}; store "
-                "large content elsewhere and keep a link, or raise max_event_bytes"
+                f"events[{place}] has {len(data):,} bytes of JSON, the most is "
+                f"{options.max_event_bytes:,}; store large content elsewhere and keep a link, or "
+                "raise max_event_bytes"
             )
-        encoded.append(data)
-    return encoded
+        entries += _make_entry(event, data)
+    return entries
+
+
+def _make_entry(event: Event, member: bytes) -> tuple[Argument, Argument, Argument]:
+    message_id = (event.message and event.message.id) or ""
+    return format_score(event.time_ns), member, message_id.encode("utf-8", "surrogatepass")
 
 
 def _write(
     context: Context,
     key: SessionKey,
-    events: Sequence[Event],
-    changes: list[StateChange],
+    prepared: PreparedEvents,
     *,
     create: Create,
-    once: bool = False,
     drop_names: Collection[str] = (),
-) -> Flow[tuple[Any, list[float | None], int]]:
+) -> Flow[tuple[Any, list[bytes], int]]:
     keys = context.keyspace.session(key)
-    ids = [(event.message and event.message.id) or "" for event in events]
     write = _Write(
         context,
         key,
         keys,
         create,
         drop_names,
-        _encode(context, events),
-        [message_id.encode("utf-8", "surrogatepass") for message_id in ids],  # type: ignore[misc]
-        [format_score(event.time_ns) for event in events],
-        changes,
-        once and any(ids),
-        list(range(len(changes))),
+        prepared.entries,
+        prepared.changes,
+        prepared.once and any(prepared.entries[2::3]),
+        range(len(prepared.events) or 1),
     )
     for _ in range(_MOST_TRIES):
-        status, *reply = yield from call_script("append_events", write.script_keys(), write.args())
+        status, *reply = yield from call_write(
+            context, key, "append_events", write.script_keys(), write.args()
+        )
         if status == b"OK":
             removed, field_ttl, fates, scores = reply
             context.note_field_ttl(field_ttl)
-            app_state = write.app_state(fates if events else [_FRESH])
+            app_state = write.app_state(fates if prepared.events else [_FRESH])
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
-            return fates, [float(s) if s else None for s in scores], removed
+            return fates, scores, removed
         if status == b"EXISTS":
             return None, [], 0
         if status == b"MISSING":

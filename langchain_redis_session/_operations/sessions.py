@@ -54,9 +54,8 @@ def get_session(context: Context, key: SessionKey, bounds: Bounds) -> Flow[Sessi
     """Read a session, its state and its events; None if there is none."""
     reading = _Reading(context, key, bounds)
     calls = reading.calls()
-    refresh = refresh_call(context, key)
-    if refresh is not None:
-        *replies, field_ttl = yield from call_batch([*calls, refresh])
+    if context.options.refresh_ttl_on_read:
+        *replies, field_ttl = yield from call_batch([*calls, refresh_call(context, key)])
         context.note_field_ttl(field_ttl)
     elif len(calls) > 1:
         replies = yield from call_batch(calls)

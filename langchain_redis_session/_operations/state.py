@@ -38,7 +38,7 @@ class StateChange:
         return merged
 
 
-_NO_CHANGE = StateChange()
+NO_CHANGE = StateChange()
 
 
 def route_state(state: Mapping[str, Any] | None, path: str) -> StateChange:
@@ -49,17 +49,31 @@ def route_state(state: Mapping[str, Any] | None, path: str) -> StateChange:
         UnserializableMessageError: A value can't be carried by JSON.
     """
     if not state:
-        return _NO_CHANGE
+        return NO_CHANGE
+    return route_encoded(
+        {
+            name: encode_state_value(value, f"{path}[{name!r}]")
+            for name, value in _check_names(state, path)
+        },
+        path,
+    )
+
+
+def route_encoded(values: Mapping[str, bytes], path: str = "state_delta") -> StateChange:
+    """Route encoded values by the prefix of their names; `temp:` goes nowhere.
+
+    Raises:
+        ConfigurationError: A name is empty or reserved.
+    """
     change = StateChange()
-    for name, value in _check_names(state, path):
-        encoded = encode_state_value(value, f"{path}[{name!r}]")
+    for name, value in values.items():
         if name.startswith(APP_PREFIX):
-            change.app[_check_name(name[len(APP_PREFIX) :], path)] = encoded
+            change.app[_check_name(name[len(APP_PREFIX) :], path)] = value
         elif name.startswith(USER_PREFIX):
-            change.user[_check_name(name[len(USER_PREFIX) :], path)] = encoded
+            change.user[_check_name(name[len(USER_PREFIX) :], path)] = value
         elif not name.startswith(TEMP_PREFIX):
             check_not_reserved(name, path)
-            change.session[name] = encoded
+            change.session[name] = value
     return change
 
 

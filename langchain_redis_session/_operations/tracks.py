@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from langchain_redis_session._codec import decode_track_event, encode_track_event
 from langchain_redis_session._flow import Argument, Flow, call_script
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.replicas import call_write
 from langchain_redis_session._operations.windows import Bounds, Window, format_score
 from langchain_redis_session._record import change_state, get_core, parse_record
 from langchain_redis_session.errors import (
@@ -19,20 +22,73 @@ from langchain_redis_session.models import SessionKey, TrackEvent
 _MOST_TRIES = 100
 
 
-def append_track_events(
-    context: Context, key: SessionKey, track: str, events: Sequence[TrackEvent]
-) -> Flow[None]:
-    """Append events to one track, in one script; the first one makes the track."""
-    options, keys = context.options, context.keyspace.session(key)
+@dataclass(frozen=True, slots=True)
+class PreparedTrackEvents:
+    """Events of one track that were checked and encoded, to be appended together."""
+
+    track: str
+    events: Sequence[TrackEvent]
+    entries: list[Argument]
+    """Score and member of each, as the script takes them."""
+
+    @property
+    def members(self) -> list[bytes]:
+        """The JSON of each event."""
+        return cast("list[bytes]", self.entries[1::2])
+
+    def can_join(self, other: object) -> bool:
+        """Whether one call can append both."""
+        return isinstance(other, PreparedTrackEvents) and self.track == other.track
+
+    @classmethod
+    def join(cls, parts: Sequence[PreparedTrackEvents]) -> PreparedTrackEvents:
+        """Put parts of one track together, in order."""
+        return cls(
+            parts[0].track,
+            [event for part in parts for event in part.events],
+            [argument for part in parts for argument in part.entries],
+        )
+
+    @classmethod
+    def restore(cls, track: str, members: Sequence[bytes]) -> PreparedTrackEvents:
+        """Make it again of the encoded events.
+
+        Raises:
+            CorruptEventError: They can't be read.
+        """
+        events = [decode_track_event(member) for member in members]
+        entries: list[Argument] = []
+        for event, member in zip(events, members, strict=True):
+            entries += (format_score(event.time_ns), member)
+        return cls(track, events, entries)
+
+
+def prepare_track_events(
+    context: Context, track: str, events: Sequence[TrackEvent]
+) -> PreparedTrackEvents:
+    """Check and encode events of one track.
+
+    Raises:
+        UnserializableMessageError: A payload is not JSON.
+        EventTooLargeError: A payload's JSON is over `max_event_bytes`.
+    """
     entries: list[Argument] = []
     for event in events:
         data = encode_track_event(event)
-        if len(data) > options.max_event_bytes:
+        if len(data) > context.options.max_event_bytes:
             raise EventTooLargeError(
                 f"a payload for track {track!r} has {len(data):,} bytes of JSON, the most is "
-                f"{options.max_event_bytes:,}; keep it smaller, or raise max_event_bytes"
+                f"{context.options.max_event_bytes:,}; keep it smaller, or raise max_event_bytes"
             )
         entries += (format_score(event.time_ns), data)
+    return PreparedTrackEvents(track, events, entries)
+
+
+def append_prepared_track_events(
+    context: Context, key: SessionKey, prepared: PreparedTrackEvents
+) -> Flow[None]:
+    """Append events to one track, in one script; the first one makes the track."""
+    options, keys, track = context.options, context.keyspace.session(key), prepared.track
     script_keys = [
         keys.sessions,
         keys.events,
@@ -42,7 +98,9 @@ def append_track_events(
     ]
     expected = replacement = b""
     for _ in range(_MOST_TRIES):
-        status, *reply = yield from call_script(
+        status, *reply = yield from call_write(
+            context,
+            key,
             "append_track_events",
             script_keys,
             [
@@ -54,13 +112,13 @@ def append_track_events(
                 context.field_ttl_flag,
                 expected,
                 replacement,
-                *entries,
+                *prepared.entries,
             ],
         )
         if status == b"OK":
             _, field_ttl, _, scores = reply
             context.note_field_ttl(field_ttl)
-            for event, score in zip(events, scores, strict=True):
+            for event, score in zip(prepared.events, scores, strict=True):
                 event.score = float(score) if score else None
             return
         if status == b"MISSING":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from langchain_core.messages import BaseMessage
@@ -81,6 +82,7 @@ def make_bounds(
     )
 
 
+@lru_cache(maxsize=256)  # events that are appended together share their time
 def format_score(score: float) -> str:
     """Write a score so that no bit of it is lost."""
     return f"{float(score):.17g}"
@@ -154,7 +156,7 @@ class Window(Generic[S]):
             item = self._read(entry, score)
             if item is not None and self.wants(item):
                 self.items.append(item)
-        if entries:
+        if entries and not self._is_done:
             # Scores of a foreign writer may be equal: start at the last one once more.
             self._next_highest = entries[-1].decode()
             self._seen = {
@@ -221,7 +223,11 @@ class Window(Generic[S]):
         earlier = self.items
         earlier[:] = beyond
         yield from self.read_until(lambda: any(map(is_human, earlier)))
-        return window + [item for item in earlier if is_human(item)][:1]
+        place = next((i for i, item in enumerate(earlier) if is_human(item)), None)
+        if place is None:
+            return window
+        self.is_cut = self.is_cut or place > 0
+        return [*window, earlier[place]]
 
 
 def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
@@ -266,21 +272,18 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
 
 
 def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
-    refresh = refresh_call(context, key)
-    if refresh is None:
+    if not context.options.refresh_ttl_on_read:
         yield from window.read()
         return
     read = ScriptCall("read_events", [window.key], ["newest", *window.first_args()])
-    page, field_ttl = yield from call_batch([read, refresh])
+    page, field_ttl = yield from call_batch([read, refresh_call(context, key)])
     context.note_field_ttl(field_ttl)
     window.take(*page)
     yield from window.finish()
 
 
-def refresh_call(context: Context, key: SessionKey) -> ScriptCall | None:
-    """What starts the lifetime anew with a read; None where reads don't."""
-    if not context.options.refresh_ttl_on_read:
-        return None
+def refresh_call(context: Context, key: SessionKey) -> ScriptCall:
+    """What starts a session's lifetime anew."""
     keys = context.keyspace.session(key)
     return ScriptCall(
         "refresh_ttl",

@@ -33,13 +33,17 @@ local function split_record(record)
   return core or head, tonumber(expires), updated
 end
 
+local function is_past(expires)
+  return expires ~= nil and expires <= now_ms
+end
+
 -- Past its time. While a session has events, their key's own TTL decides.
 local function is_dead(record, events_key)
   local _, expires = split_record(record)
-  return expires ~= nil and expires <= now_ms and redis.call('EXISTS', events_key) == 0
+  return is_past(expires) and redis.call('EXISTS', events_key) == 0
 end
 
--- A hash that sessions share: its TTL only ever grows, else one would take others along.
+-- A key that sessions share: its TTL only ever grows, else one would take others along.
 local function lengthen_ttl(key, existed, ttl_ms)
   if ttl_ms == 0 then
     redis.call('PERSIST', key)
@@ -56,30 +60,34 @@ local function set_ttl(key, ttl_ms)
   if ttl_ms == 0 then
     redis.call('PERSIST', key)
   else
-    redis.call('PEXPIREAT', key, string.format('%.0f', now_ms + ttl_ms))
+    redis.call('PEXPIRE', key, ttl_ms)
   end
 end
 
 -- Write a record and give it its lifetime. try_field_ttl is '1' unless the server is known
 -- to lack TTLs per field; gives 1 or 0 for what it turned out to be, -1 where not tried.
 local function save_record(sessions_key, field, core, updated, ttl_ms, try_field_ttl)
-  local existed = ttl_ms == 0 or redis.call('EXISTS', sessions_key) == 1
+  local ending = ',"updatedAt":"' .. updated .. '"}'
+  if ttl_ms == 0 then
+    redis.call('HSET', sessions_key, field, core .. ending)
+    redis.call('PERSIST', sessions_key)
+    return -1
+  end
   local expires_at = string.format('%.0f', now_ms + ttl_ms)
-  local expiry = ttl_ms == 0 and '' or ',"expiresAtMs":' .. expires_at
-  redis.call('HSET', sessions_key, field, core .. expiry .. ',"updatedAt":"' .. updated .. '"}')
-  lengthen_ttl(sessions_key, existed, ttl_ms)
-  if ttl_ms == 0 or try_field_ttl ~= '1' then return -1 end
+  local added = redis.call('HSET', sessions_key, field,
+    core .. ',"expiresAtMs":' .. expires_at .. ending)
+  lengthen_ttl(sessions_key, added == 0 or redis.call('HLEN', sessions_key) > 1, ttl_ms)
+  if try_field_ttl ~= '1' then return -1 end
   local reply = redis.pcall('HPEXPIREAT', sessions_key, expires_at, 'FIELDS', 1, field)
   return reply.err and 0 or 1
 end
 
--- The lifetime of everything else that lives as long as the session.
+-- The lifetime of everything else that lives as long as the session. A key that isn't there
+-- costs nothing; no message index (nil) is for where that is known.
 local function touch_keys(events_key, message_index_key, track_index_key, ttl_ms)
   set_ttl(events_key, ttl_ms)
-  set_ttl(message_index_key, ttl_ms)
-  if redis.call('EXISTS', track_index_key) == 1 then
-    lengthen_ttl(track_index_key, true, ttl_ms)
-  end
+  if message_index_key then set_ttl(message_index_key, ttl_ms) end
+  lengthen_ttl(track_index_key, true, ttl_ms)
 end
 
 local function set_fields(key, pairs_, ttl_ms)

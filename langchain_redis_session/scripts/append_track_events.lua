@@ -15,15 +15,13 @@ local track_key, limit = KEYS[5], tonumber(ARGV[3])
 local ttl_ms, track_ttl_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local size = redis.call('ZCARD', track_key)
-local top = size > 0 and top_score(track_key) or nil
 local is_known = redis.call('SISMEMBER', KEYS[4], ARGV[2]) == 1
 
 local members, wanted = {}, {}
 for i = 9, #ARGV, 2 do
-  wanted[#wanted + 1] = tonumber(ARGV[i])
-  members[#members + 1] = ARGV[i + 1]
+  wanted[#wanted + 1], members[#members + 1] = ARGV[i], ARGV[i + 1]
 end
-local fates, scores = sort_out(track_key, members, limit, size)
+local fates, scores, top = sort_out(track_key, members, wanted, limit, size)
 local fresh = 0
 for i = 1, #fates do
   if fates[i] == FRESH then fresh = fresh + 1 end
@@ -36,13 +34,7 @@ if not core or not is_known then
   core = ARGV[8]
 end
 
-for i = 1, #fates do
-  if fates[i] == FRESH then
-    top = next_score(wanted[i], top)
-    scores[i] = string.format('%.17g', top)
-    redis.call('ZADD', track_key, scores[i], members[i])
-  end
-end
+append_fresh(track_key, members, wanted, fates, scores, top)
 local removed = apply_limit(track_key, limit, size + fresh)
 set_ttl(track_key, track_ttl_ms)
 local index_existed = redis.call('EXISTS', KEYS[4]) == 1

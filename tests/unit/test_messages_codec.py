@@ -319,6 +319,35 @@ def test_chunk_becomes_the_message_with_its_tool_calls() -> None:
     assert type(read(ToolMessageChunk(content="x", tool_call_id="c"))) is ToolMessage
 
 
+def test_chunk_that_was_changed() -> None:
+    chunk = AIMessageChunk(content="", additional_kwargs=_openai().additional_kwargs)
+    changed = chunk.model_copy(update={"tool_calls": [], "tool_call_chunks": []})
+    result = read(changed)
+    assert result == message_chunk_to_message(changed)
+    assert result.tool_calls == _openai().tool_calls  # type: ignore[attr-defined]
+    odd = {"name": "f", "args": {}, "id": "c", "type": "tool_call", "extra": 1}
+    changed = chunk.model_copy(update={"tool_calls": [odd]})  # the constructor refuses it
+    assert read(changed).tool_calls == [odd]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image_url", "image_url": {"url": "u", "other": "x"}},
+        {"type": "image_url", "image_url": {"url": "u"}, "cache_control": {}},
+        {"type": "image", "base64": "AAAA", "mime_type": "png"},
+        {"type": "image", "base64": "AAAA", "mime_type": "image/png", "id": "i"},
+        {"type": "file", "base64": "AAAA", "mime_type": "m", "extras": {"filename": "f", "x": 1}},
+        {"type": "file", "file_id": ""},
+        {"type": "audio", "url": "u"},
+    ],
+)
+def test_blocks_that_go_cannot_hold_come_back(block: dict[str, Any]) -> None:
+    message = HumanMessage([{"type": "text", "text": "text"}, block])
+    assert same_message(read(message), message)
+    assert "content_parts" not in natural(message)
+
+
 def test_subclass_becomes_its_base_with_extras() -> None:
     class Rated(HumanMessage):
         stars: int = 3
@@ -372,6 +401,10 @@ class Color(enum.Enum):
 
 class Name(str, enum.Enum):
     ANN = "ann"
+
+
+class Status(str, enum.Enum):
+    ERROR = "error"
 
 
 class Level(enum.IntEnum):
@@ -454,6 +487,7 @@ def test_error_says_what_to_do() -> None:
         HumanMessage("x").model_copy(update={"content": Name.ANN}),
         ChatMessage(content="x", role="user").model_copy(update={"role": Name.ANN}),
         ToolMessage("x", tool_call_id="c").model_copy(update={"status": "odd"}),
+        ToolMessage("x", tool_call_id="c").model_copy(update={"status": Status.ERROR}),
         ToolMessage("x", tool_call_id="c").model_copy(update={"tool_call_id": Name.ANN}),
         AIMessage("x").model_copy(update={"tool_calls": [{"name": "f"}]}),
         AIMessage("x").model_copy(update={"usage_metadata": 3}),

@@ -1,0 +1,105 @@
+"""What is queued: one accepted append each, ready to be sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from langchain_redis_session._flow import Flow
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.events import PreparedEvents, append_prepared
+from langchain_redis_session._operations.tracks import (
+    PreparedTrackEvents,
+    append_prepared_track_events,
+)
+from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
+from langchain_redis_session.models import SessionKey
+
+SpoolId: TypeAlias = "tuple[int, int]"
+"""The place of a file in the spool, and of a row in it."""
+Write: TypeAlias = PreparedEvents | PreparedTrackEvents
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An append that was accepted, until it is in Redis or given up.
+
+    Attributes:
+        key: The session.
+        write: What to append.
+        spool_id: Where it stands in the spool, if there is one.
+        accepted_at_s: When, on the monotonic clock.
+        failed_at_s: When it first failed because Redis was away.
+        is_done: Whether it is in Redis or given up.
+    """
+
+    key: SessionKey
+    write: Write
+    spool_id: SpoolId | None = None
+    accepted_at_s: float = field(default_factory=time.monotonic)
+    failed_at_s: float | None = None
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job: nothing wrong, or why it failed."""
+
+    job: Job
+    error: RedisSessionError | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether trying again would not help."""
+        return not isinstance(self.error, BackendUnavailableError)
+
+
+def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[Outcome]]:
+    """Write jobs of one session in order, as many as can be in each script call.
+
+    Stops at the first that Redis was not there for. One that can't be written is passed
+    over, and found by sending the jobs of its call one by one.
+    """
+    outcomes: list[Outcome] = []
+    waiting = [list(run) for run in _split_runs(jobs)]
+    while waiting:
+        run = waiting.pop(0)
+        error = yield from _write_run(context, key, [job.write for job in run])
+        if isinstance(error, BackendUnavailableError):
+            outcomes.append(Outcome(run[0], error))
+            break
+        if error is not None and len(run) > 1:
+            waiting[:0] = [[job] for job in run]
+            continue
+        outcomes += [Outcome(job, error) for job in run]
+    return outcomes
+
+
+def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Neighbours that one script call can write."""
+    runs: list[list[Job]] = []
+    for job in jobs:
+        if runs and runs[-1][-1].write.can_join(job.write):
+            runs[-1].append(job)
+        else:
+            runs.append([job])
+    return runs
+
+
+def _write_run(
+    context: Context, key: SessionKey, writes: Sequence[Write]
+) -> Flow[RedisSessionError | None]:
+    first = writes[0]
+    try:
+        if isinstance(first, PreparedEvents):
+            events = [w for w in writes if isinstance(w, PreparedEvents)]
+            yield from append_prepared(context, key, PreparedEvents.join(events))
+        else:
+            track_events = [w for w in writes if isinstance(w, PreparedTrackEvents)]
+            joined = PreparedTrackEvents.join(track_events)
+            yield from append_prepared_track_events(context, key, joined)
+    except RedisSessionError as error:
+        return error
+    return None

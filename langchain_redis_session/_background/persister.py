@@ -1,0 +1,470 @@
+"""Write-behind: appends return at once, workers bring them to Redis.
+
+A session's appends always go through the same worker, a thread, in the order they were
+accepted. Nothing accepted is dropped in silence: what can't be written ends up as a dead
+letter. One engine serves threads and event loops alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from zlib import crc32
+
+from langchain_redis_session._background.jobs import Job, Outcome, write_jobs
+from langchain_redis_session._background.progress import Progress
+from langchain_redis_session._background.spool import Spool
+from langchain_redis_session._flow import Flow, Scope, Submit, gather
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session.errors import (
+    BackendUnavailableError,
+    PersistError,
+    RedisSessionError,
+    SessionServiceClosedError,
+)
+from langchain_redis_session.models import DeadLetter, PersistStats, SessionKey
+
+logger = logging.getLogger("langchain_redis_session")
+
+T = TypeVar("T")
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
+
+
+class RunFlow(Protocol):
+    """Runs a flow on a sync client."""
+
+    def __call__(self, flow: Flow[T]) -> T: ...
+
+
+@dataclass(eq=False)
+class _Lane:
+    """One session's jobs, oldest first."""
+
+    jobs: deque[Job] = field(default_factory=deque)
+    failures: int = 0
+    retry_at_s: float = 0.0
+
+
+class _Worker:
+    """One thread and the lanes it serves."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.lanes: dict[SessionKey, _Lane] = {}
+        self.depth = 0
+        self.wake = threading.Condition(lock)
+        self.thread: threading.Thread | None = None
+
+
+class Persister:
+    """The engine of one service.
+
+    Args:
+        context: Options and key names.
+        run_flow: Brings flows to Redis.
+        on_error: Called with each dead letter, in a worker's thread.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        run_flow: RunFlow,
+        on_error: Sequence[Callable[[DeadLetter], Any]],
+    ) -> None:
+        self._context, self._run_flow, self._on_error = context, run_flow, on_error
+        options = context.options
+        self._spool_dir = options.persist_spool_dir
+        self._reset()
+        _persisters.add(self)
+        if self._spool is not None:
+            self._adopt(self._spool.take_left())
+
+    def _reset(self) -> None:
+        self._progress = Progress()
+        self._lock = self._progress.lock
+        self._workers = [
+            _Worker(self._lock) for _ in range(self._context.options.async_persister_num)
+        ]
+        self._dead: list[tuple[Job, DeadLetter]] = []
+        self._is_closing = self._is_stopped = False
+        self._accepted = self._written = self._retried = self._batches = 0
+        self._largest_batch = self._batched = 0
+        self._last_error = ""
+        self._spool = Spool(self._spool_dir) if self._spool_dir is not None else None
+
+    def forget_parent(self) -> None:
+        """In the child of a fork: the parent's threads are not here, and its queue is its own."""
+        if self._spool is not None:
+            self._spool.abandon()
+        self._reset()
+
+    # Accepting
+
+    def submit(self, request: Submit) -> None:
+        """Accept an append; waits while the queue is full.
+
+        Raises:
+            PersistError: The queue was full for `persist_put_timeout`.
+        """
+        job = Job(request.key, request.write)
+        worker = self._worker_of(job.key)
+        if not self._accept(worker, job):
+            timeout_s = self._context.options.persist_put_timeout
+            if not self._progress.wait(lambda: self._accept(worker, job), timeout_s):
+                raise self._refusal()
+
+    async def asubmit(self, request: Submit) -> None:
+        """Accept an append, without blocking the event loop; as `submit`."""
+        job = Job(request.key, request.write)
+        worker = self._worker_of(job.key)
+        if not self._accept(worker, job):
+            timeout_s = self._context.options.persist_put_timeout
+            if not await self._progress.await_(lambda: self._accept(worker, job), timeout_s):
+                raise self._refusal()
+
+    def _refusal(self) -> PersistError:
+        options = self._context.options
+        return PersistError(
+            f"the write-behind queue was full ({options.persist_queue_size} appends) for "
+            f"{options.persist_put_timeout} s, so this append was not accepted; Redis is slow or "
+            f"away{f' ({self._last_error})' if self._last_error else ''}. Try again, or raise "
+            "persist_queue_size or persist_put_timeout"
+        )
+
+    def _worker_of(self, key: SessionKey) -> _Worker:
+        name = "\0".join((key.app_name, key.user_id, key.session_id))
+        return self._workers[crc32(name.encode()) % len(self._workers)]
+
+    def _accept(self, worker: _Worker, job: Job) -> bool:
+        with self._lock:
+            if self._is_closing:
+                raise SessionServiceClosedError("the service is closing; make a new one")
+            if worker.depth >= self._context.options.persist_queue_size:
+                return False
+            if self._spool is not None:
+                job.spool_id = self._spool.add(job.key, job.write)
+            self._accepted += 1
+            self._enqueue(worker, job)
+            return True
+
+    def _enqueue(self, worker: _Worker, job: Job) -> None:
+        lane = worker.lanes.get(job.key)
+        if lane is None:
+            lane = worker.lanes[job.key] = _Lane()
+        lane.jobs.append(job)
+        worker.depth += 1
+        if worker.thread is None:
+            worker.thread = threading.Thread(
+                target=self._work, args=(worker,), name="redis-session-persister", daemon=True
+            )
+            worker.thread.start()
+        else:
+            worker.wake.notify()
+
+    def _adopt(self, jobs: Iterable[tuple[Job, bool]]) -> None:
+        """Take over what a process that is gone had accepted, its dead letters too."""
+        with self._lock:
+            for job, is_dead in jobs:
+                self._accepted += 1
+                if is_dead:
+                    self._give_up(job, PersistError("given up before the last restart"))
+                else:
+                    self._enqueue(self._worker_of(job.key), job)
+
+    # Writing
+
+    def _work(self, worker: _Worker) -> None:
+        while True:
+            with self._lock:
+                ready = self._take(worker)
+                while not ready:
+                    if self._is_stopped or (self._is_closing and not worker.lanes):
+                        return
+                    worker.wake.wait(self._pause_s(worker))
+                    ready = self._take(worker)
+            outcomes = self._deliver(ready)
+            with self._lock:
+                if self._is_stopped:
+                    return
+                letters = self._settle_outcomes(worker, ready, outcomes)
+                self._progress.notify()
+            for letter in letters:
+                self._report(letter)
+
+    def _take(self, worker: _Worker) -> dict[SessionKey, list[Job]]:
+        if self._is_stopped:
+            return {}
+        now_s = time.monotonic()
+        return {k: list(lane.jobs) for k, lane in worker.lanes.items() if lane.retry_at_s <= now_s}
+
+    def _pause_s(self, worker: _Worker) -> float | None:
+        if not worker.lanes:
+            return None
+        return max(0.0, min(lane.retry_at_s for lane in worker.lanes.values()) - time.monotonic())
+
+    def _deliver(self, ready: dict[SessionKey, list[Job]]) -> list[Outcome]:
+        flows = [write_jobs(self._context, key, jobs) for key, jobs in ready.items()]
+        try:
+            results = self._run_flow(gather(flows) if len(flows) > 1 else _alone(flows[0]))
+        except BackendUnavailableError as error:
+            return [Outcome(jobs[0], error) for jobs in ready.values()]
+        except Exception as error:  # ours to find: it must not stop the worker
+            logger.exception("write-behind failed unexpectedly")
+            wrapped = PersistError(f"write-behind failed unexpectedly: {error!r}")
+            wrapped.__cause__ = error
+            return [Outcome(job, wrapped) for jobs in ready.values() for job in jobs]
+        outcomes: list[Outcome] = []
+        for jobs, result in zip(ready.values(), results, strict=True):
+            if isinstance(result, RedisSessionError):
+                outcomes.append(Outcome(jobs[0], result))
+            else:
+                outcomes += result
+        return outcomes
+
+    def _settle_outcomes(
+        self, worker: _Worker, ready: dict[SessionKey, list[Job]], outcomes: Sequence[Outcome]
+    ) -> list[DeadLetter]:
+        """Note what was written, what is tried again and what is given up."""
+        now_s, letters, gone = time.monotonic(), [], []
+        self._batches += 1
+        size = sum(map(len, ready.values()))
+        self._batched += size
+        self._largest_batch = max(self._largest_batch, size)
+        failed: dict[SessionKey, RedisSessionError] = {}
+        for outcome in outcomes:
+            job = outcome.job
+            if not outcome.is_final and outcome.error is not None:
+                failed[job.key] = outcome.error
+                self._last_error = str(outcome.error)
+                continue
+            self._finish(worker, job)
+            if outcome.error is None:
+                self._written += 1
+                gone.append(job)
+            else:
+                letters.append(self._give_up(job, outcome.error))
+        for key, jobs in ready.items():
+            lane = worker.lanes.get(key)
+            if key not in failed or lane is None:
+                continue
+            self._retried += 1
+            lane.failures += 1
+            pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * 2 ** min(lane.failures, 10))
+            lane.retry_at_s = now_s + pause_s * random.uniform(0.5, 1.0)
+            for job in jobs:
+                if job.is_done:
+                    continue
+                job.failed_at_s = now_s if job.failed_at_s is None else job.failed_at_s
+                timeout_s = self._context.options.persist_retry_timeout
+                if timeout_s is not None and now_s - job.failed_at_s >= timeout_s:
+                    self._finish(worker, job)
+                    letters.append(self._give_up(job, failed[key]))
+        for key in ready.keys() - failed.keys():
+            lane = worker.lanes.get(key)
+            if lane is not None:
+                lane.failures = 0
+        if self._spool is not None:
+            self._spool.remove([job.spool_id for job in gone if job.spool_id is not None])
+        return letters
+
+    def _finish(self, worker: _Worker, job: Job) -> None:
+        lane = worker.lanes[job.key]
+        lane.jobs.remove(job)  # one of the oldest
+        job.is_done = True
+        worker.depth -= 1
+        if not lane.jobs:
+            del worker.lanes[job.key]
+
+    def _give_up(self, job: Job, error: RedisSessionError) -> DeadLetter:
+        letter = DeadLetter(
+            key=job.key,
+            events=tuple(job.write.events),
+            error=error,
+            time_ns=time.time_ns(),
+        )
+        self._dead.append((job, letter))
+        self._last_error = str(error)
+        if self._spool is not None and job.spool_id is not None:
+            self._spool.mark(job.spool_id, is_dead=True)
+        return letter
+
+    def _report(self, letter: DeadLetter) -> None:
+        logger.error(
+            "write-behind gave up %d event(s) of a session: %s; see dead_letters()",
+            len(letter.events),
+            type(letter.error).__name__,
+        )
+        for handler in self._on_error:
+            try:
+                handler(letter)
+            except Exception:
+                logger.exception("a handler of on_persist_error failed")
+
+    # Waiting
+
+    def _pending(self, scope: Scope) -> list[Job]:
+        """The newest job of every lane in a scope: when it is done, those before it are."""
+        with self._lock:
+            if len(scope) == 3:
+                key = SessionKey(*scope)
+                lane = self._worker_of(key).lanes.get(key)
+                return [lane.jobs[-1]] if lane else []
+            return [
+                lane.jobs[-1]
+                for worker in self._workers
+                for key, lane in worker.lanes.items()
+                if (key.app_name, key.user_id)[: len(scope)] == scope
+            ]
+
+    def settle(self, scope: Scope) -> None:
+        """Wait for what was accepted in a scope: (app,), (app, user), (app, user, session).
+
+        Raises:
+            BackendUnavailableError: It took longer than `persist_put_timeout`.
+        """
+        pending = self._pending(scope)
+        timeout_s = self._context.options.persist_put_timeout
+        if pending and not self._progress.wait(lambda: _are_done(pending), timeout_s):
+            raise self._unsettled()
+
+    async def asettle(self, scope: Scope) -> None:
+        """Wait for a scope, without blocking the event loop; as `settle`."""
+        pending = self._pending(scope)
+        timeout_s = self._context.options.persist_put_timeout
+        if pending and not await self._progress.await_(lambda: _are_done(pending), timeout_s):
+            raise self._unsettled()
+
+    def _unsettled(self) -> BackendUnavailableError:
+        return BackendUnavailableError(
+            "appends that were accepted before are still waiting to be written after "
+            f"{self._context.options.persist_put_timeout} s (persist_put_timeout); the last "
+            f"error: {self._last_error or 'none'}"
+        )
+
+    def flush(self, timeout_s: float | None) -> bool:
+        """Wait until all that was accepted is done; gives whether all of it is in Redis."""
+        pending = self._pending(())
+        done = self._progress.wait(lambda: _are_done(pending), timeout_s)
+        return done and not self._dead
+
+    async def aflush(self, timeout_s: float | None) -> bool:
+        """Wait, without blocking the event loop; as `flush`."""
+        pending = self._pending(())
+        done = await self._progress.await_(lambda: _are_done(pending), timeout_s)
+        return done and not self._dead
+
+    # Dead letters, figures, the end
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What was accepted and given up, oldest first."""
+        with self._lock:
+            return [letter for _, letter in self._dead]
+
+    def retry_dead_letters(self) -> int:
+        """Accept all dead letters anew, however full the queue; gives how many."""
+        with self._lock:
+            dead, self._dead = self._dead, []
+            for job, _ in dead:
+                again = Job(job.key, job.write, job.spool_id)
+                if self._spool is not None and job.spool_id is not None:
+                    self._spool.mark(job.spool_id, is_dead=False)
+                self._enqueue(self._worker_of(job.key), again)
+            return len(dead)
+
+    def stats(self) -> PersistStats:
+        """What the engine has done so far, and what waits."""
+        with self._lock:
+            waiting = [
+                lane.jobs[0].accepted_at_s for w in self._workers for lane in w.lanes.values()
+            ]
+            return PersistStats(
+                queue_depths=tuple(worker.depth for worker in self._workers),
+                accepted=self._accepted,
+                written=self._written,
+                retried=self._retried,
+                dead=len(self._dead),
+                batches=self._batches,
+                mean_batch_size=self._batched / self._batches if self._batches else 0.0,
+                largest_batch_size=self._largest_batch,
+                oldest_waiting_s=time.monotonic() - min(waiting) if waiting else 0.0,
+                last_error=self._last_error,
+            )
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Write what is left, at most for `persist_close_timeout`, then stop the threads."""
+        if timeout_s is None:
+            timeout_s = self._context.options.persist_close_timeout
+        pending = self._begin_close()
+        self._progress.wait(lambda: _are_done(pending), timeout_s)
+        self._end_close()
+
+    async def aclose(self) -> None:
+        """Write what is left without blocking the event loop, then stop; as `close`."""
+        pending = self._begin_close()
+        timeout_s = self._context.options.persist_close_timeout
+        await self._progress.await_(lambda: _are_done(pending), timeout_s)
+        self._end_close()
+
+    def _begin_close(self) -> list[Job]:
+        with self._lock:
+            self._is_closing = True
+            for worker in self._workers:
+                for lane in worker.lanes.values():
+                    lane.retry_at_s = 0.0  # a last try without a pause
+                worker.wake.notify_all()
+            return self._pending(())
+
+    def _end_close(self) -> None:
+        with self._lock:
+            if self._is_stopped:
+                return
+            self._is_stopped = True
+            left = [j for w in self._workers for lane in w.lanes.values() for j in lane.jobs]
+            error = PersistError(
+                "the service was closed before this could be written; the last error: "
+                f"{self._last_error or 'none'}"
+            )
+            letters = []
+            for job in left:
+                self._finish(self._worker_of(job.key), job)
+                # With a spool it stays there, and the next start delivers it.
+                if job.spool_id is None:
+                    letters.append(self._give_up(job, error))
+            for worker in self._workers:
+                worker.wake.notify_all()
+            self._progress.notify()
+            threads = [worker.thread for worker in self._workers if worker.thread is not None]
+        for letter in letters:
+            self._report(letter)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(1.0)
+        if self._spool is not None:
+            self._spool.close()
+
+
+def _are_done(jobs: Sequence[Job]) -> bool:
+    return all(job.is_done for job in jobs)
+
+
+def _alone(flow: Flow[T]) -> Flow[list[T | RedisSessionError]]:
+    return [(yield from flow)]
+
+
+_persisters: weakref.WeakSet[Persister] = weakref.WeakSet()
+
+
+def _forget_parents() -> None:
+    for persister in list(_persisters):
+        persister.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents)

@@ -1,0 +1,68 @@
+"""Waiting for something that other threads do, from threads and from event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+
+class Progress:
+    """Wakes everybody who waits, threads and tasks alike, to look again.
+
+    `lock` guards what the conditions look at; it is only ever held for moments, so that an
+    event loop may take it too.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._threads = threading.Condition(self.lock)
+        self._waiting_threads = 0
+        self._tasks: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
+
+    def notify(self) -> None:
+        """Wake all; with the lock held."""
+        if self._waiting_threads:
+            self._threads.notify_all()
+        for loop, future in self._tasks:
+            with contextlib.suppress(RuntimeError):  # its loop has ended
+                loop.call_soon_threadsafe(_wake, future)
+        self._tasks.clear()
+
+    def wait(self, is_true: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait in a thread until `is_true` (called with the lock held); False on a time-out."""
+        with self.lock:
+            if is_true():
+                return True
+            self._waiting_threads += 1
+            try:
+                return self._threads.wait_for(is_true, timeout_s)
+            finally:
+                self._waiting_threads -= 1
+
+    async def await_(self, is_true: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait in a task, without blocking its loop; as `wait`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        loop = asyncio.get_running_loop()
+        while True:
+            with self.lock:
+                if is_true():
+                    return True
+                future: asyncio.Future[None] = loop.create_future()
+                self._tasks.add((loop, future))
+            try:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                await asyncio.wait_for(future, left)
+            except asyncio.TimeoutError:
+                with self.lock:
+                    return is_true()
+            finally:
+                with self.lock:
+                    self._tasks.discard((loop, future))
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

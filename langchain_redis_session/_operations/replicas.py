@@ -1,0 +1,53 @@
+"""Acknowledging a write only when replicas have it, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_redis_session._flow import (
+    Argument,
+    Flow,
+    ScriptCall,
+    Wait,
+    call_batch,
+    call_script,
+)
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.windows import refresh_call
+from langchain_redis_session.errors import BackendUnavailableError
+from langchain_redis_session.models import SessionKey
+
+_FRESH = 1
+
+
+def call_write(
+    context: Context,
+    key: SessionKey,
+    script: str,
+    keys: Sequence[bytes],
+    args: Sequence[Argument],
+) -> Flow[Any]:
+    """Run a script that appends; with `wait_replicas`, WAIT for them in the same round trip.
+
+    Raises:
+        BackendUnavailableError: Too few replicas have it. It is written, and may be sent again.
+    """
+    options = context.options
+    if not options.wait_replicas:
+        return (yield from call_script(script, keys, args))
+    wait = Wait(keys[0], options.wait_replicas, max(1, round(options.wait_timeout * 1000)))
+    reply, confirmed = yield from call_batch([ScriptCall(script, keys, args), wait])
+    if reply[0] != b"OK":
+        return reply
+    if _FRESH not in reply[3]:
+        # A try before this one has written it, on another connection: a write of ours makes
+        # WAIT speak about that one too.
+        _, confirmed = yield from call_batch([refresh_call(context, key), wait])
+    if confirmed < options.wait_replicas:
+        raise BackendUnavailableError(
+            f"only {confirmed} of {options.wait_replicas} replicas (wait_replicas) had the write "
+            f"after {options.wait_timeout} s; the primary has it, and sending it again does not "
+            "double it"
+        )
+    return reply

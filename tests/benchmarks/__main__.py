@@ -1,0 +1,40 @@
+"""`python -m tests.benchmarks`: measure everything, print it, write it down."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks.report import Row, print_rows, write_json
+from tests.benchmarks.rows import PARTS, QUICK, Bench, Plan
+from tests.benchmarks.server import start_server
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmarks on a server of their own."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="little of everything: does it work?")
+    parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))
+    options = parser.parse_args(arguments)
+    loop = asyncio.new_event_loop()
+    rows: list[Row] = []
+    try:
+        with start_server() as server:
+            bench = Bench(server, QUICK if options.quick else Plan(), loop)
+            for title, part in PARTS:
+                measured = list(part(bench))
+                print_rows(title, measured)
+                rows += measured
+            write_json(options.output, str(server.binary), rows)
+            bench.close()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    missed = sum(row.is_met is False for row in rows)
+    print(f"{len(rows)} rows, {missed} goals missed; written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

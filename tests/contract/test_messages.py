@@ -1,0 +1,199 @@
+"""Messages through the service: in any form, with every field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_redis_session import SessionKey, UnserializableMessageError
+from tests.contract.backends import RedisProbe, Verbs
+from tests.contract.narrow import each_server
+from tests.contract.store import make_event, set_clock, tag_of, texts
+from tests.unit.messages import same_message
+
+RICH: list[BaseMessage] = [
+    SystemMessage("Be brief.", name="rules", additional_kwargs={"cache": {"ttl": 5}}),
+    HumanMessage(
+        [
+            {"type": "text", "text": "What is on it? 東京 😀 \x00"},
+            {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+            {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"},
+        ],
+        id="h-1",
+        name="ann",
+    ),
+    AIMessage(
+        "",
+        id="a-1",
+        tool_calls=[
+            {"name": "look", "args": {"q": "tower", "n": [1, 2.5, None]}, "id": "c1"},
+            {"name": "look", "args": {}, "id": "c2"},
+        ],
+        invalid_tool_calls=[{"name": "f", "args": '{"a":', "id": "c3", "error": "cut off"}],
+        usage_metadata={
+            "input_tokens": 3,
+            "output_tokens": 5,
+            "total_tokens": 8,
+            "input_token_details": {"cache_read": 1},
+        },
+        response_metadata={"model": "m", "logprobs": [-0.25, float("-inf")], "seed": 2**70},
+        additional_kwargs={"reasoning_content": "because"},
+    ),
+    ToolMessage(
+        "a tower",
+        tool_call_id="c1",
+        name="look",
+        artifact={"pixels": [[1, 2], [3, 4]], "url": None},
+        status="error",
+        id="t-1",
+    ),
+    ToolMessage([{"type": "text", "text": "two"}], tool_call_id="c2"),
+    FunctionMessage("42", name="f"),
+    ChatMessage("hm", role="critic"),
+    AIMessage([{"type": "reasoning", "reasoning": "so"}, {"type": "text", "text": "A tower."}]),
+]
+
+
+async def test_nothing_of_a_message_is_lost(verbs: Verbs, key: SessionKey) -> None:
+    result = await verbs.append_messages(key, RICH, create=True)
+    read = await verbs.get_messages(key)
+
+    assert (result.written, result.removed, result.queued) == (len(RICH), 0, False)
+    assert len(read) == len(RICH)
+    for sent, got in zip(RICH, read, strict=True):
+        assert same_message(sent, got), (sent, got)
+    session = await verbs.get_session(key)
+    assert session.messages == read
+
+
+async def test_a_chunk_is_stored_as_its_message(verbs: Verbs, key: SessionKey) -> None:
+    chunks = [AIMessageChunk("Hel", id="c"), AIMessageChunk("lo", id="c", chunk_position="last")]
+    await verbs.append_messages(key, [chunks[0] + chunks[1]], create=True)
+    (message,) = await verbs.get_messages(key)
+    assert type(message) is AIMessage
+    assert (message.content, message.id) == ("Hello", "c")
+
+
+async def test_the_members_of_the_events_made_of_messages(
+    verbs: Verbs, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, 1_790_000_000_123_456_789)
+    members: dict[str, Any] = {
+        "request_id": "r",
+        "invocation_id": "i",
+        "branch": "root/sub",
+        "tag": "a;b",
+        "filter_key": "app/tools",
+    }
+    messages = [HumanMessage("hi"), AIMessage("hello")]
+    result = await verbs.append_messages(key, messages, create=True, **members)
+    await verbs.append_messages(key, messages, author="planner", state_delta={"k": 1})
+    events = await verbs.get_events(key)
+
+    assert result.events == events[:2]
+    assert [event.score for event in result.events] == [event.score for event in events[:2]]
+    for event in events[:2]:
+        assert {name: getattr(event, name) for name in members} == members
+        assert re.fullmatch("[0-9a-f]{32}", event.id)
+        assert event.time_ns == 1_790_000_000_123_456_789
+    assert [event.author for event in events] == ["user", "assistant", "planner", "planner"]
+    assert [event.state_delta for event in events] == [{}, {}, {}, {"k": 1}]
+    assert len({event.id for event in events}) == 4
+
+
+async def test_state_without_a_message(verbs: Verbs, key: SessionKey) -> None:
+    result = await verbs.append_messages(key, [], state_delta={"k": 1}, create=True)
+    assert result.written == 1
+    assert [event.message for event in await verbs.get_events(key)] == [None]
+    assert await verbs.get_messages(key) == []
+    assert (await verbs.get_session(key)).state == {"k": 1}
+
+
+async def test_one_message_needs_no_list(verbs: Verbs, key: SessionKey) -> None:
+    await verbs.append_messages(key, HumanMessage("hi"), create=True)
+    assert texts(await verbs.get_messages(key)) == ["hi"]
+
+
+async def test_nothing_is_appended(verbs: Verbs, key: SessionKey, redis_probe: RedisProbe) -> None:
+    result = await verbs.append_messages(key, [], create=True)
+    assert (result.events, result.written, result.removed) == ([], 0, 0)
+    assert redis_probe.names() == []
+
+
+@each_server
+@pytest.mark.parametrize(
+    ("message", "path"),
+    [
+        (RemoveMessage("x"), "RemoveMessage"),
+        (HumanMessage("x", additional_kwargs={"deep": [{"a": {1, 2}}]}), "additional_kwargs.*deep"),
+        (AIMessage("x", response_metadata={"raw": b"bytes"}), "response_metadata.*raw"),
+        (ToolMessage("x", tool_call_id="c", artifact=object()), "artifact"),
+        ("text", "str"),
+    ],
+    ids=["remove", "set", "bytes", "artifact", "string"],
+)
+async def test_one_message_that_json_cannot_carry_keeps_all_out(
+    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe, message: Any, path: str
+) -> None:
+    with pytest.raises(UnserializableMessageError, match=path):
+        await verbs.append_messages(
+            key, [HumanMessage("fine"), message], create=True, state_delta={"k": 1, "user:k": 1}
+        )
+    assert redis_probe.names() == []
+
+
+@each_server
+async def test_an_artifact_may_be_dropped(
+    make_verbs: Any, key: SessionKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    verbs = make_verbs(unserializable_artifacts="drop")
+    message = ToolMessage("x", tool_call_id="c", artifact=object())
+    await verbs.append_messages(key, [message], create=True)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "artifact" in caplog.text
+    (read,) = await verbs.get_messages(key)
+    assert (read.content, read.artifact) == ("x", None)
+
+
+@each_server
+async def test_a_message_that_trpc_agent_go_wrote(
+    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Any
+) -> None:
+    await verbs.append_event(await _created(verbs, key), make_event(1))
+    events_key = redis_probe.key(f"event:{tag_of(backend)}:ann:s1")
+    entry = (
+        '{"response":null,"id":"g1","timestamp":"2026-12-01T20:00:00.5+08:00","author":"bot",'
+        '"choices":[{"index":0,"message":{"role":"assistant","content":"from Go","tool_calls":'
+        '[{"type":"function","id":"c1","function":{"name":"add","arguments":"{\\"a\\":1}"}}]},'
+        '"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":5,'
+        '"total_tokens":8},"done":true}'
+    )
+    redis_probe.zadd(events_key, {entry: 1.9e18})
+    await verbs.append_event(key, make_event(2))
+
+    first, message, last = await verbs.get_messages(key)
+    assert (first.text, message.text, last.text) == ("m1", "from Go", "m2")
+    assert isinstance(message, AIMessage)
+    assert message.tool_calls == [
+        {"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}
+    ]
+    assert message.usage_metadata == {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
+    assert (await verbs.get_events(key))[1].author == "bot"
+
+
+async def _created(verbs: Verbs, key: SessionKey) -> SessionKey:
+    await verbs.create_session(key.app_name, key.user_id, key.session_id)
+    return key

@@ -1,0 +1,177 @@
+"""Sessions: made, read, listed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+
+from langchain_redis_session import (
+    RedisSessionChatMessageHistory,
+    SessionKey,
+    SessionNotFoundError,
+)
+from tests.contract.backends import Backend, RedisProbe, Verbs
+from tests.contract.intercept import intercept
+from tests.contract.narrow import each_server
+from tests.contract.store import make_event, make_events, texts
+
+
+async def test_a_new_session_is_empty(verbs: Verbs) -> None:
+    session = await verbs.create_session("shop", "ann")
+
+    assert re.fullmatch("[0-9a-f]{32}", session.key.session_id)
+    assert (session.state, session.events, session.tracks) == ({}, [], ())
+    assert session.messages == []
+    assert session.created_at == session.updated_at
+    age = datetime.now(timezone.utc) - session.created_at
+    assert abs(age) < timedelta(minutes=1)
+    assert await verbs.get_session(session.key) == session
+
+
+async def test_first_state_goes_to_its_scopes(verbs: Verbs, key: SessionKey) -> None:
+    state = {"k": 1, "user:lang": "en", "app:version": [2], "temp:x": "never stored"}
+    session = await verbs.create_session("shop", "ann", "s1", state=state)
+
+    assert session.key == key
+    assert session.state == {"k": 1, "user:lang": "en", "app:version": [2]}
+    assert await verbs.get_user_state("shop", "ann") == {"lang": "en"}
+    assert await verbs.get_app_state("shop") == {"version": [2]}
+    other = await verbs.create_session("shop", "ann", "s2")
+    assert other.state == {"user:lang": "en", "app:version": [2]}
+
+
+async def test_creating_a_session_that_lives_changes_nothing(verbs: Verbs, key: SessionKey) -> None:
+    await verbs.create_session("shop", "ann", "s1", state={"k": 1, "user:u": 1, "app:a": 1})
+    await verbs.append_event(key, make_event(1))
+    before = await verbs.get_session(key)
+
+    again = {"k": 2, "l": 2, "user:u": 2, "app:a": 2}
+    assert await verbs.create_session("shop", "ann", "s1", state=again) == before
+    assert await verbs.get_session(key) == before
+    assert before.state == {"k": 1, "user:u": 1, "app:a": 1}
+    assert texts(before.events) == ["m1"]
+
+
+async def test_reading_a_missing_session(verbs: Verbs, key: SessionKey) -> None:
+    assert await verbs.get_session(key) is None
+    assert await verbs.get_events(key) == []
+    assert await verbs.get_messages(key) == []
+    assert await verbs.search_events(key, "x") == []
+    assert await verbs.get_event_window(key, "x") == []
+    assert await verbs.get_track_events(key, "t") == []
+    assert await verbs.list_tracks(key) == []
+    assert await verbs.list_sessions("shop", "ann") == []
+
+
+async def test_writing_to_a_missing_session(
+    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe
+) -> None:
+    writes: list[tuple[Callable[..., object], tuple[object, ...]]] = [
+        (verbs.append_event, (make_event(1),)),
+        (verbs.append_events, (make_events(1, 2),)),
+        (verbs.append_messages, ([HumanMessage("hi", id="i")],)),
+        (verbs.update_session_state, ({"k": 1, "user:k": 1, "app:k": 1},)),
+        (verbs.delete_session_state, ("k",)),
+        (verbs.append_track_event, ("t", {})),
+    ]
+    for verb, arguments in writes:
+        with pytest.raises(SessionNotFoundError, match="s1.*create_session"):
+            await verb(key, *arguments)  # type: ignore[misc]
+    assert await verbs.clear_events(key) == 0
+    assert await verbs.trim_conversations(key) == []
+    assert await verbs.delete_session(key) is False
+    assert redis_probe.names() == []
+
+
+async def test_what_a_read_session_holds(verbs: Verbs, key: SessionKey) -> None:
+    created = await verbs.create_session("shop", "ann", "s1", state={"k": 1})
+    await verbs.append_messages(key, [HumanMessage("hi"), AIMessage("hello")], request_id="r")
+    await verbs.append_track_event(key, "tools", {"ms": 3})
+    await verbs.update_session_state(key, {"user:lang": "en"})
+    session = await verbs.get_session(key)
+
+    assert session.key == key
+    assert [event.author for event in session.events] == ["user", "assistant"]
+    assert {event.request_id for event in session.events} == {"r"}
+    assert session.messages == [HumanMessage("hi"), AIMessage("hello")]
+    assert session.state == {"k": 1, "user:lang": "en"}
+    assert session.tracks == ("tools",)
+    assert not session.is_cut
+    assert session.created_at == created.created_at < session.updated_at
+
+
+async def test_every_write_is_an_update(verbs: Verbs, key: SessionKey) -> None:
+    session = await verbs.create_session("shop", "ann", "s1")
+    event = make_event(1)
+    for verb, *arguments in (
+        (verbs.append_event, event),
+        (verbs.append_messages, [HumanMessage("hi")]),
+        (verbs.update_session_state, {"k": 1}),
+        (verbs.delete_session_state, "k"),
+        (verbs.append_track_event, "t", 1),
+        (verbs.append_track_event, "t", 2),
+        (verbs.trim_conversations,),
+        (verbs.clear_events,),
+    ):
+        before = session
+        await verb(key, *arguments)
+        session = await verbs.get_session(key)
+        assert session.updated_at > before.updated_at, verb
+        assert session.created_at == before.created_at
+
+
+async def test_listing_newest_first(verbs: Verbs) -> None:
+    for name in ("s1", "s2", "s3"):
+        await verbs.create_session("shop", "ann", name, state={"name": name})
+    await verbs.create_session("shop", "bob", "s4")
+    await verbs.create_session("other", "ann", "s5")
+    await verbs.append_event(SessionKey("shop", "ann", "s1"), make_event(1))
+    await verbs.append_track_event(SessionKey("shop", "ann", "s1"), "t", 1)
+    await verbs.update_user_state("shop", "ann", {"u": 1})
+    await verbs.update_app_state("shop", {"a": 1})
+
+    async def names(**options: object) -> list[str]:
+        listed = await verbs.list_sessions("shop", "ann", **options)
+        return [session.key.session_id for session in listed]
+
+    assert await names() == ["s1", "s3", "s2"]
+    assert await names(limit=2) == ["s1", "s3"]
+    assert await names(limit=1, offset=1) == ["s3"]
+    assert await names(offset=3) == await names(limit=0) == []
+
+    lean = await verbs.list_sessions("shop", "ann")
+    full = await verbs.list_sessions("shop", "ann", include_events=True)
+    assert [texts(session.events) for session in lean] == [[], [], []]
+    assert [texts(session.events) for session in full] == [["m1"], [], []]
+    for listed in (lean, full):
+        assert listed[0].state == {"name": "s1", "user:u": 1, "app:a": 1}
+        assert listed[0].tracks == ("t",)
+        assert listed[0].updated_at > listed[1].updated_at > listed[2].updated_at
+    assert full[0] == await verbs.get_session(full[0].key)
+
+
+async def test_a_session_shown_in_a_notebook(verbs: Verbs, key: SessionKey) -> None:
+    await verbs.append_messages(key, [HumanMessage("<b>hi</b>")], create=True)
+    shown = (await verbs.get_session(key))._repr_html_()
+    assert "<b>hi</b>" not in shown
+    assert "&lt;b&gt;hi&lt;/b&gt;" in shown
+
+
+@each_server
+async def test_a_history_makes_its_session_in_the_same_round_trip(
+    backend: Backend, make_verbs: Callable[..., Verbs]
+) -> None:
+    verbs, interceptor = intercept(backend, make_verbs)
+    history = verbs.of(RedisSessionChatMessageHistory("warm", service=verbs.service))
+    await history.add_messages([HumanMessage("so that the script is there")])
+    interceptor.requests.clear()
+
+    history = verbs.of(RedisSessionChatMessageHistory("s1", service=verbs.service))
+    await history.add_messages([HumanMessage("hi"), AIMessage("hello")])
+    assert len(interceptor.requests) == 1
+    session = await verbs.get_session(SessionKey("default", "default", "s1"))
+    assert texts(session.events) == ["hi", "hello"]

@@ -1,0 +1,292 @@
+"""State of session, user and app: values, scopes, writers at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from langchain_redis_session import (
+    ConfigurationError,
+    SessionKey,
+    UnserializableMessageError,
+)
+from tests.contract.backends import Backend, RedisProbe, Verbs
+from tests.contract.intercept import intercept
+from tests.contract.narrow import each_server, one_server
+from tests.contract.store import load, make_event, make_events, read_record, snapshot, tag_of, texts
+
+VALUES: dict[str, Any] = {
+    "none": None,
+    "true": True,
+    "zero": 0,
+    "float": 0.1,
+    "whole float": 1e300,
+    "big": 2**200,
+    "negative": -(2**63) - 1,
+    "empty": ["", [], {}],
+    "nested": {"a": [1, {"b": [None, {"c": 2.5}]}], "": ""},
+    "lone surrogate": "a\ud800",
+    "unicode": "東京 😀 \x00 \u2028 é",
+    "key:with %{odd}* characters \n": "x",
+    "appetite": "not the app's",
+    "state": {"updatedAt": '"}'},
+}
+
+
+@pytest.fixture
+async def session(verbs: Verbs, key: SessionKey) -> SessionKey:
+    await verbs.create_session("shop", "ann", "s1")
+    return key
+
+
+async def test_every_value_comes_back_in_every_scope(verbs: Verbs, session: SessionKey) -> None:
+    await verbs.update_session_state(session, VALUES)
+    await verbs.update_user_state("shop", "ann", VALUES)
+    await verbs.update_app_state("shop", VALUES)
+
+    assert await verbs.get_user_state("shop", "ann") == VALUES
+    assert await verbs.get_app_state("shop") == VALUES
+    state = (await verbs.get_session(session)).state
+    prefixed = {f"{scope}{k}": v for scope in ("app:", "user:") for k, v in VALUES.items()}
+    assert state == {**VALUES, **prefixed}
+    assert type(state["true"]) is bool
+    assert type(state["zero"]) is int
+    assert type(state["whole float"]) is float
+    (listed,) = await verbs.list_sessions("shop", "ann")
+    assert listed.state == state
+
+
+async def test_bytes_are_stored_as_they_are(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    values = {"raw": b"\xff\x00raw", "json": b'{"a": 1}', "empty": b""}
+    expected = {"raw": b"\xff\x00raw", "json": {"a": 1}, "empty": b""}
+    await verbs.update_session_state(session, values)
+    await verbs.update_user_state("shop", "ann", values)
+    await verbs.update_app_state("shop", values)
+
+    state = (await verbs.get_session(session)).state
+    assert {name: state[name] for name in values} == expected
+    assert await verbs.get_user_state("shop", "ann") == expected
+    assert await verbs.get_app_state("shop") == expected
+    user_key = redis_probe.key(f"userstate:{tag_of(backend)}:ann")
+    assert redis_probe.hget(user_key, "raw") == b"\xff\x00raw"
+    assert redis_probe.hget(redis_probe.key("appstate:{shop}"), "json") == b'{"a": 1}'
+    record = load(read_record(redis_probe, session, tag_of(backend)))
+    assert record["state"]["raw"] == b64encode(b"\xff\x00raw").decode()
+
+
+async def test_bytes_that_another_program_stored(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    tag = tag_of(backend)
+    redis_probe.hset(redis_probe.key(f"userstate:{tag}:ann"), mapping={"raw": b"\x80", "n": b"007"})
+    redis_probe.hset(redis_probe.key("appstate:{shop}"), "text", b"plain text")
+    state = (await verbs.get_session(session)).state
+    assert state == {"user:raw": b"\x80", "user:n": b"007", "app:text": b"plain text"}
+    assert await verbs.get_user_state("shop", "ann") == {"raw": b"\x80", "n": b"007"}
+
+
+async def test_a_delta_is_routed_by_prefix(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe
+) -> None:
+    delta = {"k": 1, "user:k": 2, "app:k": 3, "temp:k": 4, "other:k": 5, "users": 6}
+    event = make_event(1, state_delta=dict(delta))
+    result = await verbs.append_event(session, event)
+
+    assert result.events[0].state_delta == delta
+    (stored,) = await verbs.get_events(session)
+    del delta["temp:k"]
+    assert stored.state_delta == delta
+    state = (await verbs.get_session(session)).state
+    assert state == {"k": 1, "other:k": 5, "users": 6, "user:k": 2, "app:k": 3}
+    assert await verbs.get_user_state("shop", "ann") == {"k": 2}
+    assert await verbs.get_app_state("shop") == {"k": 3}
+    for key in redis_probe.keys():
+        assert b"temp:" not in redis_probe.dump(key)
+
+
+async def test_later_events_of_one_call_win(verbs: Verbs, session: SessionKey) -> None:
+    await verbs.update_session_state(session, {"kept": 0, "k": 0})
+    events = make_events(1, 2)
+    events[0].state_delta = {"k": 1, "a": 1, "user:k": 1}
+    events[1].state_delta = {"k": 2, "b": 2, "user:k": 2}
+    await verbs.append_events(session, events)
+    state = (await verbs.get_session(session)).state
+    assert state == {"kept": 0, "k": 2, "a": 1, "b": 2, "user:k": 2}
+
+
+async def test_updates_by_scope(verbs: Verbs, session: SessionKey) -> None:
+    await verbs.update_session_state(session, {"k": 1, "user:k": 2, "app:k": 3, "temp:k": 4})
+    await verbs.update_session_state(session, {"l": 5})
+    await verbs.update_user_state("shop", "ann", {"user:l": 6, "m": 7})
+    await verbs.update_app_state("shop", {"app:l": 8})
+    assert await verbs.get_user_state("shop", "ann") == {"k": 2, "l": 6, "m": 7}
+    assert await verbs.get_app_state("shop") == {"k": 3, "l": 8}
+    assert (await verbs.get_session(session)).state == {
+        **{"k": 1, "l": 5},
+        **{"user:k": 2, "user:l": 6, "user:m": 7},
+        **{"app:k": 3, "app:l": 8},
+    }
+    assert await verbs.get_user_state("shop", "bob") == await verbs.get_app_state("x") == {}
+
+
+async def test_deleting_names(verbs: Verbs, session: SessionKey) -> None:
+    values = {"a": 1, "b": 2, "c": 3}
+    await verbs.update_session_state(session, values)
+    await verbs.update_user_state("shop", "ann", values)
+    await verbs.update_app_state("shop", values)
+    assert await verbs.delete_session_state(session, "a", "c", "missing") is None
+    assert await verbs.delete_user_state("shop", "ann", "a", "c", "missing") == 2
+    assert await verbs.delete_app_state("shop", "a") == 1
+    assert await verbs.delete_user_state("shop", "ann") == await verbs.delete_app_state("shop") == 0
+    await verbs.delete_session_state(session)
+
+    assert (await verbs.get_session(session)).state == {
+        "b": 2,
+        "user:b": 2,
+        **{"app:b": 2, "app:c": 3},
+    }
+
+
+async def test_a_change_of_nothing_writes_nothing(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    before = read_record(redis_probe, session, tag_of(backend))
+    await verbs.update_session_state(session, {})
+    await verbs.update_session_state(session, {"temp:k": 1})
+    await verbs.update_user_state("shop", "ann", {})
+    await verbs.update_app_state("shop", {})
+    await verbs.delete_session_state(session)
+    assert read_record(redis_probe, session, tag_of(backend)) == before
+    assert len(redis_probe.names()) == 1
+
+
+async def test_the_reserved_name(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe
+) -> None:
+    await verbs.append_track_event(session, "t", 1)
+    before = snapshot(redis_probe)
+    with pytest.raises(ConfigurationError, match="'tracks' is taken"):
+        await verbs.update_session_state(session, {"tracks": []})
+    with pytest.raises(ConfigurationError, match="'tracks' is taken"):
+        await verbs.delete_session_state(session, "tracks")
+    with pytest.raises(ConfigurationError, match="'tracks' is taken"):
+        await verbs.append_event(session, make_event(1, state_delta={"tracks": "x"}))
+    with pytest.raises(ConfigurationError, match="'tracks' is taken"):
+        await verbs.create_session("shop", "ann", "s2", state={"tracks": "x"})
+    assert snapshot(redis_probe) == before
+    await verbs.update_user_state("shop", "ann", {"tracks": 1})
+    read = await verbs.get_session(session)
+    assert read.state == {"user:tracks": 1}
+    assert read.tracks == ("t",)
+
+
+@one_server
+@pytest.mark.parametrize(
+    ("state", "error", "text"),
+    [
+        ({"k": {1, 2}}, UnserializableMessageError, r"\['k'\].*set"),
+        ({"k": [{"a": object()}]}, UnserializableMessageError, r"\['k'\]\[0\]\['a'\]"),
+        ({"user:k": math.nan}, UnserializableMessageError, r"\['user:k'\].*(nan|NaN)"),
+        ({"temp:k": object()}, UnserializableMessageError, r"\['temp:k'\]"),
+        ({"k": {1: 2}}, UnserializableMessageError, r"\['k'\]"),
+        ({1: 2}, ConfigurationError, "a state name must be a string"),
+        ({"": 2}, ConfigurationError, "not empty"),
+        ({"app:": 2}, ConfigurationError, "not empty"),
+        ({"\ud800": 2}, ConfigurationError, "UTF-8"),
+        ([("k", 1)], ConfigurationError, "must be a dict"),
+    ],
+    ids=str,
+)
+async def test_state_that_cannot_be_stored(
+    verbs: Verbs,
+    session: SessionKey,
+    redis_probe: RedisProbe,
+    state: Any,
+    error: type[Exception],
+    text: str,
+) -> None:
+    before = snapshot(redis_probe)
+    with pytest.raises(error, match=text):
+        await verbs.update_session_state(session, state)
+    with pytest.raises(error, match=text):
+        await verbs.create_session("shop", "ann", "s2", state=state)
+    with pytest.raises(error):
+        await verbs.append_event(session, make_event(1, state_delta=state))
+    if not isinstance(state, dict) or "app:" not in state:
+        with pytest.raises(error):
+            await verbs.update_user_state("shop", "ann", state)
+    assert snapshot(redis_probe) == before
+
+
+@each_server
+async def test_no_writer_loses_a_change(
+    verbs: Verbs, make_verbs: Callable[..., Verbs], session: SessionKey
+) -> None:
+    """Compare-and-set, with appends in between that change the record's end only."""
+    writers = [verbs, make_verbs()]
+
+    def write(number: int) -> list[Any]:
+        writer = writers[number % 2]
+        return [
+            writer.update_session_state(session, {f"k{number}": number, "user:last": number}),
+            writer.append_event(session, make_event(number)),
+            writer.append_event(
+                session, make_event(100 + number, state_delta={f"d{number}": [number]})
+            ),
+            writer.append_track_event(session, f"t{number}", number),
+        ]
+
+    async def write_all(number: int) -> None:
+        for call in write(number):
+            await call
+
+    count = 8
+    if verbs.mode == "async":
+        await asyncio.gather(*map(write_all, range(count)))
+    else:
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(lambda number: asyncio.run(write_all(number)), range(count)))
+
+    read = await verbs.get_session(session)
+    last = read.state.pop("user:last")
+    assert last in range(count)
+    assert read.state == {
+        **{f"k{n}": n for n in range(count)},
+        **{f"d{n}": [n] for n in range(count)},
+    }
+    assert sorted(read.tracks) == [f"t{n}" for n in range(count)]
+    assert len(set(texts(read.events))) == 2 * count
+
+
+async def test_a_change_is_not_lost_to_appends(
+    verbs: Verbs, session: SessionKey, backend: Backend, make_verbs: Callable[..., Verbs]
+) -> None:
+    """An append between read and write changes `updatedAt` only: no further try is needed."""
+    other = make_verbs()
+    changing, interceptor = intercept(backend, make_verbs)
+    await changing.update_session_state(session, {"warm": 1})
+    await changing.delete_session_state(session, "warm")
+    await other.append_event(session, make_event(0))
+    interceptor.requests.clear()
+    appended: list[int] = []
+
+    def append(_: object) -> None:
+        service = make_verbs(client=backend.client).service
+        appended.append(len(appended) + 1)
+        service.append_event(session, make_event(appended[-1]))
+
+    interceptor.before = append
+    await changing.update_session_state(session, {"k": 1})
+    interceptor.before = None
+    assert len(interceptor.requests) == 2
+    read = await verbs.get_session(session)
+    assert read.state == {"k": 1}
+    assert len(read.events) == 1 + len(appended) == 3

@@ -1,0 +1,106 @@
+"""Every notebook runs from top to bottom, in a fresh kernel of this interpreter."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# What a reader has to see: in the text or the HTML of the outputs.
+EXPECTED = {
+    "quickstart": [
+        '[HumanMessage(content="Hi, I\'m Ann."',
+        "'You are Ann.'",
+        '"You haven\'t told me."',
+        "[<Session app='shop' user='ann' id='second': events not read",
+        ">find_tea<",
+        "{'app:currency': 'EUR', 'user:language': 'en', 'cart': ['Sencha']}",
+        "{'app:currency': 'EUR', 'user:language': 'en', 'cart': ['Bancha']}",
+        "[('search', 2), ('rank', 2)]",
+        "['Yes: Sencha and Bancha.']",
+        "['human', 'ai']",
+        "(4, 'You are Ann.')",
+        "['message 3', 'message 4', 'message 5']",
+        "DeletedUser(sessions=2",
+        "[HumanMessage(content='Hello, Redis!'",
+    ]
+}
+
+
+@pytest.fixture
+def kernel_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's Jupyter settings, warnings shown, and no server but the notebook's own."""
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
+
+
+async def run(path: Path) -> nbformat.NotebookNode:
+    # Without folders to look in, there is one kernel: this interpreter's.
+    manager = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+    )
+    client = NotebookClient(
+        read(path),
+        km=manager,
+        timeout=120,
+        allow_errors=True,
+        resources={"metadata": {"path": str(ROOT)}},
+    )
+    return await client.async_execute(cleanup_kc=True)
+
+
+def outputs_of(notebook: nbformat.NotebookNode) -> list[Any]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
+
+
+def test_there_are_notebooks() -> None:
+    assert {path.stem for path in NOTEBOOKS} >= EXPECTED.keys()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_clean(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert not outputs_of(notebook)
+    assert all(cell.get("execution_count") is None for cell in notebook.cells)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.keys() == {"kernelspec", "language_info"}
+    assert str(ROOT) not in path.read_text("utf-8")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("kernel_home")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+async def test_notebooks_run(path: Path) -> None:
+    outputs = outputs_of(await run(path))
+    errors = [
+        re.sub("\x1b\\[[0-9;]*m", "", "\n".join(output.traceback))
+        for output in outputs
+        if output.output_type == "error"
+    ]
+    assert not errors, "\n\n".join(errors)
+    warnings = [output.text for output in outputs if output.get("name") == "stderr"]
+    assert not warnings, "\n\n".join(warnings)
+    shown = "\n".join(
+        text
+        for output in outputs
+        for text in (output.get("text", ""), *output.get("data", {}).values())
+    )
+    for part in EXPECTED.get(path.stem, ()):
+        assert part in shown
