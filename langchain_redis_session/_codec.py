@@ -88,7 +88,8 @@ def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise")
     '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","author":"user","choices":[{"index":0,"message":{"role":"user","content":"hi"}}],"version":1}'
     """
     document: dict[str, Any] = {
-        "id": _text(event.id, "id"),
+        "id": _text(event.id, "id")
+        or refuse("id", "an event needs one; leave it out for a new one"),
         "timestamp": _timestamp(event.time_ns),
     }
     if event.author:
@@ -289,6 +290,8 @@ def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tag
             rest = [] if _is_zero_choices(choices) else choices
         else:
             rest = rest_of_choices(choices)
+            if len(choices) > 1:
+                event.further_messages = _read_further_messages(event, choices)
         if rest:
             event.extra["choices"] = rest
     if usage:
@@ -298,22 +301,13 @@ def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tag
             event.extra["usage"] = usage
 
 
-def further_messages(event: Event) -> list[BaseMessage]:
-    """Give the messages of an event's choices beyond the first.
-
-    trpc-agent-go puts the results of parallel tool calls into one event, one choice each;
-    `event.message` is the first of them.
-
-    Raises:
-        CorruptEventError: A choice is malformed.
-    """
-    found = []
-    choices = event.extra.get("choices")
-    for choice in _read_choices({"choices": choices})[1:] if event.message is not None else ():
-        message = decode_message(choice.get("message") or {}, None, None, author=event.author)
-        if message is not None:
-            found.append(message)
-    return found
+def _read_further_messages(event: Event, choices: list[dict[str, Any]]) -> tuple[BaseMessage, ...]:
+    """Decode the choices beyond the first: the results of parallel tool calls."""
+    messages = (
+        decode_message(choice.get("message") or {}, None, None, author=event.author)
+        for choice in choices[1:]
+    )
+    return tuple(message for message in messages if message is not None)
 
 
 def _is_zero_choices(choices: list[dict[str, Any]]) -> bool:

@@ -221,8 +221,12 @@ def _url_factories(
     url: str, shown: str, options: Mapping[str, Any]
 ) -> tuple[Factory, Factory | None]:
     # Every write may be sent twice, so a lost connection is no reason to bother the caller.
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), _RETRIES)
-    client = _make_url_client(url, f"redis_url={shown!r}", {"retry": retry, **options})
+    retrying = {
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), _RETRIES),
+        # Before redis-py 6, `retry` alone was for connecting only.
+        "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
+    }
+    client = _make_url_client(url, f"redis_url={shown!r}", {**retrying, **options})
     return lambda: client, _twin_factory(client)
 
 

@@ -106,5 +106,8 @@ def shorten(value: object, length: int = 80) -> str:
     >>> shorten("x" * 100, 12)
     "'xxxxxxxxxx…"
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # too deep, an integer too long, code of the caller's class
+        return f"<{type(value).__name__}>"
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -114,6 +114,8 @@ class Event:
         extensions: Any JSON of yours, by name. "langchain" is taken.
         extra: Members of the stored JSON that have no attribute here (an event of
             trpc-agent-go has some, such as `error`); they survive a re-write.
+        further_messages: More messages, in events of trpc-agent-go only: it puts the
+            results of parallel tool calls into one event. Only read, never written.
         id: Unique, 32 hex digits unless given.
         time_ns: When it happened, nanoseconds since 1970 (UTC).
         score: Where it stands in the session, once it is stored: `time_ns` as a
@@ -140,6 +142,7 @@ class Event:
     id: str = field(default_factory=new_id)
     time_ns: int = field(default_factory=time.time_ns)
     score: float | None = field(default=None, compare=False)
+    further_messages: tuple[BaseMessage, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def timestamp(self) -> datetime:
@@ -216,18 +219,25 @@ class Session:
         return render_session(self)
 
 
-def select_messages(events: list[Event], *, is_cut: bool) -> list[BaseMessage]:
-    """Take the messages out of `events`.
+def select_messages(
+    events: list[Event], *, is_cut: bool, limit: int | None = None
+) -> list[BaseMessage]:
+    """Take the messages out of `events`, the last `limit`.
 
-    Where older events were cut off, leading tool results are dropped, also those behind a
-    user message that was put in front: models refuse a tool result whose call they can't see.
+    Where older ones were cut off, leading tool results are dropped: models refuse a tool
+    result whose call they can't see.
     """
-    messages = [event.message for event in events if event.message is not None]
-    if is_cut:
-        first = last = 1 if messages and messages[0].type == "human" else 0
-        while last < len(messages) and isinstance(messages[last], ToolMessage):
-            last += 1
-        del messages[first:last]
+    messages = [
+        message
+        for event in events
+        if event.message is not None
+        for message in (event.message, *event.further_messages)
+    ]
+    first = 0 if limit is None else max(0, len(messages) - limit)
+    if is_cut or first:
+        while first < len(messages) and isinstance(messages[first], ToolMessage):
+            first += 1
+        del messages[:first]
     return messages
 
 

@@ -277,7 +277,8 @@ def append_prepared(
     )
     kept = []
     for event, score, fate in zip(events, scores, fates, strict=True):
-        event.score = float(score) if score else None
+        if score:  # what stands twice in one call has it from the first time
+            event.score = float(score)
         if fate in (_FRESH, _STORED):
             kept.append(event)
     return AppendResult(kept, fates.count(_FRESH), removed)

@@ -22,6 +22,7 @@ from langchain_redis_session._operations.state import (
     USER_PREFIX,
     decode_fields,
     route_state,
+    update_app_state,
 )
 from langchain_redis_session._operations.windows import (
     Bounds,
@@ -43,8 +44,14 @@ def create_session(
 ) -> Flow[Session]:
     """Create a session; one that lives stays as it is."""
     change = route_state(state, "state")
+    is_missing = False
+    if change.app and context.options.hash_tag == "user":
+        keys = context.keyspace.session(key)
+        is_missing = not (yield ("HEXISTS", keys.sessions, keys.session_field))
     while True:
-        yield from write_state(context, key, change, create="new")
+        is_written = yield from write_state(context, key, change, create="new")
+        if is_missing and not is_written:  # by a first try, whose reply was lost
+            yield from update_app_state(context, key.app_name, change.app)
         session = yield from get_session(context, key, Bounds())
         if session is not None:  # else it expired or was deleted in between
             return session

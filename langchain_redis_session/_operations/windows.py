@@ -268,7 +268,9 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
     """Read a session's messages, oldest first, never starting with an orphaned tool result."""
     window = make_event_window(context, context.keyspace.session(key), bounds, has_message)
     yield from _read_and_refresh(context, key, window)
-    return select_messages(window.items, is_cut=window.is_cut)
+    # A window that begins with a user message may be longer than its limit.
+    limit = None if bounds.start_on else bounds.limit
+    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
 
 
 def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:

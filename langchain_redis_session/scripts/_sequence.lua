@@ -18,11 +18,15 @@ end
 
 -- Tell for each member whether it is to be appended. What is sent again, in whatever
 -- grouping, stands once: before the last member that is already stored, one that is not
--- was removed by retention if the set is at its limit. Gives their fates, their scores
--- ('' where there is none), and the highest score if what is fresh may have to rise above it.
+-- was removed by retention if the set is at its limit; what one call holds twice counts the
+-- first time. Gives their fates, their scores ('' where there is none), and the highest score
+-- if what is fresh may have to rise above it.
 local function sort_out(key, members, wanted, limit, size)
-  local fates, scores, last_stored = {}, {}, 0
-  for i = 1, #members do fates[i], scores[i] = FRESH, '' end
+  local fates, scores, last_stored, seen = {}, {}, 0, {}
+  for i = 1, #members do
+    fates[i], scores[i] = seen[members[i]] and REPEATED or FRESH, ''
+    seen[members[i]] = true
+  end
   if size == 0 or #members == 0 or are_beyond(key, wanted) then return fates, scores, nil end
   for i = 1, #members do
     local score = redis.call('ZSCORE', key, members[i])

@@ -60,15 +60,22 @@ if once then
       or tonumber(top_score(events_key)) ~= tonumber(index_top)) then
     return {'INDEX'}
   end
-  local known = {}
+  local known, sent_before, last_known = {}, {}, 0
   for i = position + 1, #ARGV, 2 do known[ARGV[i]] = true end
   for i = 1, #ids do
     if fates[i] == FRESH and ids[i] ~= '' then
       if known[ids[i]] or has_index and redis.call('ZSCORE', index_key, ids[i]) then
+        fates[i], last_known = REPEATED, i
+      elseif sent_before[ids[i]] then
         fates[i] = REPEATED
       end
-      known[ids[i]] = true
+      sent_before[ids[i]] = true
     end
+  end
+  -- Removed by retention, as in sort_out: a whole history that is sent each time must not
+  -- come again.
+  for i = 1, limit > 0 and size >= limit and last_known or 0 do
+    if fates[i] == FRESH and ids[i] ~= '' then fates[i] = REMOVED end
   end
 end
 

@@ -15,10 +15,11 @@ for i = 4, #ARGV do
   local score = redis.call('ZSCORE', KEYS[2], ARGV[i])
   if score then
     redis.call('ZREM', KEYS[2], ARGV[i])
-    redis.call('ZREMRANGEBYSCORE', KEYS[3], score, score)
     removed = removed + 1
   end
 end
+-- An id may stand in an earlier event too: the next one to ask reads the index anew.
+if removed > 0 then redis.call('DEL', KEYS[3]) end
 if core and removed > 0 then
   field_ttl = save_record(KEYS[1], ARGV[1], core, format_now(), ttl_ms, ARGV[3])
   touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)

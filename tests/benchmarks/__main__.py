@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,20 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="little of everything: does it work?")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))
     options = parser.parse_args(arguments)
-    loop = asyncio.new_event_loop()
+    plan = QUICK if options.quick else Plan()
     rows: list[Row] = []
-    try:
-        with start_server() as server:
-            bench = Bench(server, QUICK if options.quick else Plan(), loop)
-            for title, part in PARTS:
-                measured = list(part(bench))
-                print_rows(title, measured)
-                rows += measured
-            write_json(options.output, str(server.binary), rows)
-            bench.close()
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+    with start_server() as server, Bench(server, plan) as bench:
+        for title, part in PARTS:
+            measured = list(part(bench))
+            print_rows(title, measured)
+            rows += measured
+        write_json(options.output, str(server.binary), rows)
     missed = sum(row.is_met is False for row in rows)
     print(f"{len(rows)} rows, {missed} goals missed; written to {options.output}")
 

@@ -43,12 +43,14 @@ class Row:
 
     Attributes:
         what: What was measured.
-        unit: Of the two figures; less is better, except per second.
+        unit: Of the two figures; less is better.
         ours: Our figure.
         other: What it is compared with, None where there is nothing.
         other_name: What that is.
         goal: What was set as a goal for the ratio.
         spread: How ours / other varied.
+
+    The goal is for the ratio of the medians.
     """
 
     what: str
@@ -62,22 +64,23 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """Ours / other; for "at least", how many times better ours is."""
-        if self.other is None or not self.ours or not self.other:
-            return None
-        cost = self.other / self.ours if self.unit == "/s" else self.ours / self.other
-        return 1 / cost if self._counts_up else cost
-
-    @property
-    def _counts_up(self) -> bool:
-        return self.goal is not None and self.goal.kind == "at least"
+        return self._turn(self.ours / self.other) if self.ours and self.other else None
 
     @property
     def ratio_spread(self) -> tuple[float, float] | None:
-        """The spread of `ratio`, lower end first."""
+        """The middle half of the ratios that single rounds had."""
         if self.spread is None:
             return None
-        low, high = self.spread.low, self.spread.high
-        return (1 / high, 1 / low) if self._counts_up else (low, high)
+        low, high = sorted(map(self._turn, (self.spread.low, self.spread.high)))
+        return low, high
+
+    @property
+    def best_ratio(self) -> float | None:
+        """The ratio of the best rounds."""
+        return None if self.spread is None else self._turn(self.spread.best)
+
+    def _turn(self, cost: float) -> float:
+        return 1 / cost if self.goal is not None and self.goal.kind == "at least" else cost
 
     @property
     def is_met(self) -> bool | None:
@@ -98,6 +101,7 @@ class Row:
             "other_name": self.other_name,
             "ratio": None if self.ratio is None else round(self.ratio, 3),
             "ratio_spread": spread and [round(end, 3) for end in spread],
+            "best_ratio": None if self.best_ratio is None else round(self.best_ratio, 3),
             "goal": self.goal and str(self.goal),
             "ok": self.is_met,
         }
@@ -108,13 +112,19 @@ def make_table(title: str, rows: Iterable[Row]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in ("what", "other is"):
         table.add_column(column)
-    for column in ("ours", "other", "ratio", "goal", "ok?"):
+    for column in ("ours", "other", "ratio (middle half)", "at best", "goal", "ok?"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        ok = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.is_met]
-        goal = str(row.goal or "")
-        cells = (_show(row.ours, row.unit), _show(row.other, row.unit), _show_ratio(row), goal, ok)
-        table.add_row(row.what, row.other_name, *cells)
+        table.add_row(
+            row.what,
+            row.other_name,
+            _show(row.ours, row.unit),
+            _show(row.other, row.unit),
+            _show_ratios(row.ratio, row.ratio_spread),
+            _show_ratios(row.best_ratio),
+            str(row.goal or ""),
+            {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.is_met],
+        )
     return table
 
 
@@ -134,12 +144,11 @@ def _show(figure: float | None, unit: str) -> str:
     return f"{figure:,.0f} {unit}".rstrip()
 
 
-def _show_ratio(row: Row) -> str:
-    if row.ratio is None:
+def _show_ratios(ratio: float | None, spread: tuple[float, float] | None = None) -> str:
+    if ratio is None:
         return ""
-    spread = row.ratio_spread
-    digits = 2 if row.ratio < 10 else 0
-    shown = f"{row.ratio:.{digits}f}×"
+    digits = 2 if ratio < 10 else 0
+    shown = f"{ratio:.{digits}f}×"
     return f"{shown} ({spread[0]:.{digits}f}–{spread[1]:.{digits}f})" if spread else shown
 
 

@@ -35,10 +35,17 @@ class Timing:
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle half of the ratios that single rounds had."""
+    """How two contenders compare, in other ways than by their medians.
+
+    Attributes:
+        low: A quarter of the rounds had a lower ratio.
+        high: A quarter of the rounds had a higher one.
+        best: The ratio of their best rounds, which a busy machine changes least.
+    """
 
     low: float
     high: float
+    best: float
 
 
 def repeat_sync(call: Callable[[], object]) -> Repeat:
@@ -91,7 +98,7 @@ def _no_old_garbage() -> Iterator[None]:
 
 
 def compare_rounds(timing: Timing, other: Timing) -> Spread:
-    """How the ratio of two contenders of the same rounds varied."""
+    """How the ratio of two contenders varied over the same rounds."""
     ratios = [a / b for a, b in zip(timing.rounds, other.rounds, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return Spread(low, high)
+    return Spread(low, high, min(timing.rounds) / min(other.rounds))

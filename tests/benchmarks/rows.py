@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import count
 from typing import Any
 
-import redis
-import redis.asyncio
 from langchain_core.messages import BaseMessage
+from typing_extensions import Self
 
 from tests.benchmarks.contenders import (
     AGENTS,
     COMMUNITY,
+    AgentsSession,
     BareAppends,
     has_agents,
     has_community,
@@ -47,70 +47,84 @@ class Plan:
 
     Attributes:
         rounds: Of each comparison.
-        calls: Appends of one message in a round.
-        long: The messages of a long history.
-        writers: The threads of the last row.
+        calls: In a round, of what is quick.
+        some: Likewise, of what is slower.
+        few: Likewise, of what is slow.
+        middle: The messages of a history of some length.
+        long: The messages of a long one.
+        writers: The threads that write at the same time.
     """
 
-    rounds: int = 15
-    calls: int = 150
+    rounds: int = 45
+    calls: int = 40
+    some: int = 10
+    few: int = 2
+    middle: int = 1000
     long: int = 10_000
     writers: int = 8
 
 
-QUICK = Plan(rounds=2, calls=5, long=300, writers=2)
+QUICK = Plan(rounds=2, calls=5, some=2, few=1, middle=100, long=300, writers=2)
 
 
 class Bench:
-    """A server and what the rows need around it."""
+    """A server and what the rows need around it; to be used with `with`."""
 
-    def __init__(self, server: RedisServer, plan: Plan, loop: asyncio.AbstractEventLoop) -> None:
-        self.server, self.plan, self.loop = server, plan, loop
-        self._sessions = count()
+    def __init__(self, server: RedisServer, plan: Plan) -> None:
+        self.server, self.plan = server, plan
+        self.client = server.client()
+        self.async_client = server.async_client()
         self.message = make_messages(1)[0]
+        self._loop = asyncio.new_event_loop()
+        self._sessions = count()
 
-    @cached_property
-    def client(self) -> redis.Redis:
-        return self.server.client()
+    def __enter__(self) -> Self:
+        return self
 
-    @cached_property
-    def async_client(self) -> redis.asyncio.Redis:
-        return self.server.async_client()
-
-    def close(self) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.client.close()
-        self.loop.run_until_complete(self.async_client.aclose())
-
-    # The contenders, on a session of their own each.
-
-    def session_id(self) -> str:
-        return f"bench-{next(self._sessions)}"
-
-    def ours(self, *, ttl: bool = False, **options: Any) -> Any:
-        return open_history(self.server.url, self.session_id(), ttl=ttl, **options)
-
-    def community(self, *, ttl: bool = False) -> Any:
-        return open_community_history(self.server.url, self.session_id(), ttl=ttl)
-
-    def agents(self, *, ttl: bool = False) -> Any:
-        return open_agents_session(self.async_client, self.session_id(), ttl=ttl)
-
-    def bare(self, *, ttl: bool = False) -> BareAppends:
-        appends = (self.plan.rounds + 1) * self.plan.calls
-        return BareAppends(self.session_id(), self.message, appends, ttl=ttl)
-
-    def async_repeat(self, call: Callable[[], Any]) -> Repeat:
-        return repeat_async(self.loop, call)
+        self.wait(self.async_client.aclose())
+        self.wait(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
     def wait(self, awaitable: Any) -> Any:
-        return self.loop.run_until_complete(awaitable)
+        return self._loop.run_until_complete(awaitable)
+
+    def repeat_async(self, call: Callable[[], Any]) -> Repeat:
+        return repeat_async(self._loop, call)
+
+    # The contenders, on a session of their own each; None for one that is not installed.
+
+    def ours(self, *, ttl: bool = False, **options: Any) -> Any:
+        return open_history(self.server.url, self._session_id(), ttl=ttl, **options)
+
+    def community(self, *, ttl: bool = False) -> Any:
+        if not has_community():
+            return None
+        return open_community_history(self.server.url, self._session_id(), ttl=ttl)
+
+    def agents(self, *, ttl: bool = False) -> AgentsSession | None:
+        if not has_agents():
+            return None
+        return open_agents_session(self.async_client, self._session_id(), ttl=ttl)
+
+    def bare(self, *, ttl: bool) -> BareAppends:
+        appends = (self.plan.rounds + 1) * self.plan.calls
+        return BareAppends(self._session_id(), self.message, appends, ttl=ttl)
+
+    def async_bare(self, *, ttl: bool) -> Repeat:
+        bare = self.bare(ttl=ttl)
+        return lambda times: self.wait(bare.arun(self.async_client, times))
+
+    def _session_id(self) -> str:
+        return f"bench-{next(self._sessions)}"
 
     # The comparisons.
 
     def compare(
         self,
         what: str,
-        ours: Repeat,
+        ours: Repeat | None,
         other: Repeat | None,
         other_name: str,
         goal: Goal | None = None,
@@ -119,163 +133,159 @@ class Bench:
         other_calls: int | None = None,
     ) -> Row:
         """Measure two contenders; `other` is None where it is not installed."""
+        assert ours is not None
         calls = calls or self.plan.calls
         contenders = [Contender(ours, calls)]
-        if other is None:
-            [timing] = measure(contenders, self.plan.rounds)
-            return Row(what, "µs", timing.median, None, f"{other_name}: {NOT_INSTALLED}", goal)
-        contenders.append(Contender(other, other_calls or calls))
-        timing, other_timing = measure(contenders, self.plan.rounds)
-        spread = compare_rounds(timing, other_timing)
-        return Row(what, "µs", timing.median, other_timing.median, other_name, goal, spread)
+        if other is not None:
+            contenders.append(Contender(other, other_calls or calls))
+        timing, *others = measure(contenders, self.plan.rounds)
+        median = others[0].median if others else None
+        spread = compare_rounds(timing, others[0]) if others else None
+        return Row(what, "µs", timing.median, median, _say(other_name, other), goal, spread)
 
 
-def append_rows(bench: Bench) -> Iterator[Row]:
-    """Append one message, and ten."""
-    one = [bench.message]
-    for ttl, suffix in TTLS:
-        yield bench.compare(
-            f"append 1, {suffix}",
-            repeat_sync(partial(bench.ours(ttl=ttl).add_messages, one)),
-            partial(bench.bare(ttl=ttl).run, bench.client),
-            BARE,
-            Goal("at most", 1.35),
-        )
-        bare = bench.bare(ttl=ttl)
-        yield bench.compare(
-            f"append 1, {suffix}, async",
-            bench.async_repeat(partial(bench.ours(ttl=ttl).aadd_messages, one)),
-            lambda times, bare=bare: bench.wait(bare.arun(bench.async_client, times)),
-            BARE,
-            Goal("at most", 1.35),
-        )
-    for ttl, suffix in TTLS:
-        yield bench.compare(
-            f"append 1, {suffix}",
-            repeat_sync(partial(bench.ours(ttl=ttl).add_messages, one)),
-            repeat_sync(partial(bench.community(ttl=ttl).add_messages, one))
-            if has_community()
-            else None,
-            COMMUNITY,
-            Goal("at least", 1.5) if ttl else Goal("at most", 1.4),
-        )
-    ten = make_messages(10)
-    for ttl, suffix in TTLS:
-        yield bench.compare(
-            f"append 10, {suffix}",
-            repeat_sync(partial(bench.ours(ttl=ttl).add_messages, ten)),
-            repeat_sync(partial(bench.community(ttl=ttl).add_messages, ten))
-            if has_community()
-            else None,
-            COMMUNITY,
-            Goal("at least", 6) if ttl else None,
-            calls=max(1, bench.plan.calls // 5),
-        )
+def _say(name: str, other: object) -> str:
+    return name if other is not None else f"{name}: {NOT_INSTALLED}"
 
 
-def read_rows(bench: Bench) -> Iterator[Row]:
-    """Read the last 50 of a short and of a long history, and 1000 messages."""
-    long, calls = bench.plan.long, max(1, bench.plan.calls // 5)
-    short_history = _filled(bench.ours(max_messages=50), 100)
-    long_history = _filled(bench.ours(max_messages=50), long)
-    yield bench.compare(
-        f"read the last 50 of {long:,}",
-        repeat_sync(lambda: long_history.messages),
-        repeat_sync(lambda: short_history.messages),
-        "of 100",
-        Goal("at most", 1.3),
-        calls=calls,
-    )
-    yield bench.compare(
-        f"read the last 50 of {long:,}, async",
-        bench.async_repeat(long_history.aget_messages),
-        bench.async_repeat(short_history.aget_messages),
-        "of 100",
-        Goal("at most", 1.3),
-        calls=calls,
-    )
-    few = {"calls": max(1, calls // 10), "other_calls": 1}
-    other = _filled(bench.community(), long) if has_community() else None
-    yield bench.compare(
-        f"read the last 50 of {long:,}",
-        repeat_sync(lambda: long_history.messages),
-        other and repeat_sync(lambda: other.messages[-50:]),
-        COMMUNITY,
-        Goal("at least", 100),
-        **few,
-    )
-    size = min(1000, long)
-    all_of_ours = _filled(bench.ours(), size)
-    other_all = _filled(bench.community(), size) if has_community() else None
-    yield bench.compare(
-        f"read all of {size:,}",
-        repeat_sync(lambda: all_of_ours.messages),
-        other_all and repeat_sync(lambda: other_all.messages),
-        COMMUNITY,
-        Goal("at least", 1.5),
-        **few,
-    )
+def _adding(history: Any, messages: Sequence[BaseMessage]) -> Repeat | None:
+    return history and repeat_sync(partial(history.add_messages, messages))
+
+
+def _reading(history: Any, messages: slice = slice(None)) -> Repeat | None:
+    return history and repeat_sync(lambda: history.messages[messages])
 
 
 def _filled(history: Any, size: int) -> Any:
     messages = make_messages(size)
-    for start in range(0, size, 500):
+    for start in range(0, size if history else 0, 500):
         history.add_messages(messages[start : start + 500])
     return history
 
 
-def agents_rows(bench: Bench) -> Iterator[Row]:
-    """The same beside openai-agents, which is async only."""
-    one, calls = [bench.message], bench.plan.calls
+def append_rows(bench: Bench) -> Iterator[Row]:
+    """Append one message, and ten."""
+    one, ten = [bench.message], make_messages(10)
     for ttl, suffix in TTLS:
         yield bench.compare(
+            f"append 1, {suffix}",
+            _adding(bench.ours(ttl=ttl), one),
+            partial(bench.bare(ttl=ttl).run, bench.client),
+            BARE,
+            Goal("at most", 1.35),
+        )
+        yield bench.compare(
             f"append 1, {suffix}, async",
-            bench.async_repeat(partial(bench.ours(ttl=ttl).aadd_messages, one)),
-            bench.async_repeat(partial(bench.agents(ttl=ttl).add, one)) if has_agents() else None,
+            bench.repeat_async(partial(bench.ours(ttl=ttl).aadd_messages, one)),
+            bench.async_bare(ttl=ttl),
+            BARE,
+            Goal("at most", 1.35),
+        )
+    for ttl, suffix in TTLS:
+        yield bench.compare(
+            f"append 1, {suffix}",
+            _adding(bench.ours(ttl=ttl), one),
+            _adding(bench.community(ttl=ttl), one),
+            COMMUNITY,
+            Goal("at least", 1.5) if ttl else Goal("at most", 1.4),
+        )
+    for ttl, suffix in TTLS:
+        yield bench.compare(
+            f"append 10, {suffix}",
+            _adding(bench.ours(ttl=ttl), ten),
+            _adding(bench.community(ttl=ttl), ten),
+            COMMUNITY,
+            Goal("at least", 6) if ttl else None,
+            calls=bench.plan.some,
+        )
+
+
+def read_rows(bench: Bench) -> Iterator[Row]:
+    """Read the last 50 of a short and of a long history, and all of 1000 messages."""
+    plan = bench.plan
+    short_history = _filled(bench.ours(max_messages=50), 100)
+    long_history = _filled(bench.ours(max_messages=50), plan.long)
+    what = f"read the last 50 of {plan.long:,}"
+    yield bench.compare(
+        what,
+        _reading(long_history),
+        _reading(short_history),
+        "of 100",
+        Goal("at most", 1.3),
+        calls=plan.some,
+    )
+    yield bench.compare(
+        f"{what}, async",
+        bench.repeat_async(long_history.aget_messages),
+        bench.repeat_async(short_history.aget_messages),
+        "of 100",
+        Goal("at most", 1.3),
+        calls=plan.some,
+    )
+    yield bench.compare(
+        what,
+        _reading(long_history),
+        _reading(_filled(bench.community(), plan.long), slice(-50, None)),
+        COMMUNITY,
+        Goal("at least", 100),
+        calls=plan.some,
+        other_calls=1,
+    )
+    yield bench.compare(
+        f"read all of {plan.middle:,}",
+        _reading(_filled(bench.ours(), plan.middle)),
+        _reading(_filled(bench.community(), plan.middle)),
+        COMMUNITY,
+        Goal("at least", 1.5),
+        calls=plan.few,
+    )
+
+
+def agents_rows(bench: Bench) -> Iterator[Row]:
+    """The same beside openai-agents, which is async only."""
+    one, plan = [bench.message], bench.plan
+    for ttl, suffix in TTLS:
+        theirs = bench.agents(ttl=ttl)
+        yield bench.compare(
+            f"append 1, {suffix}, async",
+            bench.repeat_async(partial(bench.ours(ttl=ttl).aadd_messages, one)),
+            theirs and bench.repeat_async(partial(theirs.add, one)),
             AGENTS,
         )
-    size = min(1000, bench.plan.long)
-    messages = make_messages(size)
-    for limit, what in ((50, f"read the last 50 of {size:,}, async"), (None, f"read {size:,}")):
-        ours, theirs = bench.ours(max_messages=limit), None
-        ours.add_messages(messages)
-        if has_agents():
-            theirs = bench.agents()
-            bench.wait(theirs.add(messages))
+    size, theirs = plan.middle, bench.agents()
+    if theirs:
+        bench.wait(theirs.add(make_messages(size)))
+    for limit, what, calls in (
+        (50, f"read the last 50 of {size:,}, async", plan.some),
+        (None, f"read all of {size:,}, async", plan.few),
+    ):
+        ours = _filled(bench.ours(max_messages=limit), size)
         yield bench.compare(
-            what if limit else f"{what}, async",
-            bench.async_repeat(ours.aget_messages),
-            theirs and bench.async_repeat(partial(theirs.read, limit)),
+            what,
+            bench.repeat_async(ours.aget_messages),
+            theirs and bench.repeat_async(partial(theirs.read, limit)),
             AGENTS,
-            calls=max(1, calls // 5) if limit else max(1, calls // 50),
+            calls=calls,
         )
 
 
 def memory_rows(bench: Bench) -> Iterator[Row]:
     """Memory in Redis for each plain message of 500 characters, everything counted."""
-    size = min(1000, bench.plan.long)
+    size = bench.plan.middle
 
-    def bytes_of(history: Any) -> float:
+    def bytes_of(history: Any) -> float | None:
         bench.client.flushall()
-        _filled(history, size)
-        return bytes_per_entry(bench.client, size)
+        return bytes_per_entry(bench.client, size) if _filled(history, size) else None
 
     for ttl, suffix in TTLS:
-        other = bytes_of(bench.community(ttl=ttl)) if has_community() else None
-        yield Row(
-            f"memory of a message, {suffix}",
-            "B",
-            bytes_of(bench.ours(ttl=ttl)),
-            other,
-            COMMUNITY if has_community() else f"{COMMUNITY}: {NOT_INSTALLED}",
-            Goal("at most", 1.4),
-        )
+        what = f"memory of a message, {suffix}"
+        ours, other = bytes_of(bench.ours(ttl=ttl)), bytes_of(bench.community(ttl=ttl))
+        yield Row(what, "B", ours or 0, other, _say(COMMUNITY, other), Goal("at most", 1.4))
 
 
 def traffic_rows(bench: Bench) -> Iterator[Row]:
     """Round trips, and commands that scripts call, counted on the server."""
-    ours, ten = bench.ours(ttl=True), make_messages(10)
-    other = bench.community(ttl=True) if has_community() else None
+    ours, other, ten = bench.ours(ttl=True), bench.community(ttl=True), make_messages(10)
     calls: list[tuple[str, Callable[[Any], object]]] = [
         ("append 1", lambda history: history.add_messages(ten[:1])),
         ("append 10", lambda history: history.add_messages(ten)),
@@ -285,7 +295,6 @@ def traffic_rows(bench: Bench) -> Iterator[Row]:
         call(ours)
         mine = count_traffic(bench.server, partial(call, ours))
         theirs = other and count_traffic(bench.server, partial(call, other))
-        name = COMMUNITY if other else f"{COMMUNITY}: {NOT_INSTALLED}"
         one_each = Goal("at most", 1)
         for figure, unit, goal in (
             ("round_trips", "round trips", one_each),
@@ -293,35 +302,31 @@ def traffic_rows(bench: Bench) -> Iterator[Row]:
             ("inner_commands", "in scripts", None),
         ):
             other_figure = getattr(theirs, figure) if theirs else None
+            name = _say(COMMUNITY, theirs)
             yield Row(what, unit, getattr(mine, figure), other_figure, name, goal)
 
 
 def writer_rows(bench: Bench) -> Iterator[Row]:
-    """Messages per second of several threads, each with its own session."""
-    writers, calls = bench.plan.writers, bench.plan.calls
+    """Append from several threads, each to its own session: the time of all per message."""
+    writers = bench.plan.writers
     with ThreadPoolExecutor(writers) as pool:
+
+        def in_threads(open_history: Callable[..., Any]) -> Repeat | None:
+            adds = [_adding(open_history(ttl=True), [bench.message]) for _ in range(writers)]
+
+            def repeat(times: int) -> None:
+                for done in [pool.submit(add, times // writers) for add in adds if add]:
+                    done.result()
+
+            return repeat if all(adds) else None
+
         yield bench.compare(
             f"append 1, {writers} threads, with a TTL",
-            _in_threads(pool, [bench.ours(ttl=True) for _ in range(writers)], bench.message),
-            _in_threads(pool, [bench.community(ttl=True) for _ in range(writers)], bench.message)
-            if has_community()
-            else None,
+            in_threads(bench.ours),
+            in_threads(bench.community),
             COMMUNITY,
-            calls=writers * max(1, calls // 4),
+            calls=writers * bench.plan.some,
         )
-
-
-def _in_threads(pool: ThreadPoolExecutor, histories: Sequence[Any], message: BaseMessage) -> Repeat:
-    def write(history: Any, times: int) -> None:
-        for _ in range(times):
-            history.add_messages([message])
-
-    def repeat(times: int) -> None:
-        each = max(1, times // len(histories))
-        for written in [pool.submit(write, history, each) for history in histories]:
-            written.result()
-
-    return repeat
 
 
 PARTS: tuple[tuple[str, Callable[[Bench], Iterator[Row]]], ...] = (

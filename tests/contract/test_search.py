@@ -16,7 +16,7 @@ from langchain_core.messages import (
 from langchain_redis_session import ConfigurationError, InvalidSessionKeyError, SessionKey
 from tests.contract.backends import Verbs
 from tests.contract.narrow import each_server, one_server
-from tests.contract.store import NOON, STEP, make_event, make_events, texts
+from tests.contract.store import NOON, STEP, make_event, make_events
 
 TALK: list[BaseMessage] = [
     SystemMessage("You sell hotels."),

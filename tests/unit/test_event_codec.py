@@ -439,3 +439,9 @@ class TestTracks:
         data = b'{"track":"t","payload":{"a":1},"timestamp":"2026-11-23T19:13:00.5+08:00"}'
         event = decode_track_event(data)
         assert (event.track, event.payload, event.id) == ("t", {"a": 1}, "")
+
+
+def test_an_event_without_an_id_is_refused() -> None:
+    # It could not be told from another one, nor be read again.
+    with pytest.raises(UnserializableMessageError, match="id: an event needs one"):
+        encode_event(Event(HumanMessage("hi"), id=""))

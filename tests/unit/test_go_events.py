@@ -14,8 +14,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_redis_session._codec import decode_event, encode_event, further_messages
-from langchain_redis_session.models import Event
+from langchain_redis_session._codec import decode_event, encode_event
+from langchain_redis_session.models import Event, select_messages
 from tests.unit.messages import same_message
 
 EMPTY_DELTA = {"role": "", "content": ""}
@@ -169,11 +169,12 @@ def test_results_of_parallel_calls_in_one_event() -> None:
         )
     )
     assert event.message == ToolMessage("3", tool_call_id="c1", name="add")
-    assert further_messages(event) == [ToolMessage("7", tool_call_id="c2", name="mul")]
+    assert event.further_messages == (ToolMessage("7", tool_call_id="c2", name="mul"),)
     again = rewritten(event)
     assert again == event
-    assert further_messages(again) == further_messages(event)
-    assert further_messages(Event(HumanMessage("hi"))) == []
+    assert again.further_messages == event.further_messages
+    assert select_messages([again], is_cut=False) == [again.message, *again.further_messages]
+    assert decode_event(encode_event(Event(HumanMessage("hi")))).further_messages == ()
 
 
 def test_error() -> None:

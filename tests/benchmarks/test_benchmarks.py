@@ -1,0 +1,85 @@
+"""The benchmarks run and tell what they measured; how long anything takes is not asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.__main__ import main
+from tests.benchmarks.report import Goal, Row
+from tests.benchmarks.rounds import Contender, Timing, compare_rounds, measure
+from tests.servers import ServerBinary
+
+MEMBERS = {
+    "what",
+    "unit",
+    "ours",
+    "other",
+    "other_name",
+    "ratio",
+    "ratio_spread",
+    "best_ratio",
+    "goal",
+    "ok",
+}
+
+
+@pytest.mark.filterwarnings("default")  # the packages that are compared with give some
+def test_quick_run(
+    redis_binary: ServerBinary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "somewhere" / "benchmarks.json"
+    main(["--quick", "--output", str(output)])
+    report = json.loads(output.read_text("utf-8"))
+    rows: list[dict[str, Any]] = report["rows"]
+    assert report["packages"]["redis"]
+    assert all(row.keys() == MEMBERS for row in rows)
+    assert "memory of a message" in capsys.readouterr().out
+
+    counted = {(row["what"], row["unit"]): row["ours"] for row in rows}
+    for what in ("append 1", "append 10", "read all"):
+        assert counted[what, "round trips"] == 1
+        assert counted[what, "commands"] == 1
+    assert counted["append 1", "in scripts"] == counted["append 10", "in scripts"]
+
+
+@pytest.mark.parametrize(
+    ("goal", "ratio", "ok"),
+    [
+        (None, 0.5, None),
+        (Goal("at most", 0.5), 0.5, True),
+        (Goal("at most", 0.4), 0.5, False),
+        (Goal("at least", 2), 2, True),
+        (Goal("at least", 2.1), 2, False),
+    ],
+)
+def test_goals(goal: Goal | None, ratio: float, ok: bool | None) -> None:
+    row = Row("what", "µs", 10.0, 20.0, "other", goal)
+    assert (row.ratio, row.is_met) == (ratio, ok)
+
+
+def test_nobody_to_compare_with() -> None:
+    row = Row("what", "µs", 10.0, None, "other: not installed", Goal("at most", 1))
+    assert (row.ratio, row.ratio_spread, row.best_ratio, row.is_met) == (None, None, None, None)
+
+
+def test_contenders_take_turns() -> None:
+    order: list[str] = []
+    contenders = [
+        Contender(lambda times: order.extend("a" * times), 2),
+        Contender(lambda times: order.extend("b" * times), 2),
+    ]
+    first, second = measure(contenders, rounds=3)
+    assert "".join(order) == "ab" + "aabb" + "bbaa" + "aabb"
+    assert len(first.rounds) == len(second.rounds) == 3
+
+
+def test_spread_turns_with_the_ratio() -> None:
+    spread = compare_rounds(Timing([1, 2, 3, 4]), Timing([2, 2, 2, 2]))
+    assert (spread.low, spread.high, spread.best) == (0.875, 1.625, 0.5)
+    row = Row("what", "µs", 2.5, 2.0, "other", Goal("at least", 1), spread)
+    assert row.ratio_spread == (1 / 1.625, 1 / 0.875)
+    assert row.best_ratio == 2
