@@ -224,8 +224,8 @@ def select_messages(
 ) -> list[BaseMessage]:
     """Take the messages out of `events`, the last `limit`.
 
-    Where older ones were cut off, leading tool results are dropped: models refuse a tool
-    result whose call they can't see.
+    Where older ones were cut off, leading tool results are dropped, also behind a user
+    message that was put in front: models refuse a tool result whose call they can't see.
     """
     messages = [
         message
@@ -234,10 +234,12 @@ def select_messages(
         for message in (event.message, *event.further_messages)
     ]
     first = 0 if limit is None else max(0, len(messages) - limit)
-    if is_cut or first:
-        while first < len(messages) and isinstance(messages[first], ToolMessage):
-            first += 1
-        del messages[:first]
+    is_cut = is_cut or first > 0
+    del messages[:first]
+    if is_cut:
+        start = 1 if messages and messages[0].type == "human" else 0
+        while start < len(messages) and isinstance(messages[start], ToolMessage):
+            del messages[start]
     return messages
 
 

@@ -249,7 +249,7 @@ def agents_rows(bench: Bench) -> Iterator[Row]:
         yield bench.compare(
             f"append 1, {suffix}, async",
             bench.repeat_async(partial(bench.ours(ttl=ttl).aadd_messages, one)),
-            theirs and bench.repeat_async(partial(theirs.add, one)),
+            bench.repeat_async(partial(theirs.add, one)) if theirs else None,
             AGENTS,
         )
     size, theirs = plan.middle, bench.agents()
@@ -263,7 +263,7 @@ def agents_rows(bench: Bench) -> Iterator[Row]:
         yield bench.compare(
             what,
             bench.repeat_async(ours.aget_messages),
-            theirs and bench.repeat_async(partial(theirs.read, limit)),
+            bench.repeat_async(partial(theirs.read, limit)) if theirs else None,
             AGENTS,
             calls=calls,
         )

@@ -393,7 +393,8 @@ async def test_a_twin_checks_certificates_too(
 async def test_a_twin_tries_again_as_often(
     cutting_proxy: CuttingProxy, key_prefix: str, retries: int
 ) -> None:
-    with cutting_proxy.client(retry=Retry(NoBackoff(), retries)) as client:
+    retrying = {"retry": Retry(NoBackoff(), retries), "retry_on_error": [redis.ConnectionError]}
+    with cutting_proxy.client(**retrying) as client:
         history = RedisSessionChatMessageHistory("s1", key_prefix=key_prefix, redis_client=client)
         await history.aadd_messages([HumanMessage("one")])
         cutting_proxy.cut_before(b"EVALSHA")
