@@ -1,37 +1,28 @@
 """`RedisSessionService`, the front door: sessions, events, state and tracks on Redis.
 
-Each verb is written once, as a method that checks its arguments and gives a flow; it
-becomes public as `x` and, for async code, as `ax`.
+Its verbs stand in `_verbs`, by subject, each written once: a method that checks its
+arguments and gives a flow becomes public as `x` and, for async code, as `ax`.
 """
 
 from __future__ import annotations
 
 import os
-import time
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from langchain_core.messages import BaseMessage
 from typing_extensions import Self
 
 from langchain_redis_session import _drivers
 from langchain_redis_session._background.persister import Persister
-from langchain_redis_session._flow import Flow, Scope, Settle, Submit
-from langchain_redis_session._operations import (
-    conversations,
-    events,
-    purge,
-    search,
-    sessions,
-    state,
-    tracks,
-    windows,
-)
+from langchain_redis_session._flow import Flow
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.windows import Moment, StartOn, make_bounds
-from langchain_redis_session._verbs import async_verb, sync_verb
+from langchain_redis_session._verbs.base import async_verb, sync_verb
+from langchain_redis_session._verbs.events import EventVerbs
+from langchain_redis_session._verbs.sessions import SessionVerbs
+from langchain_redis_session._verbs.state import StateVerbs
+from langchain_redis_session._verbs.tracks import TrackVerbs
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
     DEFAULT_MAX_EVENT_BYTES,
@@ -40,30 +31,18 @@ from langchain_redis_session.config import (
 from langchain_redis_session.connections import open_connections
 from langchain_redis_session.errors import (
     BackendUnavailableError,
-    ConfigurationError,
-    InvalidSessionKeyError,
     SessionServiceClosedError,
-    shorten,
 )
 from langchain_redis_session.models import (
-    AppendResult,
     DeadLetter,
-    DeletedUser,
-    Event,
-    Role,
     ServiceStats,
-    Session,
-    SessionKey,
-    TrackEvent,
-    new_id,
-    validate_id,
 )
 
 T = TypeVar("T")
 Ttl = timedelta | float | None
 
 
-class RedisSessionService:
+class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
     """Chat sessions on Redis: events, state and tracks, for sync and async code.
 
     Every verb `x` has an awaitable twin `ax`. Building a service connects to nothing and
@@ -188,7 +167,8 @@ class RedisSessionService:
         )
         self._is_closed = False
         self._persister: Persister | None = None
-        if self._context.options.enable_async_persist:
+        self._is_write_behind = self._context.options.enable_async_persist
+        if self._is_write_behind:
             self._persister = self._start_persister(on_persist_error)
 
     def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
@@ -241,495 +221,6 @@ class RedisSessionService:
             "redis_url=, set REDIS_URL, or use redis_url='memory://' to try things out "
             "without a server)"
         )
-
-    def _settled(self, scope: Scope, flow: Flow[T]) -> Flow[T]:
-        """With write-behind: what was appended in the scope before this comes first."""
-        return flow if self._persister is None else _settle_first(scope, flow)
-
-    # Sessions
-
-    def _create_session(
-        self,
-        app_name: str,
-        user_id: str,
-        session_id: str | None = None,
-        state: Mapping[str, Any] | None = None,
-    ) -> Flow[Session]:
-        """Create a session. One that lives already is given as it is, unchanged.
-
-        Args:
-            app_name: The application.
-            user_id: The user.
-            session_id: The conversation; None = a new id.
-            state: First values, routed by prefix as `Event.state_delta` is.
-        """
-        key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        return self._settled(_scope(key), sessions.create_session(self._context, key, state))
-
-    create_session = sync_verb(_create_session)
-    acreate_session = async_verb(_create_session)
-
-    def _get_session(
-        self,
-        key: SessionKey,
-        *,
-        limit: int | None = None,
-        after: Moment | None = None,
-        before: Moment | None = None,
-        offset: int = 0,
-        start_on: StartOn = None,
-        strict: bool = False,
-    ) -> Flow[Session | None]:
-        """Read a session with its state and events, in one round trip.
-
-        Args:
-            key: The session.
-            limit: The most events, the newest; None = all.
-            after: The earliest (inclusive): a datetime with a zone, ns, or a score.
-            before: The latest (inclusive).
-            offset: How many of the newest to leave out.
-            start_on: "human" = begin with a user message; if none is among the events,
-                the last one before them is put in front.
-            strict: Raise at an unreadable entry instead of skipping it.
-
-        Returns:
-            The session, or None if there is none (any more).
-
-        Raises:
-            CorruptEventError: An entry can't be read, and `strict` is true.
-        """
-        bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = sessions.get_session(self._context, _check_key(key), bounds)
-        return self._settled(_scope(key), flow)
-
-    get_session = sync_verb(_get_session)
-    aget_session = async_verb(_get_session)
-
-    def _list_sessions(
-        self,
-        app_name: str,
-        user_id: str,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        include_events: bool = False,
-    ) -> Flow[list[Session]]:
-        """Read a user's sessions, the last written first.
-
-        Args:
-            app_name: The application.
-            user_id: The user.
-            limit: The most sessions; None = all.
-            offset: How many to pass over.
-            include_events: Whether to read their events too.
-        """
-        _check_user(app_name, user_id)
-        make_bounds(limit, None, None, offset)
-        flow = sessions.list_sessions(
-            self._context,
-            app_name,
-            user_id,
-            limit=limit,
-            offset=offset,
-            include_events=include_events,
-        )
-        return self._settled((app_name, user_id), flow)
-
-    list_sessions = sync_verb(_list_sessions)
-    alist_sessions = async_verb(_list_sessions)
-
-    def _list_users(self, app_name: str) -> Flow[list[str]]:
-        """Find the users of an app, sorted. Scans the whole database: for administration."""
-        validate_id(app_name, "app_name")
-        return self._settled((app_name,), sessions.list_users(self._context, app_name))
-
-    list_users = sync_verb(_list_users)
-    alist_users = async_verb(_list_users)
-
-    def _delete_session(self, key: SessionKey) -> Flow[bool]:
-        """Delete everything of a session; gives whether there was one."""
-        flow = purge.delete_session(self._context, _check_key(key))
-        return self._settled(_scope(key), flow)
-
-    delete_session = sync_verb(_delete_session)
-    adelete_session = async_verb(_delete_session)
-
-    def _delete_user(self, app_name: str, user_id: str) -> Flow[DeletedUser]:
-        """Delete everything of a user in an app. Scans the whole database.
-
-        Can be called again after it was interrupted.
-        """
-        _check_user(app_name, user_id)
-        flow = sessions.delete_user(self._context, app_name, user_id)
-        return self._settled((app_name, user_id), flow)
-
-    delete_user = sync_verb(_delete_user)
-    adelete_user = async_verb(_delete_user)
-
-    # Events and messages
-
-    def _append_event(self, key: SessionKey, event: Event) -> Flow[AppendResult]:
-        """Append one event; as `append_events`."""
-        return self._append_events(key, [event])
-
-    append_event = sync_verb(_append_event)
-    aappend_event = async_verb(_append_event)
-
-    def _append_events(self, key: SessionKey, new_events: Sequence[Event]) -> Flow[AppendResult]:
-        """Append events and their state changes, all or none, in one round trip.
-
-        An event that is already stored (a retry) is not stored again. The events' `score`
-        is set.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
-            UnserializableMessageError: An event holds what JSON can't carry.
-            EventTooLargeError: An event's JSON is over `max_event_bytes`.
-        """
-        if isinstance(new_events, Event) or not all(isinstance(e, Event) for e in new_events):
-            raise ConfigurationError("append_events takes a list of Event")
-        prepared = events.prepare_events(self._context, list(new_events))
-        return self._append(_check_key(key), prepared)
-
-    append_events = sync_verb(_append_events)
-    aappend_events = async_verb(_append_events)
-
-    def _append_messages(
-        self,
-        key: SessionKey,
-        messages: Sequence[BaseMessage],
-        *,
-        request_id: str = "",
-        invocation_id: str = "",
-        author: str | None = None,
-        branch: str = "",
-        tag: str = "",
-        filter_key: str = "",
-        state_delta: dict[str, Any] | None = None,
-        once: bool = False,
-        create: bool = False,
-    ) -> Flow[AppendResult]:
-        """Append messages, all or none, in one round trip.
-
-        Args:
-            key: The session.
-            messages: LangChain messages; a chunk is stored as the message it belongs to.
-            request_id: Names the conversation they belong to.
-            invocation_id: Names the agent's run.
-            author: Who made them; default: "user" or "assistant", by their type.
-            branch: The path of agents.
-            tag: Labels, separated by ";".
-            filter_key: A hierarchical key ("app/tools").
-            state_delta: State to set with them; see `Event.state_delta`.
-            once: Leave out messages whose id is already in the session.
-            create: Create the session if there is none.
-
-        Raises:
-            SessionNotFoundError: There is no such session, and `create` is false.
-            UnserializableMessageError: A message holds what JSON can't carry.
-            EventTooLargeError: A message's JSON is over `max_event_bytes`.
-        """
-        new_events = events.make_events(
-            [messages] if isinstance(messages, BaseMessage) else messages,
-            time_ns=time.time_ns(),
-            author=author,
-            state_delta=state_delta,
-            request_id=request_id,
-            invocation_id=invocation_id,
-            branch=branch,
-            tag=tag,
-            filter_key=filter_key,
-        )
-        prepared = events.prepare_events(self._context, new_events, create=create, once=once)
-        return self._append(_check_key(key), prepared)
-
-    append_messages = sync_verb(_append_messages)
-    aappend_messages = async_verb(_append_messages)
-
-    def _append(self, key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
-        if self._persister is None:
-            return events.append_prepared(self._context, key, prepared)
-        return _queue_events(key, prepared)
-
-    def _get_events(
-        self,
-        key: SessionKey,
-        *,
-        limit: int | None = None,
-        after: Moment | None = None,
-        before: Moment | None = None,
-        offset: int = 0,
-        start_on: StartOn = None,
-        strict: bool = False,
-    ) -> Flow[list[Event]]:
-        """Read a session's events, oldest first; arguments as `get_session`."""
-        bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = windows.get_events(self._context, _check_key(key), bounds)
-        return self._settled(_scope(key), flow)
-
-    get_events = sync_verb(_get_events)
-    aget_events = async_verb(_get_events)
-
-    def _get_messages(
-        self,
-        key: SessionKey,
-        *,
-        limit: int | None = None,
-        after: Moment | None = None,
-        before: Moment | None = None,
-        offset: int = 0,
-        start_on: StartOn = None,
-        strict: bool = False,
-    ) -> Flow[list[BaseMessage]]:
-        """Read a session's messages, oldest first; arguments as `get_session`.
-
-        `limit` and `offset` count messages. Where older ones are cut off, tool results
-        whose call is among those are left out at the start, as models refuse them.
-        """
-        bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = windows.get_messages(self._context, _check_key(key), bounds)
-        return self._settled(_scope(key), flow)
-
-    get_messages = sync_verb(_get_messages)
-    aget_messages = async_verb(_get_messages)
-
-    def _clear_events(self, key: SessionKey) -> Flow[int]:
-        """Remove a session's events and summaries, not its state; gives how many events."""
-        flow = events.clear_events(self._context, _check_key(key))
-        return self._settled(_scope(key), flow)
-
-    clear_events = sync_verb(_clear_events)
-    aclear_events = async_verb(_clear_events)
-
-    def _trim_conversations(self, key: SessionKey, *, count: int = 1) -> Flow[list[Event]]:
-        """Remove the last `count` conversations; gives their events, oldest first.
-
-        A conversation is the events that share a request id; without one, a user message
-        and what followed it.
-        """
-        make_bounds(count, None, None, 0)
-        flow = conversations.trim_conversations(self._context, _check_key(key), count)
-        return self._settled(_scope(key), flow)
-
-    trim_conversations = sync_verb(_trim_conversations)
-    atrim_conversations = async_verb(_trim_conversations)
-
-    def _get_event_window(
-        self,
-        key: SessionKey,
-        event_id: str,
-        *,
-        before: int = 5,
-        after: int = 5,
-        roles: Collection[Role] | None = None,
-    ) -> Flow[list[Event]]:
-        """Read an event with those around it, oldest first; [] if it isn't there.
-
-        Args:
-            key: The session.
-            event_id: The event.
-            before: How many earlier ones.
-            after: How many later ones.
-            roles: Count and give only events of these roles: "user", "assistant", "tool",
-                "system". The event itself is always given.
-        """
-        make_bounds(before, None, None, after)
-        flow = search.get_event_window(
-            self._context,
-            _check_key(key),
-            validate_id(event_id, "event_id"),
-            before=before,
-            after=after,
-            roles=roles,
-        )
-        return self._settled(_scope(key), flow)
-
-    get_event_window = sync_verb(_get_event_window)
-    aget_event_window = async_verb(_get_event_window)
-
-    def _search_events(
-        self,
-        key: SessionKey,
-        query: str,
-        *,
-        limit: int | None = 10,
-        after: Moment | None = None,
-        before: Moment | None = None,
-        roles: Collection[Role] | None = None,
-    ) -> Flow[list[Event]]:
-        """Find events by the text of their messages; needs no server module.
-
-        Args:
-            key: The session.
-            query: Words and "quoted phrases"; all must stand in the text, in any case.
-            limit: The most events, the newest; None = all.
-            after: The earliest (inclusive), as `get_session`.
-            before: The latest (inclusive).
-            roles: Only events of these roles: "user", "assistant", "tool", "system".
-
-        Returns:
-            The events, oldest first.
-        """
-        bounds = make_bounds(limit, after, before, 0)
-        flow = search.search_events(self._context, _check_key(key), query, bounds, roles)
-        return self._settled(_scope(key), flow)
-
-    search_events = sync_verb(_search_events)
-    asearch_events = async_verb(_search_events)
-
-    # State
-
-    def _update_session_state(self, key: SessionKey, values: Mapping[str, Any]) -> Flow[None]:
-        """Set names in a session's state; `app:` and `user:` names go to those scopes.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
-            UnserializableMessageError: A value can't be carried by JSON.
-        """
-        return self._write_state(_check_key(key), values, ())
-
-    update_session_state = sync_verb(_update_session_state)
-    aupdate_session_state = async_verb(_update_session_state)
-
-    def _delete_session_state(self, key: SessionKey, *names: str) -> Flow[None]:
-        """Remove names from a session's own state."""
-        for name in state.check_names(names, "names"):
-            state.check_not_reserved(name, "names")
-        return self._write_state(_check_key(key), {}, names)
-
-    delete_session_state = sync_verb(_delete_session_state)
-    adelete_session_state = async_verb(_delete_session_state)
-
-    def _write_state(
-        self, key: SessionKey, values: Mapping[str, Any], drop_names: Collection[str]
-    ) -> Flow[None]:
-        change = state.route_state(values, "values")
-        flow = _write_state(self._context, key, change, drop_names)
-        return self._settled(_scope(key), flow)
-
-    def _update_user_state(
-        self, app_name: str, user_id: str, values: Mapping[str, Any]
-    ) -> Flow[None]:
-        """Set names in a user's state; a `user:` in front of them is dropped."""
-        _check_user(app_name, user_id)
-        encoded = state.encode_scope(values, state.USER_PREFIX, "values")
-        flow = state.update_user_state(self._context, app_name, user_id, encoded)
-        return self._settled((app_name, user_id), flow)
-
-    update_user_state = sync_verb(_update_user_state)
-    aupdate_user_state = async_verb(_update_user_state)
-
-    def _get_user_state(self, app_name: str, user_id: str) -> Flow[dict[str, Any]]:
-        """Read a user's state, names without prefix."""
-        _check_user(app_name, user_id)
-        flow = state.get_state(self._context.keyspace.user_state(app_name, user_id))
-        return self._settled((app_name, user_id), flow)
-
-    get_user_state = sync_verb(_get_user_state)
-    aget_user_state = async_verb(_get_user_state)
-
-    def _delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
-        """Remove names from a user's state; gives how many there were."""
-        _check_user(app_name, user_id)
-        key = self._context.keyspace.user_state(app_name, user_id)
-        flow = state.delete_state(key, state.check_names(names, "names"))
-        return self._settled((app_name, user_id), flow)
-
-    delete_user_state = sync_verb(_delete_user_state)
-    adelete_user_state = async_verb(_delete_user_state)
-
-    def _update_app_state(self, app_name: str, values: Mapping[str, Any]) -> Flow[None]:
-        """Set names in an app's state; an `app:` in front of them is dropped."""
-        validate_id(app_name, "app_name")
-        encoded = state.encode_scope(values, state.APP_PREFIX, "values")
-        flow = state.update_app_state(self._context, app_name, encoded)
-        return self._settled((app_name,), flow)
-
-    update_app_state = sync_verb(_update_app_state)
-    aupdate_app_state = async_verb(_update_app_state)
-
-    def _get_app_state(self, app_name: str) -> Flow[dict[str, Any]]:
-        """Read an app's state, names without prefix."""
-        key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
-        return self._settled((app_name,), state.get_state(key))
-
-    get_app_state = sync_verb(_get_app_state)
-    aget_app_state = async_verb(_get_app_state)
-
-    def _delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
-        """Remove names from an app's state; gives how many there were."""
-        key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
-        flow = state.delete_state(key, state.check_names(names, "names"))
-        return self._settled((app_name,), flow)
-
-    delete_app_state = sync_verb(_delete_app_state)
-    adelete_app_state = async_verb(_delete_app_state)
-
-    # Tracks
-
-    def _append_track_event(
-        self,
-        key: SessionKey,
-        track: str,
-        payload: Any,
-        timestamp: Moment | None = None,
-    ) -> Flow[TrackEvent]:
-        """Append a payload to a track of a session; the first one makes the track.
-
-        Args:
-            key: The session.
-            track: The track's name.
-            payload: Any JSON value.
-            timestamp: When it happened (a datetime with a zone, or ns); default: now.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
-            UnserializableMessageError: The payload is not JSON.
-        """
-        validate_id(track, "track")
-        time_ns = time.time_ns() if timestamp is None else windows.to_nanoseconds(timestamp)
-        event = TrackEvent(track, payload, time_ns=time_ns)
-        return self._append_track(_check_key(key), event)
-
-    append_track_event = sync_verb(_append_track_event)
-    aappend_track_event = async_verb(_append_track_event)
-
-    def _append_track(self, key: SessionKey, event: TrackEvent) -> Flow[TrackEvent]:
-        prepared = tracks.prepare_track_events(self._context, event.track, [event])
-        if self._persister is None:
-            yield from tracks.append_prepared_track_events(self._context, key, prepared)
-        else:
-            yield Submit(key, prepared)
-        return event
-
-    def _get_track_events(
-        self,
-        key: SessionKey,
-        track: str,
-        *,
-        limit: int | None = None,
-        after: Moment | None = None,
-        before: Moment | None = None,
-        offset: int = 0,
-        strict: bool = False,
-    ) -> Flow[list[TrackEvent]]:
-        """Read a track's events, oldest first; arguments as `get_session`."""
-        bounds = make_bounds(limit, after, before, offset, None, strict)
-        flow = tracks.get_track_events(
-            self._context, _check_key(key), validate_id(track, "track"), bounds
-        )
-        return self._settled(_scope(key), flow)
-
-    get_track_events = sync_verb(_get_track_events)
-    aget_track_events = async_verb(_get_track_events)
-
-    def _list_tracks(self, key: SessionKey) -> Flow[list[str]]:
-        """The names of a session's tracks, in the order they were made."""
-        flow = tracks.list_tracks(self._context, _check_key(key))
-        return self._settled(_scope(key), flow)
-
-    list_tracks = sync_verb(_list_tracks)
-    alist_tracks = async_verb(_list_tracks)
 
     # The service itself
 
@@ -812,38 +303,3 @@ class RedisSessionService:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-def _check_key(key: object) -> SessionKey:
-    if not isinstance(key, SessionKey):
-        raise InvalidSessionKeyError(
-            f"key must be a SessionKey(app_name, user_id, session_id), not {shorten(key)}"
-        )
-    return key
-
-
-def _check_user(app_name: object, user_id: object) -> None:
-    validate_id(app_name, "app_name")
-    validate_id(user_id, "user_id")
-
-
-def _scope(key: SessionKey) -> Scope:
-    return key.app_name, key.user_id, key.session_id
-
-
-def _settle_first(scope: Scope, flow: Flow[T]) -> Flow[T]:
-    yield Settle(scope)
-    return (yield from flow)
-
-
-def _queue_events(key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
-    if prepared.events:
-        yield Submit(key, prepared)
-    return AppendResult(list(prepared.events), written=0, removed=0, queued=True)
-
-
-def _write_state(
-    context: Context, key: SessionKey, change: state.StateChange, drop_names: Collection[str]
-) -> Flow[None]:
-    if change or drop_names:
-        yield from events.write_state(context, key, change, drop_names=drop_names)

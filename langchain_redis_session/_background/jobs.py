@@ -20,6 +20,8 @@ from langchain_redis_session.models import SessionKey
 SpoolId: TypeAlias = "tuple[int, int]"
 """The place of a file in the spool, and of a row in it."""
 Write: TypeAlias = PreparedEvents | PreparedTrackEvents
+_LARGEST_RUN_BYTES = 4 * 1024 * 1024
+"""What one script call takes, unless a single append is larger."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,7 @@ class Job:
         accepted_at_s: When, on the monotonic clock.
         failed_at_s: When it first failed because Redis was away.
         is_done: Whether it is in Redis or given up.
+        is_alone: Whether no other may share its script call.
     """
 
     key: SessionKey
@@ -41,6 +44,20 @@ class Job:
     accepted_at_s: float = field(default_factory=time.monotonic)
     failed_at_s: float | None = None
     is_done: bool = False
+    is_alone: bool = False
+
+    def can_join(self, other: Job) -> bool:
+        """Whether one script call may write both.
+
+        Of jobs in one call, what stands before one that is already stored may count as removed
+        by retention. That is right for what was always sent in this order, and not where
+        another process, or a try that was given up, may have written the second one alone.
+        """
+        return (
+            not (self.is_alone or other.is_alone)
+            and (self.spool_id or (0, 0))[0] == (other.spool_id or (0, 0))[0]
+            and self.write.can_join(other.write)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +95,17 @@ def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[l
 
 
 def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Neighbours that one script call can write."""
+    """Neighbours that one script call can write, without growing too large for the server."""
     runs: list[list[Job]] = []
+    size = 0
     for job in jobs:
-        if runs and runs[-1][-1].write.can_join(job.write):
+        own_size = sum(map(len, job.write.members))
+        size += own_size
+        if runs and size <= _LARGEST_RUN_BYTES and runs[-1][-1].can_join(job):
             runs[-1].append(job)
         else:
             runs.append([job])
+            size = own_size
     return runs
 
 

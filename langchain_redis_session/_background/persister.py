@@ -7,6 +7,7 @@ letter. One engine serves threads and event loops alike.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
@@ -36,6 +37,8 @@ logger = logging.getLogger("langchain_redis_session")
 
 T = TypeVar("T")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
+_LONGEST_JOIN_S = 1.0
+"""How long closing waits for threads that have nothing left to write."""
 
 
 class RunFlow(Protocol):
@@ -216,16 +219,34 @@ class Persister:
         except BackendUnavailableError as error:
             return [Outcome(jobs[0], error) for jobs in ready.values()]
         except Exception as error:  # ours to find: it must not stop the worker
-            logger.exception("write-behind failed unexpectedly")
-            wrapped = PersistError(f"write-behind failed unexpectedly: {error!r}")
-            wrapped.__cause__ = error
-            return [Outcome(job, wrapped) for jobs in ready.values() for job in jobs]
+            return self._deliver_singly(ready, error)
         outcomes: list[Outcome] = []
         for jobs, result in zip(ready.values(), results, strict=True):
             if isinstance(result, RedisSessionError):
                 outcomes.append(Outcome(jobs[0], result))
             else:
                 outcomes += result
+        return outcomes
+
+    def _deliver_singly(
+        self, ready: dict[SessionKey, list[Job]], error: Exception
+    ) -> list[Outcome]:
+        """After an error nobody expected: find the job that it comes from."""
+        if len(ready) == 1:
+            ((key, jobs),) = ready.items()
+            if len(jobs) == 1:
+                logger.error("write-behind failed unexpectedly", exc_info=error)
+                wrapped = PersistError(f"write-behind failed unexpectedly: {error!r}")
+                wrapped.__cause__ = error
+                return [Outcome(jobs[0], wrapped)]
+            parts = [{key: [job]} for job in jobs]
+        else:
+            parts = [{key: jobs} for key, jobs in ready.items()]
+        outcomes: list[Outcome] = []
+        for part in parts:
+            outcomes += self._deliver(part)
+            if len(ready) == 1 and not outcomes[-1].is_final:
+                break  # those behind it must not overtake
         return outcomes
 
     def _settle_outcomes(
@@ -304,7 +325,7 @@ class Persister:
         for handler in self._on_error:
             try:
                 handler(letter)
-            except Exception:
+            except (Exception, SystemExit):  # which would end the worker
                 logger.exception("a handler of on_persist_error failed")
 
     # Waiting
@@ -370,9 +391,11 @@ class Persister:
     def retry_dead_letters(self) -> int:
         """Accept all dead letters anew, however full the queue; gives how many."""
         with self._lock:
+            if self._is_closing:
+                raise SessionServiceClosedError("the service is closing; make a new one")
             dead, self._dead = self._dead, []
             for job, _ in dead:
-                again = Job(job.key, job.write, job.spool_id)
+                again = Job(job.key, job.write, job.spool_id, is_alone=True)
                 if self._spool is not None and job.spool_id is not None:
                     self._spool.mark(job.spool_id, is_dead=False)
                 self._enqueue(self._worker_of(job.key), again)
@@ -403,14 +426,19 @@ class Persister:
             timeout_s = self._context.options.persist_close_timeout
         pending = self._begin_close()
         self._progress.wait(lambda: _are_done(pending), timeout_s)
-        self._end_close()
+        deadline = time.monotonic() + _LONGEST_JOIN_S
+        for thread in self._end_close():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     async def aclose(self) -> None:
         """Write what is left without blocking the event loop, then stop; as `close`."""
         pending = self._begin_close()
         timeout_s = self._context.options.persist_close_timeout
         await self._progress.await_(lambda: _are_done(pending), timeout_s)
-        self._end_close()
+        deadline = time.monotonic() + _LONGEST_JOIN_S
+        for thread in self._end_close():
+            while thread.is_alive() and time.monotonic() < deadline:
+                await asyncio.sleep(0.001)
 
     def _begin_close(self) -> list[Job]:
         with self._lock:
@@ -419,12 +447,14 @@ class Persister:
                 for lane in worker.lanes.values():
                     lane.retry_at_s = 0.0  # a last try without a pause
                 worker.wake.notify_all()
+            self._progress.notify()  # who waits for a place in a queue gets none
             return self._pending(())
 
-    def _end_close(self) -> None:
+    def _end_close(self) -> list[threading.Thread]:
+        """Give up what is left; gives the threads, which end now, or when Redis answers them."""
         with self._lock:
             if self._is_stopped:
-                return
+                return []
             self._is_stopped = True
             left = [j for w in self._workers for lane in w.lanes.values() for j in lane.jobs]
             error = PersistError(
@@ -440,14 +470,12 @@ class Persister:
             for worker in self._workers:
                 worker.wake.notify_all()
             self._progress.notify()
-            threads = [worker.thread for worker in self._workers if worker.thread is not None]
+            if self._spool is not None:
+                self._spool.close()
         for letter in letters:
             self._report(letter)
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(1.0)
-        if self._spool is not None:
-            self._spool.close()
+        threads = [worker.thread for worker in self._workers if worker.thread is not None]
+        return [thread for thread in threads if thread is not threading.current_thread()]
 
 
 def _are_done(jobs: Sequence[Job]) -> bool:

@@ -52,15 +52,20 @@ class Progress:
                     return True
                 future: asyncio.Future[None] = loop.create_future()
                 self._tasks.add((loop, future))
+            # Not asyncio.wait_for, which before Python 3.12 may swallow a cancellation.
+            timer = None
+            if deadline is not None:
+                timer = loop.call_later(max(0.0, deadline - time.monotonic()), _wake, future)
             try:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                await asyncio.wait_for(future, left)
-            except asyncio.TimeoutError:
-                with self.lock:
-                    return is_true()
+                await future
             finally:
+                if timer is not None:
+                    timer.cancel()
                 with self.lock:
                     self._tasks.discard((loop, future))
+            if deadline is not None and time.monotonic() >= deadline:
+                with self.lock:
+                    return is_true()
 
 
 def _wake(future: asyncio.Future[None]) -> None:

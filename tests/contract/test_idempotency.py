@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_redis_session import SessionKey, SessionNotFoundError, models
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
-from tests.contract.narrow import each_server
+from tests.contract.narrow import each_server, one_mode
 from tests.contract.store import (
     NOON,
     expire_now,
@@ -134,7 +134,6 @@ WRITES = [
 
 
 @each_server
-@pytest.mark.parametrize("session_ttl", [None, 60], ids=["", "ttl"])
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
 async def test_a_write_that_is_sent_twice(
     backend: Backend,
@@ -143,7 +142,6 @@ async def test_a_write_that_is_sent_twice(
     key_prefix: str,
     monkeypatch: pytest.MonkeyPatch,
     write: Callable[[Verbs], Awaitable[None]],
-    session_ttl: float | None,
 ) -> None:
     stored: list[dict[str, Any]] = []
     set_clock(monkeypatch, NOON)
@@ -158,7 +156,7 @@ async def test_a_write_that_is_sent_twice(
             key_prefix=f"{key_prefix}:{times}",
             session_event_limit=4,
             track_event_limit=3,
-            session_ttl=session_ttl,
+            session_ttl=60,
         )
         await create(verbs)
         await write(verbs)
@@ -216,6 +214,8 @@ async def test_more_than_the_limit_again_with_one_more(limited: Verbs) -> None:
     assert texts(await limited.get_events(KEY)) == ["m4", "m5", "m6"]
 
 
+@each_server
+@one_mode
 @pytest.mark.parametrize(
     ("calls", "expected"),
     [

@@ -13,8 +13,8 @@ from langchain_core.messages import (
     AIMessageChunk,
     BaseMessage,
     ToolCallChunk,
-    UsageMetadata,
 )
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 

@@ -30,6 +30,7 @@ from langchain_redis_session import (
     ConfigurationError,
     RedisSessionChatMessageHistory,
 )
+from langchain_redis_session._flow import ScriptMissingError, call_script
 from langchain_redis_session.connections import _twin_factory
 from tests.integration.conftest import MakeHistory
 from tests.proxy import CuttingProxy
@@ -293,6 +294,13 @@ async def test_a_client_given(
         await use_both_ways(history)
         await history.service.aclose()
         assert client.ping()  # ours to use, not ours to close
+
+
+def test_scripts_are_sent_in_utf_8() -> None:
+    """Whatever the client's encoding; a server that has the script would not show it."""
+    flow = call_script("append_events", [b"k"], [])
+    next(flow)
+    assert isinstance(flow.throw(ScriptMissingError())[1], bytes)  # type: ignore[index]
 
 
 async def test_a_twin_is_in_the_same_database_by_the_same_name(

@@ -1,0 +1,1 @@
+"""The verbs of a service, by subject: they check arguments and give flows."""
