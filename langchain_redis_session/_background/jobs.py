@@ -46,6 +46,11 @@ class Job:
     is_done: bool = False
     is_alone: bool = False
 
+    @property
+    def size(self) -> int:
+        """The bytes of its events."""
+        return sum(map(len, self.write.members))
+
     def can_join(self, other: Job) -> bool:
         """Whether one script call may write both.
 
@@ -99,13 +104,12 @@ def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:
     runs: list[list[Job]] = []
     size = 0
     for job in jobs:
-        own_size = sum(map(len, job.write.members))
-        size += own_size
+        size += job.size
         if runs and size <= _LARGEST_RUN_BYTES and runs[-1][-1].can_join(job):
             runs[-1].append(job)
         else:
             runs.append([job])
-            size = own_size
+            size = job.size
     return runs
 
 

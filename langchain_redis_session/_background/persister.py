@@ -8,25 +8,29 @@ letter. One engine serves threads and event loops alike.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import random
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
 from langchain_redis_session._background.jobs import Job, Outcome, write_jobs
 from langchain_redis_session._background.progress import Progress
-from langchain_redis_session._background.spool import Spool
+from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow import Flow, Scope, Submit, gather
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import (
     BackendUnavailableError,
+    ConfigurationError,
     PersistError,
     RedisSessionError,
     SessionServiceClosedError,
@@ -37,6 +41,8 @@ logger = logging.getLogger("langchain_redis_session")
 
 T = TypeVar("T")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
+_MOST_BYTES = 32 * 1024 * 1024
+"""What one round trip takes, unless a single append is larger."""
 _LONGEST_JOIN_S = 1.0
 """How long closing waits for threads that have nothing left to write."""
 
@@ -75,6 +81,8 @@ class Persister:
         on_error: Called with each dead letter, in a worker's thread.
     """
 
+    _spool: Spool | None
+
     def __init__(
         self,
         context: Context,
@@ -85,28 +93,35 @@ class Persister:
         options = context.options
         self._spool_dir = options.persist_spool_dir
         self._reset()
+        if self._spool_dir is not None:
+            self._spool = Spool(self._spool_dir, options.key_prefix)
         _persisters.add(self)
         if self._spool is not None:
             self._adopt(self._spool.take_left())
 
     def _reset(self) -> None:
         self._progress = Progress()
-        self._lock = self._progress.lock
+        self.lock = self._lock = self._progress.lock
         self._workers = [
             _Worker(self._lock) for _ in range(self._context.options.async_persister_num)
         ]
         self._dead: list[tuple[Job, DeadLetter]] = []
         self._is_closing = self._is_stopped = False
         self._accepted = self._written = self._retried = self._batches = 0
-        self._largest_batch = self._batched = 0
+        self._largest_batch = self._batched = self._left = 0
         self._last_error = ""
-        self._spool = Spool(self._spool_dir) if self._spool_dir is not None else None
+        self._spool = None
 
     def forget_parent(self) -> None:
-        """In the child of a fork: the parent's threads are not here, and its queue is its own."""
+        """In the child of a fork: the parent's threads are not here, and its queue is its own.
+
+        The child's spool is made when it first appends.
+        """
         if self._spool is not None:
             self._spool.abandon()
+        is_closing = self._is_closing
         self._reset()
+        self._is_closing = self._is_stopped = is_closing
 
     # Accepting
 
@@ -151,25 +166,45 @@ class Persister:
                 raise SessionServiceClosedError("the service is closing; make a new one")
             if worker.depth >= self._context.options.persist_queue_size:
                 return False
-            if self._spool is not None:
-                job.spool_id = self._spool.add(job.key, job.write)
+            # What may fail comes first: then nothing was accepted.
+            self._start_thread(worker)
+            if self._spool_dir is not None:
+                job.spool_id = self._open_spool(self._spool_dir).add(job.key, job.write)
             self._accepted += 1
             self._enqueue(worker, job)
             return True
 
+    def _start_thread(self, worker: _Worker) -> None:
+        if worker.thread is not None:
+            return
+        _close_at_exit()
+        thread = threading.Thread(
+            target=self._work, args=(worker,), name="redis-session-persister", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise PersistError(
+                f"no thread could be started to write in ({error}), so nothing was accepted"
+            ) from error
+        worker.thread = thread
+
+    def _open_spool(self, directory: Path) -> Spool:
+        if self._spool is None:
+            try:
+                self._spool = Spool(directory, self._context.options.key_prefix)
+            except ConfigurationError as error:
+                raise PersistError(f"{error}; this append was not accepted") from error
+        return self._spool
+
     def _enqueue(self, worker: _Worker, job: Job) -> None:
+        self._start_thread(worker)
         lane = worker.lanes.get(job.key)
         if lane is None:
             lane = worker.lanes[job.key] = _Lane()
         lane.jobs.append(job)
         worker.depth += 1
-        if worker.thread is None:
-            worker.thread = threading.Thread(
-                target=self._work, args=(worker,), name="redis-session-persister", daemon=True
-            )
-            worker.thread.start()
-        else:
-            worker.wake.notify()
+        worker.wake.notify()
 
     def _adopt(self, jobs: Iterable[tuple[Job, bool]]) -> None:
         """Take over what a process that is gone had accepted, its dead letters too."""
@@ -184,6 +219,13 @@ class Persister:
     # Writing
 
     def _work(self, worker: _Worker) -> None:
+        try:
+            self._write_until_closed(worker)
+        finally:
+            with self._lock:
+                worker.thread = None  # the next append starts another
+
+    def _write_until_closed(self, worker: _Worker) -> None:
         while True:
             with self._lock:
                 ready = self._take(worker)
@@ -204,8 +246,17 @@ class Persister:
     def _take(self, worker: _Worker) -> dict[SessionKey, list[Job]]:
         if self._is_stopped:
             return {}
-        now_s = time.monotonic()
-        return {k: list(lane.jobs) for k, lane in worker.lanes.items() if lane.retry_at_s <= now_s}
+        now_s, size = time.monotonic(), 0
+        ready: dict[SessionKey, list[Job]] = {}
+        for key, lane in worker.lanes.items():
+            if lane.retry_at_s > now_s:
+                continue
+            for job in lane.jobs:
+                size += job.size
+                if ready and size > _MOST_BYTES:
+                    return ready
+                ready.setdefault(key, []).append(job)
+        return ready
 
     def _pause_s(self, worker: _Worker) -> float | None:
         if not worker.lanes:
@@ -254,8 +305,8 @@ class Persister:
     ) -> list[DeadLetter]:
         """Note what was written, what is tried again and what is given up."""
         now_s, letters, gone = time.monotonic(), [], []
-        self._batches += 1
-        size = sum(map(len, ready.values()))
+        size = sum(outcome.is_final for outcome in outcomes)
+        self._batches += bool(size)
         self._batched += size
         self._largest_batch = max(self._largest_batch, size)
         failed: dict[SessionKey, RedisSessionError] = {}
@@ -288,9 +339,10 @@ class Persister:
                     self._finish(worker, job)
                     letters.append(self._give_up(job, failed[key]))
         for key in ready.keys() - failed.keys():
-            lane = worker.lanes.get(key)
+            lane = worker.lanes.pop(key, None)
             if lane is not None:
                 lane.failures = 0
+                worker.lanes[key] = lane  # now behind the others
         if self._spool is not None:
             self._spool.remove([job.spool_id for job in gone if job.spool_id is not None])
         return letters
@@ -313,7 +365,7 @@ class Persister:
         self._dead.append((job, letter))
         self._last_error = str(error)
         if self._spool is not None and job.spool_id is not None:
-            self._spool.mark(job.spool_id, is_dead=True)
+            self._spool.mark(job.spool_id, DEAD)
         return letter
 
     def _report(self, letter: DeadLetter) -> None:
@@ -352,15 +404,22 @@ class Persister:
         """
         pending = self._pending(scope)
         timeout_s = self._context.options.persist_put_timeout
-        if pending and not self._progress.wait(lambda: _are_done(pending), timeout_s):
+        if pending and not self._progress.wait(lambda: self._are_settled(pending), timeout_s):
             raise self._unsettled()
 
     async def asettle(self, scope: Scope) -> None:
         """Wait for a scope, without blocking the event loop; as `settle`."""
         pending = self._pending(scope)
         timeout_s = self._context.options.persist_put_timeout
-        if pending and not await self._progress.await_(lambda: _are_done(pending), timeout_s):
+        if pending and not await self._progress.await_(
+            lambda: self._are_settled(pending), timeout_s
+        ):
             raise self._unsettled()
+
+    def _are_settled(self, jobs: Sequence[Job]) -> bool:
+        if self._is_stopped:
+            raise SessionServiceClosedError("the service was closed while this waited for appends")
+        return _are_done(jobs)
 
     def _unsettled(self) -> BackendUnavailableError:
         return BackendUnavailableError(
@@ -373,13 +432,13 @@ class Persister:
         """Wait until all that was accepted is done; gives whether all of it is in Redis."""
         pending = self._pending(())
         done = self._progress.wait(lambda: _are_done(pending), timeout_s)
-        return done and not self._dead
+        return done and not self._dead and not self._left
 
     async def aflush(self, timeout_s: float | None) -> bool:
         """Wait, without blocking the event loop; as `flush`."""
         pending = self._pending(())
         done = await self._progress.await_(lambda: _are_done(pending), timeout_s)
-        return done and not self._dead
+        return done and not self._dead and not self._left
 
     # Dead letters, figures, the end
 
@@ -397,7 +456,7 @@ class Persister:
             for job, _ in dead:
                 again = Job(job.key, job.write, job.spool_id, is_alone=True)
                 if self._spool is not None and job.spool_id is not None:
-                    self._spool.mark(job.spool_id, is_dead=False)
+                    self._spool.mark(job.spool_id, TRIED_AGAIN)
                 self._enqueue(self._worker_of(job.key), again)
             return len(dead)
 
@@ -420,27 +479,39 @@ class Persister:
                 last_error=self._last_error,
             )
 
-    def close(self, timeout_s: float | None = None) -> None:
-        """Write what is left, at most for `persist_close_timeout`, then stop the threads."""
+    def close(self, timeout_s: float | None = None, join_s: float = _LONGEST_JOIN_S) -> None:
+        """Write what is left, at most for `persist_close_timeout`, then stop the threads.
+
+        In a thread of its own (a handler's call, garbage collection) it can't wait for itself,
+        and does that in the background.
+        """
+        if threading.current_thread() in [worker.thread for worker in self._workers]:
+            threading.Thread(target=self.close, name="redis-session-closer", daemon=True).start()
+            return
         if timeout_s is None:
-            timeout_s = self._context.options.persist_close_timeout
-        pending = self._begin_close()
+            timeout_s = self.close_timeout_s
+        pending = self.begin_close()
         self._progress.wait(lambda: _are_done(pending), timeout_s)
-        deadline = time.monotonic() + _LONGEST_JOIN_S
+        deadline = time.monotonic() + join_s
         for thread in self._end_close():
             thread.join(max(0.0, deadline - time.monotonic()))
 
     async def aclose(self) -> None:
         """Write what is left without blocking the event loop, then stop; as `close`."""
-        pending = self._begin_close()
-        timeout_s = self._context.options.persist_close_timeout
-        await self._progress.await_(lambda: _are_done(pending), timeout_s)
+        pending = self.begin_close()
+        await self._progress.await_(lambda: _are_done(pending), self.close_timeout_s)
         deadline = time.monotonic() + _LONGEST_JOIN_S
         for thread in self._end_close():
             while thread.is_alive() and time.monotonic() < deadline:
                 await asyncio.sleep(0.001)
 
-    def _begin_close(self) -> list[Job]:
+    @property
+    def close_timeout_s(self) -> float:
+        """How long closing waits for what is left."""
+        return self._context.options.persist_close_timeout
+
+    def begin_close(self) -> list[Job]:
+        """Accept no more; gives what is left to wait for."""
         with self._lock:
             self._is_closing = True
             for worker in self._workers:
@@ -453,8 +524,9 @@ class Persister:
     def _end_close(self) -> list[threading.Thread]:
         """Give up what is left; gives the threads, which end now, or when Redis answers them."""
         with self._lock:
+            threads = [worker.thread for worker in self._workers if worker.thread is not None]
             if self._is_stopped:
-                return []
+                return threads
             self._is_stopped = True
             left = [j for w in self._workers for lane in w.lanes.values() for j in lane.jobs]
             error = PersistError(
@@ -467,15 +539,23 @@ class Persister:
                 # With a spool it stays there, and the next start delivers it.
                 if job.spool_id is None:
                     letters.append(self._give_up(job, error))
+                else:
+                    self._left += 1
             for worker in self._workers:
                 worker.wake.notify_all()
             self._progress.notify()
             if self._spool is not None:
                 self._spool.close()
+                self._spool = None
         for letter in letters:
             self._report(letter)
-        threads = [worker.thread for worker in self._workers if worker.thread is not None]
-        return [thread for thread in threads if thread is not threading.current_thread()]
+        if self._left:
+            logger.warning(
+                "write-behind was closed with %d append(s) left in the spool; the next service "
+                "with the same persist_spool_dir delivers them",
+                self._left,
+            )
+        return threads
 
 
 def _are_done(jobs: Sequence[Job]) -> bool:
@@ -489,10 +569,60 @@ def _alone(flow: Flow[T]) -> Flow[list[T | RedisSessionError]]:
 _persisters: weakref.WeakSet[Persister] = weakref.WeakSet()
 
 
+# The end of the process
+
+
+def _close_at_exit() -> None:
+    """See to it that what is queued when the process ends is written."""
+    # The last one registered comes first: before the services' own, which come one by one.
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        # A process of multiprocessing ends without atexit.
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _close_all, exitpriority=0)
+
+
+def _close_all() -> None:
+    """Close all, which takes as long as closing one."""
+    begun_s, persisters = time.monotonic(), list(_persisters)
+    for persister in persisters:
+        persister.begin_close()
+    for persister in persisters:
+        left_s = begun_s + persister.close_timeout_s - time.monotonic()
+        persister.close(max(0.0, left_s), join_s=0.0)
+
+
+# Forks
+
+_fork_lock = threading.Lock()
+_held_locks: list[Any] = []
+
+
+def _hold_still() -> None:
+    """Before a fork: the child must find no lock taken, and SQLite in no call."""
+    _fork_lock.acquire()
+    for persister in list(_persisters):
+        if persister.lock.acquire(timeout=1.0):
+            _held_locks.append(persister.lock)
+
+
+def _go_on() -> None:
+    """In the parent."""
+    while _held_locks:
+        _held_locks.pop().release()
+    _fork_lock.release()
+
+
 def _forget_parents() -> None:
+    """In the child."""
+    _held_locks.clear()
+    _fork_lock.release()
     for persister in list(_persisters):
         persister.forget_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parents)
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_forget_parents)

@@ -1,26 +1,28 @@
 """A local copy of what was accepted, until Redis has it: survives the death of the process.
 
-Each process has an SQLite file of its own in the directory, and holds a lock beside it while
+Each service has an SQLite file of its own in the directory, and holds a lock beside it while
 it lives. A file whose lock is free belongs to nobody any more: the next service with the same
-directory takes it over. What a commit wrote survives the process (not a power failure).
+directory and key prefix takes it over. What a commit wrote survives the process (not a power
+failure). As the files hold conversations, only their owner may read them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 from langchain_redis_session._background.jobs import Job, SpoolId, Write
 from langchain_redis_session._operations.events import PreparedEvents
 from langchain_redis_session._operations.tracks import PreparedTrackEvents
-from langchain_redis_session.errors import ConfigurationError, RedisSessionError
+from langchain_redis_session.errors import ConfigurationError, PersistError
 from langchain_redis_session.models import SessionKey
 
 try:
@@ -30,6 +32,8 @@ except ImportError:  # Windows
 
 logger = logging.getLogger("langchain_redis_session")
 
+WAITS, DEAD, TRIED_AGAIN = 0, 1, 2
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS writes (
     id INTEGER PRIMARY KEY,
@@ -37,9 +41,13 @@ CREATE TABLE IF NOT EXISTS writes (
     track TEXT, -- NULL: events of the session
     may_create INTEGER NOT NULL, once INTEGER NOT NULL,
     members BLOB NOT NULL, -- the JSON of each event, a line each
-    is_dead INTEGER NOT NULL DEFAULT 0
+    status INTEGER NOT NULL DEFAULT 0 -- WAITS, DEAD or TRIED_AGAIN
 )
 """
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @dataclass(slots=True)
@@ -52,136 +60,212 @@ class _File:
 
     @classmethod
     def open(cls, path: Path) -> _File | None:
-        """Open a file; None if another process has it."""
-        lock = path.with_suffix(".lock").open("ab")
+        """Open a file; None if somebody has it.
+
+        Raises:
+            OSError: It can't be opened.
+            sqlite3.Error: It can't be read.
+        """
+        lock = open(path.with_suffix(".lock"), "ab", opener=_open_private)  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            os.close(_open_private(str(path), os.O_RDWR | os.O_CREAT))
+            # Autocommit; the persister's lock keeps threads apart.
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except BlockingIOError:
             lock.close()
             return None
-        # Autocommit; the persister's lock keeps threads apart.
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(_SCHEMA)
-        return cls(path, lock, connection)
+        except BaseException:
+            lock.close()
+            raise
+        file = cls(path, lock, connection)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(_SCHEMA)
+        except BaseException:
+            file.leave()
+            raise
+        return file
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits in it."""
+        return self.connection.execute("SELECT 1 FROM writes LIMIT 1").fetchone() is None
+
+    def delete(self, row_ids: Iterable[int]) -> None:
+        """Delete rows, all or none."""
+        self.connection.execute("BEGIN")
+        try:
+            self.connection.executemany(
+                "DELETE FROM writes WHERE id = ?", [(row_id,) for row_id in row_ids]
+            )
+            self.connection.execute("COMMIT")
+        finally:
+            # Else what is added next would be in a transaction that nobody commits.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+    def leave(self) -> None:
+        """Give it up as it is."""
+        self.connection.close()
+        self.lock.close()
 
     def close(self) -> None:
         """Give it up; an empty one is removed."""
-        is_empty = self.connection.execute("SELECT 1 FROM writes LIMIT 1").fetchone() is None
-        self.connection.close()
-        if is_empty:
-            self.path.unlink(missing_ok=True)
-            self.path.with_suffix(".lock").unlink(missing_ok=True)
-        self.lock.close()
+        try:
+            is_empty = self.is_empty()
+            self.connection.close()
+            if is_empty:
+                self.path.unlink(missing_ok=True)
+                self.path.with_suffix(".lock").unlink(missing_ok=True)
+        except (OSError, sqlite3.Error) as error:
+            _report_trouble(self.path, error)
+        finally:
+            self.leave()
+
+
+def _report_trouble(path: Path, error: Exception) -> None:
+    logger.error("trouble with the spool file %s: %s: %s", path, type(error).__name__, error)
 
 
 class Spool:
-    """The spool of one process. Not thread-safe: the persister's lock is held for each call.
+    """The spool of one service. Not thread-safe: the persister's lock is held for each call.
 
     Args:
         directory: Where the files stand; made if it is not there.
+        key_prefix: What was accepted with another prefix is not taken over.
 
     Raises:
         ConfigurationError: The directory can't be used.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, key_prefix: str = "") -> None:
         self._directory = directory
+        self._ending = f"-{sha256(key_prefix.encode()).hexdigest()[:12]}.sqlite"
+        self._gone: set[SpoolId] = set()
         if fcntl is None:
             raise ConfigurationError("persist_spool_dir needs file locks, which Windows lacks")
+        # Names sort by age: what was accepted first must be delivered first.
+        name = f"{time.time_ns():020}-{os.getpid()}-{uuid4().hex[:8]}{self._ending}"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            own = _File.open(directory / f"{os.getpid()}-{uuid4().hex}.sqlite")
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own = _File.open(directory / name)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
                 f"persist_spool_dir={str(directory)!r} can't be used: {error}"
             ) from error
         assert own is not None, "nobody else knows its name"
-        self._files = [own]
+        self._files = {0: own}
 
     def add(self, key: SessionKey, write: Write) -> SpoolId:
-        """Keep an append; gives its number."""
+        """Keep an append; gives its number.
+
+        Raises:
+            PersistError: It can't be kept.
+        """
         track, create, once = None, False, False
         if isinstance(write, PreparedEvents):
             create, once = write.create, write.once
         else:
             track = write.track
-        cursor = self._files[0].connection.execute(
-            "INSERT INTO writes (app_name, user_id, session_id, track, may_create, once, members)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.app_name,
-                key.user_id,
-                key.session_id,
-                track,
-                create,
-                once,
-                b"\n".join(write.members),
-            ),
-        )
+        names = (key.app_name, key.user_id, key.session_id)
+        try:
+            cursor = self._files[0].connection.execute(
+                "INSERT INTO writes"
+                " (app_name, user_id, session_id, track, may_create, once, members)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*names, track, create, once, b"\n".join(write.members)),
+            )
+        except sqlite3.Error as error:
+            raise PersistError(
+                f"the spool in {str(self._directory)!r} can't keep this append ({error}), so it "
+                "was not accepted; see to the disk and try again"
+            ) from error
         return 0, cursor.lastrowid or 0
 
     def take_left(self) -> list[tuple[Job, bool]]:
         """Take over the files that nobody has: the appends in them, and whether they are dead."""
         taken: list[tuple[Job, bool]] = []
-        for path in sorted(self._directory.glob("*.sqlite"), key=lambda p: p.stat().st_mtime_ns):
-            if any(path == file.path for file in self._files):
+        for path in sorted(self._directory.glob(f"*{self._ending}")):
+            if path == self._files[0].path:
                 continue
-            with contextlib.suppress(OSError, sqlite3.Error):  # somebody was faster
+            try:
                 file = _File.open(path)
-                if file is not None:
-                    self._files.append(file)
-                    taken += self._read(len(self._files) - 1)
+            except (OSError, sqlite3.Error) as error:
+                _report_trouble(path, error)
+                continue
+            if file is None:
+                continue
+            place = len(self._files)
+            jobs = self._read(file, place)
+            if jobs:
+                self._files[place] = file
+                taken += jobs
+            else:
+                file.close()
         return taken
 
-    def _read(self, place: int) -> list[tuple[Job, bool]]:
+    def _read(self, file: _File, place: int) -> list[tuple[Job, bool]]:
         jobs: list[tuple[Job, bool]] = []
-        rows = self._files[place].connection.execute("SELECT * FROM writes ORDER BY id").fetchall()
-        for row_id, app_name, user_id, session_id, track, create, once, members, is_dead in rows:
-            try:
-                lines = bytes(members).split(b"\n")
-                write: Write = (
-                    PreparedEvents.restore(lines, create=bool(create), once=bool(once))
-                    if track is None
-                    else PreparedTrackEvents.restore(track, lines)
-                )
-                key = SessionKey(app_name, user_id, session_id)
-            except RedisSessionError as error:
-                logger.error("an append in the spool can't be read: %s", type(error).__name__)
-                continue
-            jobs.append((Job(key, write, (place, row_id)), bool(is_dead)))
+        try:
+            for row in file.connection.execute("SELECT * FROM writes ORDER BY id"):
+                try:
+                    jobs.append(_restore(row, place))
+                except Exception as error:  # whatever stands there, the others are delivered
+                    _report_trouble(file.path, error)
+        except sqlite3.Error as error:
+            _report_trouble(file.path, error)
         return jobs
 
     def remove(self, ids: Iterable[SpoolId]) -> None:
-        """Forget appends that Redis has."""
-        by_file: dict[int, list[tuple[int]]] = {}
-        for place, row_id in ids:
-            by_file.setdefault(place, []).append((row_id,))
-        for place, rows in by_file.items():
-            connection = self._files[place].connection
-            connection.execute("BEGIN")
-            connection.executemany("DELETE FROM writes WHERE id = ?", rows)
-            connection.execute("COMMIT")
+        """Forget appends that Redis has; what can't be removed now is the next time."""
+        self._gone.update(ids)
+        for place in {place for place, _ in self._gone}:
+            file = self._files[place]
+            try:
+                file.delete(row_id for its_place, row_id in self._gone if its_place == place)
+                is_over = place != 0 and file.is_empty()
+            except sqlite3.Error as error:
+                _report_trouble(file.path, error)
+                continue
+            self._gone = {spool_id for spool_id in self._gone if spool_id[0] != place}
+            if is_over:
+                self._files.pop(place).close()
 
-    def mark(self, spool_id: SpoolId, *, is_dead: bool) -> None:
-        """Note that an append was given up, or is tried again."""
+    def mark(self, spool_id: SpoolId, status: int) -> None:
+        """Note that an append was given up (`DEAD`), or is tried again (`TRIED_AGAIN`)."""
         place, row_id = spool_id
-        self._files[place].connection.execute(
-            "UPDATE writes SET is_dead = ? WHERE id = ?", (is_dead, row_id)
-        )
+        file = self._files[place]
+        try:
+            file.connection.execute("UPDATE writes SET status = ? WHERE id = ?", (status, row_id))
+        except sqlite3.Error as error:
+            _report_trouble(file.path, error)
 
     def abandon(self) -> None:
         """In the child of a fork: these are the parent's files, and its locks."""
-        _abandoned.extend(self._files)
-        self._files = []
+        for file in self._files.values():
+            file.lock.close()  # else the child would hold it after the parent's end
+        _abandoned.extend(file.connection for file in self._files.values())
+        self._files = {}
 
     def close(self) -> None:
         """Give all files up; what is in them is left for the next start."""
-        for file in self._files:
+        for file in self._files.values():
             file.close()
-        self._files = []
+        self._files = {}
+
+
+def _restore(row: tuple[Any, ...], place: int) -> tuple[Job, bool]:
+    row_id, app_name, user_id, session_id, track, create, once, members, status = row
+    lines = members.split(b"\n")
+    write: Write = (
+        PreparedEvents.restore(lines, create=bool(create), once=bool(once))
+        if track is None
+        else PreparedTrackEvents.restore(track, lines)
+    )
+    key = SessionKey(app_name, user_id, session_id)
+    return Job(key, write, (place, row_id), is_alone=status == TRIED_AGAIN), status == DEAD
 
 
 # Never closed: SQLite must not be told to close what another process uses.
-_abandoned: list[_File] = []
+_abandoned: list[sqlite3.Connection] = []

@@ -1,0 +1,506 @@
+"""Write-behind while Redis fails: what was accepted is there afterwards, once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from langchain_redis_session import (
+    BackendUnavailableError,
+    DeadLetter,
+    Event,
+    EventTooLargeError,
+    PersistError,
+    RedisSessionService,
+    SessionKey,
+    SessionNotFoundError,
+)
+from langchain_redis_session._background import persister
+from tests.integration.persist_load import (
+    Load,
+    check_complete,
+    create_all,
+    make_keys,
+    make_service,
+)
+from tests.proxy import CuttingProxy
+from tests.servers import HOST, RedisServer
+
+IMPATIENT = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3}
+
+
+@pytest.fixture(scope="module")
+def server(redis_binary: Any) -> Iterator[RedisServer]:
+    """A server of this module's own, to pause and misconfigure; each test leaves it healthy."""
+    with RedisServer(redis_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def key() -> SessionKey:
+    return make_keys(1)[0]
+
+
+def texts_of(service: RedisSessionService, key: SessionKey) -> list[str]:
+    return [str(message.content) for message in service.get_messages(key)]
+
+
+def append_texts(service: RedisSessionService, key: SessionKey, texts: Sequence[str]) -> None:
+    for text in texts:
+        service.append_event(key, Event(HumanMessage(text)))
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def persist_stats(service: RedisSessionService) -> Any:
+    return service.stats().persist
+
+
+# Under load
+
+
+def test_a_server_killed_under_load(make_redis_server: Callable[..., RedisServer]) -> None:
+    """With appendfsync always, what Redis acknowledged survives it; the rest is sent again."""
+    server = make_redis_server(["--appendonly", "yes", "--appendfsync", "always"])
+    keys = make_keys(12)
+    with make_service(server.url) as service:
+        create_all(service, keys)
+        load = Load(service, keys)
+        with load.running():
+            for _ in range(2):
+                time.sleep(0.6)
+                server.kill()
+                time.sleep(1)  # longer than the client tries by itself
+                server.start()
+            time.sleep(0.4)
+        assert service.flush(20)
+        stats = persist_stats(service)
+        assert stats.retried > 0
+        assert stats.written == stats.accepted == load.count
+    with RedisSessionService(server.url) as reader:
+        check_complete(load, reader)
+
+
+def test_a_server_paused_under_load(make_redis_server: Callable[..., RedisServer]) -> None:
+    """For 10 s: the clients' time-outs pass many times, and what they sent again comes late."""
+    server = make_redis_server()
+    keys = make_keys(12)
+    with make_service(server.url, extra_options=IMPATIENT) as service:
+        create_all(service, keys)
+        load = Load(service, keys)
+        with load.running():
+            time.sleep(0.3)
+            server.pause()
+            time.sleep(10)
+            assert max(persist_stats(service).queue_depths) > 0
+            server.resume()
+            time.sleep(0.3)
+        assert service.flush(20)
+        assert persist_stats(service).retried > 0
+    with RedisSessionService(server.url) as reader, server.client() as client:
+        check_complete(load, reader)
+        # Each was sent more often than it was confirmed.
+        calls = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        assert calls > persist_stats(service).batches
+
+
+def test_connections_cut_in_the_middle_of_replies_under_load(
+    server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy]
+) -> None:
+    proxy = make_cutting_proxy(server.port)
+    keys = make_keys(12)
+    positions = random.Random(1)
+    with make_service(proxy.url) as service:
+        create_all(service, keys)
+        load = Load(service, keys)
+        with load.running():
+            while proxy.cuts < 60:
+                proxy.cut_after(positions.randrange(300), match=b"EVALSHA")
+                time.sleep(0.02)
+                if positions.random() < 0.1:
+                    proxy.cut_before(b"EVALSHA")
+                    time.sleep(0.02)
+                if positions.random() < 0.05:
+                    proxy.cut_now()
+            proxy.forget()
+        assert service.flush(20)
+    with RedisSessionService(server.url) as reader:
+        check_complete(load, reader)
+
+
+def test_a_server_that_loads_its_data_under_load(
+    make_redis_server: Callable[..., RedisServer],
+) -> None:
+    server = make_redis_server(["--appendonly", "yes", "--appendfsync", "always"])
+    with server.client() as client:
+        for number in range(100):
+            client.set(f"filler:{number}", os.urandom(200_000))
+        client.bgrewriteaof()
+        wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+    keys = make_keys(6)
+    # It answers only now and then while it loads, so a client that tries again sees nothing.
+    options = {"retry": Retry(NoBackoff(), 0)}
+    with make_service(server.url, extra_options=options) as service:
+        create_all(service, keys)
+        load = Load(service, keys, threads=2, tasks=2)
+        with load.running():
+            time.sleep(0.2)
+            server.kill()
+            server.args += ["--key-load-delay", "10000"]  # microseconds
+            server.spawn()
+            wait_until(lambda: "loading" in persist_stats(service).last_error)
+            server.wait_until_ready()
+        assert service.flush(20)
+    with RedisSessionService(server.url) as reader:
+        check_complete(load, reader)
+
+
+def make_read_only(client: Any) -> None:
+    client.execute_command("REPLICAOF", HOST, 1)  # nobody is there: the data stay
+
+
+def make_writable(client: Any) -> None:
+    client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def fill_memory(client: Any) -> None:
+    client.config_set("maxmemory", 1)
+
+
+def free_memory(client: Any) -> None:
+    client.config_set("maxmemory", 0)
+
+
+REFUSALS = pytest.mark.parametrize(
+    ("refuse", "accept", "code"),
+    [
+        pytest.param(make_read_only, make_writable, "READONLY", id="read-only"),
+        pytest.param(fill_memory, free_memory, "OOM", id="out-of-memory"),
+    ],
+)
+
+
+@REFUSALS
+def test_a_server_that_refuses_writes_for_a_while(
+    server: RedisServer,
+    refuse: Callable[[Any], None],
+    accept: Callable[[Any], None],
+    code: str,
+) -> None:
+    keys = make_keys(6)
+    with make_service(server.url) as service, server.client() as client:
+        create_all(service, keys)
+        load = Load(service, keys, threads=2, tasks=2)
+        with load.running():
+            time.sleep(0.1)
+            refuse(client)
+            try:
+                wait_until(lambda: persist_stats(service).retried > 3)
+            finally:
+                accept(client)
+            time.sleep(0.1)
+        assert code in persist_stats(service).last_error
+        assert service.flush(10)
+        assert service.dead_letters() == []
+        check_complete(load, service)
+
+
+# Dead letters
+
+
+@REFUSALS
+def test_what_was_given_up_is_written_after_recovery(
+    server: RedisServer,
+    refuse: Callable[[Any], None],
+    accept: Callable[[Any], None],
+    code: str,
+) -> None:
+    keys = make_keys(3)
+    letters: list[DeadLetter] = []
+    options: Any = {"persist_retry_timeout": 0.3, "on_persist_error": letters.append}
+    with make_service(server.url, **options) as service, server.client() as client:
+        create_all(service, keys)
+        refuse(client)
+        try:
+            for key in keys:
+                append_texts(service, key, "abc")
+                service.append_track_event(key, "t", "payload")
+            assert not service.flush(5)
+        finally:
+            accept(client)
+        wait_until(lambda: len(letters) == 12)  # they are told outside of the lock
+        assert sorted(map(id, service.dead_letters())) == sorted(map(id, letters))
+        assert all(isinstance(letter.error, BackendUnavailableError) for letter in letters)
+        assert all(code in str(letter.error) for letter in letters)
+        for key in keys:
+            given_up = [letter.events[0] for letter in letters if letter.key == key]
+            assert [e.message.content for e in given_up[:3] if isinstance(e, Event)] == [*"abc"]
+        append_texts(service, keys[0], "d")
+        assert service.retry_dead_letters() == 12
+        assert service.flush(5)
+        assert [texts_of(service, key) for key in keys] == [[*"dabc"], [*"abc"], [*"abc"]]
+        assert all(len(service.get_track_events(key, "t")) == 1 for key in keys)
+        assert service.retry_dead_letters() == 0
+
+
+def test_what_was_given_up_though_redis_has_it_is_not_doubled(
+    server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy], key: SessionKey
+) -> None:
+    """Also where the session is at its limit, and only a later one had been written."""
+    proxy = make_cutting_proxy(server.port)
+    options: Any = {
+        "extra_options": {"socket_timeout": 0.1},
+        "persist_retry_timeout": 0.2,
+        "session_event_limit": 4,
+    }
+    with make_service(proxy.url, **options) as service:
+        create_all(service, [key])
+        append_texts(service, key, "0123")
+        assert service.flush(5)
+        proxy.refuse()
+        append_texts(service, key, "a")
+        wait_until(lambda: len(service.dead_letters()) == 1)
+        proxy.accept()
+        assert service.ping()
+        proxy.stall()
+        append_texts(service, key, "b")  # is written, and nobody hears of it
+        wait_until(lambda: len(service.dead_letters()) == 2)
+        with RedisSessionService(server.url) as reader:
+            assert texts_of(reader, key) == [*"123b"]
+        proxy.resume()
+        assert service.retry_dead_letters() == 2
+        assert service.flush(5)
+        assert texts_of(service, key) == [*"23ba"]
+
+
+# Poison
+
+
+def test_poison_holds_up_nobody_else(server: RedisServer, key: SessionKey) -> None:
+    """One worker, one batch: only what can't be written becomes dead letters."""
+    missing, wrong, *others = make_keys(5)
+    letters: list[DeadLetter] = []
+    options: Any = {"async_persister_num": 1, "on_persist_error": letters.append}
+    with make_service(server.url, **options) as service, server.client() as client:
+        create_all(service, [wrong, key, *others])
+        app, user = key.app_name, key.user_id
+        client.set(f"event:{{{wrong.app_name}}}:{wrong.user_id}:{wrong.session_id}", "no set")
+        client.set(f"userstate:{{{app}}}:{user}", "no hash")
+        client.set(f"track:{{{app}}}:{user}:{key.session_id}:bad", "no set")
+        server.pause()
+        try:
+            append_texts(service, others[0], "first")  # in flight alone, the rest piles up
+            time.sleep(0.05)
+            for number in range(5):
+                for good in others:
+                    append_texts(service, good, [str(number)])
+                append_texts(service, missing, [str(number)])
+                append_texts(service, wrong, [str(number)])
+                append_texts(service, key, [str(number)])
+                if number == 2:
+                    bad = Event(HumanMessage("poison"), state_delta={"user:a": 1, "b": 1})
+                    service.append_event(key, bad)
+                    service.append_track_event(key, "bad", 1)
+                service.append_track_event(key, "good", number)
+        finally:
+            server.resume()
+        with pytest.raises(EventTooLargeError):
+            service.append_event(key, Event(HumanMessage("x" * 9_000_000)))
+        assert not service.flush(5)
+        for good in others:
+            assert texts_of(service, good)[-5:] == [*"01234"]
+        assert texts_of(service, key) == [*"01234"]
+        assert [e.payload for e in service.get_track_events(key, "good")] == [0, 1, 2, 3, 4]
+        dead: dict[SessionKey, list[DeadLetter]] = {}
+        for letter in letters:
+            dead.setdefault(letter.key, []).append(letter)
+        assert {k: len(v) for k, v in dead.items()} == {missing: 5, wrong: 5, key: 2}
+        assert all(isinstance(letter.error, SessionNotFoundError) for letter in dead[missing])
+        assert all("WRONGTYPE" in str(letter.error) for letter in (*dead[wrong], *dead[key]))
+        assert persist_stats(service).largest_batch_size > 20
+        # What was wrong is put right.
+        create_all(service, [missing])
+        client.delete(f"event:{{{wrong.app_name}}}:{wrong.user_id}:{wrong.session_id}")
+        client.delete(f"userstate:{{{app}}}:{user}")
+        client.delete(f"track:{{{app}}}:{user}:{key.session_id}:bad")
+        assert service.retry_dead_letters() == 12
+        assert service.flush(5)
+        assert texts_of(service, missing) == texts_of(service, wrong) == [*"01234"]
+        assert texts_of(service, key) == [*"01234", "poison"]
+
+
+def test_an_unexpected_error_ends_no_worker(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only the append that it comes from is given up, and a handler may fail too."""
+    original = persister.write_jobs
+
+    def write_jobs(context: Any, key: SessionKey, jobs: Sequence[Any]) -> Any:
+        for job in jobs:
+            if any(e.message and e.message.content == "bug" for e in job.write.events):
+                raise ZeroDivisionError("a bug")
+        return (yield from original(context, key, jobs))
+
+    def handler(letter: DeadLetter) -> None:
+        raise SystemExit("a handler that fails")
+
+    monkeypatch.setattr(persister, "write_jobs", write_jobs)
+    keys = make_keys(3)
+    options: Any = {"async_persister_num": 1, "on_persist_error": handler}
+    with make_service(server.url, **options) as service:
+        create_all(service, keys)
+        server.pause()
+        try:
+            append_texts(service, keys[2], ["first"])
+            time.sleep(0.05)
+            append_texts(service, keys[0], ["a", "bug", "b"])
+            append_texts(service, keys[1], "ab")
+        finally:
+            server.resume()
+        assert not service.flush(5)
+        (letter,) = service.dead_letters()
+        assert isinstance(letter.error, PersistError)
+        assert isinstance(letter.error.__cause__, ZeroDivisionError)
+        append_texts(service, keys[0], "c")
+        assert texts_of(service, keys[0]) == [*"abc"]
+        assert texts_of(service, keys[1]) == [*"ab"]
+    assert "a handler of on_persist_error failed" in caplog.text
+
+
+def test_large_appends_are_not_put_together_to_one_too_large(
+    make_redis_server: Callable[..., RedisServer], key: SessionKey
+) -> None:
+    """Redis cuts the connection of who sends too much at once; it must not seem to be away."""
+    server = make_redis_server(["--client-query-buffer-limit", "10mb"])
+    with make_service(server.url, persist_retry_timeout=2) as service:
+        create_all(service, [key])
+        server.pause()
+        try:
+            append_texts(service, key, ["first"])
+            time.sleep(0.05)
+            append_texts(service, key, [letter * 1_000_000 for letter in "abcdefghijklmnop"])
+        finally:
+            server.resume()
+        assert service.flush(10)
+        assert [text[:1] for text in texts_of(service, key)] == [*"fabcdefghijklmnop"]
+
+
+# Back-pressure and read your writes
+
+
+def test_a_full_queue_makes_threads_wait(server: RedisServer, key: SessionKey) -> None:
+    options: Any = {"async_persister_num": 1, "persist_queue_size": 3, "persist_put_timeout": 0.4}
+    with make_service(server.url, **options) as service:
+        create_all(service, [key])
+        server.pause()
+        try:
+            append_texts(service, key, "012")
+            started = time.monotonic()
+            with pytest.raises(PersistError, match=r"queue was full \(3 appends\) for 0.4 s"):
+                append_texts(service, key, "x")
+            assert 0.4 <= time.monotonic() - started < 2
+            threading.Timer(0.2, server.resume).start()
+            append_texts(service, key, "34567")  # the first one waits
+        finally:
+            server.resume()
+        assert service.flush(5)
+        assert texts_of(service, key) == [*"01234567"]  # and not what was refused
+
+
+def test_a_full_queue_blocks_no_event_loop(server: RedisServer, key: SessionKey) -> None:
+    options: Any = {"async_persister_num": 1, "persist_queue_size": 3, "persist_put_timeout": 0.5}
+    longest_s = 0.0
+
+    async def tick() -> None:
+        nonlocal longest_s
+        while True:
+            started = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest_s = max(longest_s, time.monotonic() - started)
+
+    async def append(service: RedisSessionService, text: str) -> None:
+        await service.aappend_event(key, Event(HumanMessage(text)))
+
+    async def main() -> None:
+        async with make_service(server.url, **options) as service:
+            await service.acreate_session(key.app_name, key.user_id, key.session_id)
+            ticker = asyncio.create_task(tick())
+            server.pause()
+            for text in "012":
+                await append(service, text)
+            given_up = asyncio.create_task(append(service, "cancelled"))
+            await asyncio.sleep(0.1)
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+            with pytest.raises(PersistError, match="queue was full"):
+                await append(service, "x")
+            with pytest.raises(BackendUnavailableError, match="persist_put_timeout"):
+                await service.aget_messages(key)
+            assert not await service.aflush(0.1)
+            waiting = [asyncio.create_task(append(service, text)) for text in "345678"]
+            await asyncio.sleep(0.1)
+            assert not any(task.done() for task in waiting)
+            server.resume()
+            await asyncio.gather(*waiting)
+            messages = await service.aget_messages(key)
+            assert sorted(str(message.content) for message in messages) == [*"012345678"]
+            ticker.cancel()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.resume()
+    assert 0 < longest_s < 0.3
+
+
+def test_reads_wait_for_what_was_appended(
+    server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy], key: SessionKey
+) -> None:
+    proxy = make_cutting_proxy(server.port)
+    with make_service(proxy.url, persist_put_timeout=0.6) as service:
+        create_all(service, [key])
+        app, user = key.app_name, key.user_id
+        event = Event(HumanMessage("a"), state_delta={"user:n": 1, "app:n": 2, "n": 3})
+        # A slow server: each read has what was appended before it.
+        for read in (
+            lambda: texts_of(service, key),
+            lambda: service.get_user_state(app, user),
+            lambda: service.get_app_state(app),
+            lambda: [s.state["n"] for s in service.list_sessions(app, user)],
+        ):
+            proxy.stall()
+            service.append_event(key, event)
+            threading.Timer(0.15, proxy.resume).start()
+            assert read() in (["a"], {"n": 1}, {"n": 2}, [3])
+        # A stalled one: they wait for so long.
+        proxy.stall()
+        append_texts(service, key, "b")
+        for read in (
+            lambda: texts_of(service, key),
+            lambda: service.delete_session(key),
+            lambda: service.get_user_state(app, user),
+        ):
+            started = time.monotonic()
+            with pytest.raises(BackendUnavailableError, match="still waiting to be written"):
+                read()
+            assert 0.6 <= time.monotonic() - started < 2
+        other = make_keys(1)[0]
+        proxy.resume()
+        assert service.get_session(other) is None
+        assert texts_of(service, key) == [*"ab"]
