@@ -26,9 +26,6 @@ from tests.servers import (
     supports_tls,
 )
 
-# `python -m tests.benchmarks` runs these; they need what the tests don't.
-collect_ignore = ["benchmarks"]
-
 # A test says itself what it connects to.
 os.environ.pop("REDIS_URL", None)
 

@@ -199,7 +199,7 @@ async def test_nobody_answers_at_the_default_url(
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr(connections, "DEFAULT_URL", f"redis://localhost:{dead_port}/0")
     async with Verbs(RedisSessionService(extra_options=once_only(mode)), mode) as verbs:
-        with pytest.raises(BackendUnavailableError, match="memory://.*without a server") as raised:
+        with pytest.raises(BackendUnavailableError, match=r"memory://.*without a server") as raised:
             await verbs.ping()
         assert isinstance(raised.value.__cause__, redis.ConnectionError)
         assert f"localhost:{dead_port}" in str(raised.value)

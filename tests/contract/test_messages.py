@@ -61,8 +61,8 @@ RICH: list[BaseMessage] = [
         id="t-1",
     ),
     ToolMessage([{"type": "text", "text": "two"}], tool_call_id="c2"),
-    FunctionMessage("42", name="f"),
-    ChatMessage("hm", role="critic"),
+    FunctionMessage(content="42", name="f"),
+    ChatMessage(content="hm", role="critic"),
     AIMessage([{"type": "reasoning", "reasoning": "so"}, {"type": "text", "text": "A tower."}]),
 ]
 
@@ -80,7 +80,10 @@ async def test_nothing_of_a_message_is_lost(verbs: Verbs, key: SessionKey) -> No
 
 
 async def test_a_chunk_is_stored_as_its_message(verbs: Verbs, key: SessionKey) -> None:
-    chunks = [AIMessageChunk("Hel", id="c"), AIMessageChunk("lo", id="c", chunk_position="last")]
+    chunks = [
+        AIMessageChunk(content="Hel", id="c"),
+        AIMessageChunk(content="lo", id="c", chunk_position="last"),
+    ]
     await verbs.append_messages(key, [chunks[0] + chunks[1]], create=True)
     (message,) = await verbs.get_messages(key)
     assert type(message) is AIMessage

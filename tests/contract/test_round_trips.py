@@ -18,7 +18,10 @@ CALLS: dict[str, tuple[int, Callable[[Verbs, SessionKey], Any]]] = {
     "append_event": (1, lambda v, k: v.append_event(k, make_event(9))),
     "append_events": (1, lambda v, k: v.append_events(k, make_events(*range(10, 60)))),
     "append_messages": (1, lambda v, k: v.append_messages(k, [HumanMessage("x", id="x")] * 3)),
-    "append_shared_state": (1, lambda v, k: v.append_event(k, make_event(61, state_delta=USER))),
+    "append_shared_state": (
+        1,
+        lambda v, k: v.append_event(k, make_event(61, state_delta={"user:k": 1})),
+    ),
     "append_once": (1, lambda v, k: v.append_messages(k, [HumanMessage("x", id="y")], once=True)),
     "append_again": (1, lambda v, k: v.append_event(k, make_event(9))),
     "append_track_event": (1, lambda v, k: v.append_track_event(k, "t", 2)),
@@ -34,7 +37,6 @@ CALLS: dict[str, tuple[int, Callable[[Verbs, SessionKey], Any]]] = {
     "list_sessions": (2, lambda v, _: v.list_sessions("shop", "ann")),
     "list_sessions_full": (2, lambda v, _: v.list_sessions("shop", "ann", include_events=True)),
 }
-USER = {"user:k": 1}
 
 
 @each_server

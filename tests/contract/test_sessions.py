@@ -79,7 +79,7 @@ async def test_writing_to_a_missing_session(
         (verbs.append_track_event, ("t", {})),
     ]
     for verb, arguments in writes:
-        with pytest.raises(SessionNotFoundError, match="s1.*create_session"):
+        with pytest.raises(SessionNotFoundError, match=r"s1.*create_session"):
             await verb(key, *arguments)  # type: ignore[misc]
     assert await verbs.clear_events(key) == 0
     assert await verbs.trim_conversations(key) == []

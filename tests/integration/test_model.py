@@ -131,9 +131,17 @@ class Machine(RuleBasedStateMachine):
         else:
             return
         model = self.sessions.setdefault(key, SessionModel())
-        for text, message_id in zip(texts, ids, strict=True):
-            if once and message_id is not None and message_id in model.ids:
-                continue
+        known, is_full = set(model.ids) - {None}, len(model.texts) >= EVENT_LIMIT
+        last_known = max((i for i, name in enumerate(ids) if name in known), default=-1)
+        sent: set[str] = set()
+        for place, (text, message_id) in enumerate(zip(texts, ids, strict=True)):
+            if once and message_id is not None:
+                is_repeated = message_id in known | sent
+                # What a full session no longer has was removed, if what follows it is there.
+                was_removed = is_full and place <= last_known
+                sent.add(message_id)
+                if is_repeated or was_removed:
+                    continue
             model.texts.append(text)
             model.ids.append(message_id)
         if not once:

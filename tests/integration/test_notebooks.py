@@ -32,7 +32,16 @@ EXPECTED = {
         "['message 3', 'message 4', 'message 5']",
         "DeletedUser(sessions=2",
         "[HumanMessage(content='Hello, Redis!'",
-    ]
+    ],
+    "write_behind": [
+        "all in Redis: True",
+        "the same messages, in the same order: True",
+        "300 appends",
+        "SessionNotFoundError ['hello?']",
+        "all in Redis: False",
+        "sent again: 1",
+        "['hello?']",
+    ],
 }
 
 

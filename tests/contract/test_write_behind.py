@@ -1,0 +1,956 @@
+"""Write-behind: appends return at once, and nobody can tell by what is read afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import fakeredis
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from langchain_redis_session import (
+    BackendUnavailableError,
+    ConfigurationError,
+    DeadLetter,
+    Event,
+    EventTooLargeError,
+    InvalidSessionKeyError,
+    PersistError,
+    RedisSessionChatMessageHistory,
+    RedisSessionError,
+    RedisSessionService,
+    SessionKey,
+    SessionNotFoundError,
+    TrackEvent,
+    UnserializableMessageError,
+)
+from langchain_redis_session._operations.events import append_prepared
+from tests.contract.backends import Backend, RedisProbe, Verbs
+from tests.contract.intercept import Commands, Interceptor
+from tests.contract.narrow import each_server, one_mode, one_server
+from tests.contract.store import NOON, STEP, make_event, make_events, snapshot, tag_of, texts
+
+WORKER = "redis-session-persister"
+
+
+class Gate:
+    """Lets the workers' requests through, or keeps them waiting; verbs always pass."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+        self.reached = threading.Event()
+        self.requests: list[Commands] = []
+
+    def __call__(self, commands: Commands) -> None:
+        if threading.current_thread().name == WORKER:
+            self.requests.append(commands)
+            self.reached.set()
+            assert self._open.wait(20)
+
+    def hold(self, seconds: float | None = None) -> None:
+        self._open.clear()
+        self.reached.clear()
+        if seconds is not None:
+            threading.Timer(seconds, self.release).start()
+
+    def release(self) -> None:
+        self._open.set()
+
+    async def wait_until_reached(self) -> None:
+        assert await asyncio.to_thread(self.reached.wait, 5)
+
+
+@dataclass
+class Queued:
+    """A service with write-behind, and a gate before its workers."""
+
+    verbs: Verbs
+    gate: Gate
+    letters: list[DeadLetter] = field(default_factory=list)
+
+    @property
+    def service(self) -> RedisSessionService:
+        return self.verbs.service
+
+    async def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a verb that may wait, without blocking the loop in sync mode either."""
+        if self.verbs.mode == "async":
+            return await getattr(self.verbs, name)(*args, **kwargs)
+        return await asyncio.to_thread(getattr(self.service, name), *args, **kwargs)
+
+    async def wait_for_letters(self, count: int) -> None:
+        """The handler is called a moment after `flush` has seen the dead letter."""
+        await wait_until(lambda: len(self.letters) >= count)
+
+    async def pile_up(self, append: Callable[[], Awaitable[Any]]) -> list[Commands]:
+        """Let appends pile up behind another; give what the worker then sent for them."""
+        await self.verbs.append_messages(PLUG, [HumanMessage("first")], create=True)
+        await self.verbs.append_track_event(PLUG, "tools", 1)
+        assert await self.call("flush", 5)  # the server has the scripts now
+        self.gate.hold()
+        await self.verbs.append_messages(PLUG, [HumanMessage("plug")])
+        await self.gate.wait_until_reached()
+        await append()
+        seen = len(self.gate.requests)
+        self.gate.release()
+        assert await self.call("flush", 5)
+        return self.gate.requests[seen:]
+
+
+async def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not is_true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+PLUG = SessionKey("plug", "p", "p")
+MakeQueued = Callable[..., Queued]
+
+
+@pytest.fixture
+def make_queued(backend: Backend, make_verbs: Callable[..., Verbs]) -> Iterator[MakeQueued]:
+    """Make services with write-behind: `make_queued(persist_queue_size=2)`."""
+    gates: list[Gate] = []
+
+    def make(**options: Any) -> Queued:
+        gate, letters = Gate(), list[DeadLetter]()
+        gates.append(gate)
+        clients = {"client": Interceptor(backend.client, before=gate)}
+        if backend.mode == "async":
+            clients["async_client"] = backend.make_async_client()
+        defaults = {"enable_async_persist": True, "on_persist_error": letters.append}
+        return Queued(make_verbs(**clients, **defaults | options), gate, letters)
+
+    yield make
+    for gate in gates:
+        gate.release()
+
+
+@pytest.fixture
+def queued(make_queued: MakeQueued) -> Queued:
+    """A service with one worker."""
+    return make_queued(async_persister_num=1)
+
+
+@pytest.fixture
+async def session(queued: Queued, key: SessionKey) -> SessionKey:
+    await queued.verbs.create_session(key.app_name, key.user_id, key.session_id)
+    return key
+
+
+def payloads(events: list[TrackEvent]) -> list[Any]:
+    return [event.payload for event in events]
+
+
+# What goes through
+
+
+async def test_appends_return_queued_and_are_read(queued: Queued, session: SessionKey) -> None:
+    verbs, events = queued.verbs, make_events(0, 1, 2)
+    events[2].state_delta = {"n": 1, "user:n": 2, "app:n": 3, "temp:n": 4, "raw": b"\xff\x00"}
+    results = [
+        await verbs.append_event(session, events[0]),
+        await verbs.append_events(session, events[1:]),
+        await verbs.append_messages(session, [AIMessage("m3")], request_id="r"),
+    ]
+    made = await verbs.append_track_event(session, "tools", {"a": 1}, timestamp=NOON)
+
+    assert [(r.queued, r.written, r.removed) for r in results] == [(True, 0, 0)] * 3
+    assert [r.events for r in results[:2]] == [events[:1], events[1:]]
+    read = await verbs.get_session(session)
+    assert texts(read.messages) == ["m0", "m1", "m2", "m3"]
+    assert [e.id for e in read.events[:3]] == [e.id for e in events]
+    assert read.events[3].request_id == "r"
+    assert read.state == {"n": 1, "user:n": 2, "app:n": 3, "raw": b"\xff\x00"}
+    assert await verbs.get_track_events(session, "tools") == [made]
+    assert read.tracks == ("tools",)
+    # The worker has told the events where they stand.
+    assert [e.score for e in events] == [e.score for e in read.events[:3]]
+    assert queued.letters == []
+
+
+@each_server
+@one_mode
+async def test_nothing_to_append_is_no_error(queued: Queued, key: SessionKey) -> None:
+    result = await queued.verbs.append_messages(key, [], create=True)
+    assert (result.events, result.written) == ([], 0)
+    assert queued.service.stats().persist.accepted == 0  # type: ignore[union-attr]
+    assert await queued.verbs.flush()
+
+
+@each_server
+async def test_order_holds_in_each_session(make_queued: MakeQueued, key: SessionKey) -> None:
+    queued = make_queued(persist_queue_size=7, async_persister_num=2)
+    keys = [SessionKey("shop", "ann", f"s{number}") for number in range(3)]
+
+    def write(writer: int) -> None:
+        for number in range(30):
+            message = HumanMessage(f"{writer}:{number}")
+            queued.service.append_messages(keys[number % 3], [message], create=True)
+
+    async def awrite(writer: int) -> None:
+        for number in range(30):
+            message = HumanMessage(f"{writer}:{number}")
+            await queued.service.aappend_messages(keys[number % 3], [message], create=True)
+
+    if queued.verbs.mode == "async":
+        await asyncio.gather(*map(awrite, range(6)))
+    else:
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(write, range(6)))
+    for place, one in enumerate(keys):
+        read = texts(await queued.call("get_messages", one))
+        assert len(read) == 60
+        for writer in range(6):
+            own = [text for text in read if text.startswith(f"{writer}:")]
+            assert own == [f"{writer}:{number}" for number in range(place, 30, 3)]
+
+
+@one_server
+async def test_events_and_tracks_of_a_session_keep_their_order(
+    queued: Queued, session: SessionKey
+) -> None:
+    async def append() -> None:
+        await queued.verbs.append_event(session, make_event(0))
+        await queued.verbs.append_track_event(session, "tools", 0)
+        await queued.verbs.append_track_event(session, "tools", 1)
+        await queued.verbs.append_event(session, make_event(1))
+
+    sent = [command for request in await queued.pile_up(append) for command in request]
+    assert len(sent) == 3 + 1  # events, tracks (twice: it is new), events
+    assert texts(await queued.verbs.get_messages(session)) == ["m0", "m1"]
+    assert payloads(await queued.verbs.get_track_events(session, "tools")) == [0, 1]
+
+
+@one_server
+async def test_what_callers_change_afterwards_is_not_stored(
+    queued: Queued, session: SessionKey
+) -> None:
+    message, payload = AIMessage("before", additional_kwargs={"a": [1]}), {"a": [1]}
+    event = Event(HumanMessage("before"), state_delta={"n": [1]})
+    queued.gate.hold()
+    await queued.verbs.append_messages(session, [message], state_delta=(delta := {"m": {"a": 1}}))
+    await queued.verbs.append_event(session, event)
+    await queued.verbs.append_track_event(session, "tools", payload)
+    message.content = "after"
+    message.additional_kwargs["a"].append(2)
+    assert event.message is not None
+    event.message.content = "after"
+    event.state_delta["n"].append(2)
+    delta["m"]["a"] = 2
+    payload["a"].append(2)
+    queued.gate.release()
+    read = await queued.call("get_session", session)
+    assert texts(read.messages) == ["before", "before"]
+    assert read.messages[0].additional_kwargs == {"a": [1]}
+    assert read.state == {"n": [1], "m": {"a": 1}}
+    assert payloads(await queued.verbs.get_track_events(session, "tools")) == [{"a": [1]}]
+
+
+# Reading one's writes
+
+Check = Callable[[Any], object]
+
+VERBS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Check]] = {
+    # name: arguments behind the key, keywords, what the result must show
+    "create_session": ((), {}, lambda r: len(r.events) == 2 and r.state["n"] == 1),
+    "get_session": ((), {}, lambda r: len(r.events) == 2 and r.tracks == ("tools",)),
+    "list_sessions": ((), {"include_events": True}, lambda r: len(r[0].events) == 2),
+    "list_users": ((), {}, lambda r: r == ["ann"]),
+    "delete_session": ((), {}, lambda r: r is True),
+    "delete_user": ((), {}, lambda r: r.sessions == 1),
+    "get_events": ((), {}, lambda r: len(r) == 2),
+    "get_messages": ((), {"limit": 1}, lambda r: texts(r) == ["m1"]),
+    "clear_events": ((), {}, lambda r: r == 2),
+    "trim_conversations": ((), {}, lambda r: texts(r) == ["m1"]),
+    "get_event_window": ((f"{1:032x}",), {}, lambda r: texts(r) == ["m0", "m1"]),
+    "search_events": (("m1",), {}, lambda r: texts(r) == ["m1"]),
+    "update_session_state": (({"n": 2},), {}, lambda r: r is None),
+    "delete_session_state": (("n",), {}, lambda r: r is None),
+    "update_user_state": (({"n": 2},), {}, lambda r: r is None),
+    "get_user_state": ((), {}, lambda r: r == {"n": 1}),
+    "delete_user_state": (("n",), {}, lambda r: r == 1),
+    "update_app_state": (({"n": 2},), {}, lambda r: r is None),
+    "get_app_state": ((), {}, lambda r: r == {"n": 1}),
+    "delete_app_state": (("n",), {}, lambda r: r == 1),
+    "get_track_events": (("tools",), {}, lambda r: payloads(r) == [7]),
+    "list_tracks": ((), {}, lambda r: r == ["tools"]),
+}
+BY_USER = ("create_session", "list_sessions", "delete_user")
+DONE = {  # what each verb leaves of the queued appends' state
+    "update_session_state": (2, 1, 1),
+    "delete_session_state": (None, 1, 1),
+    "update_user_state": (1, 2, 1),
+    "delete_user_state": (1, None, 1),
+    "update_app_state": (1, 1, 2),
+    "delete_app_state": (1, 1, None),
+}
+
+
+def test_all_verbs_are_looked_at() -> None:
+    verbs = {
+        name[1:]
+        for name in vars(RedisSessionService).keys() | _inherited()
+        if name.startswith("a") and hasattr(RedisSessionService, name[1:])
+    }
+    appends = {name for name in verbs if name.startswith("append_")}
+    assert verbs - appends - {"close", "flush", "ping"} == VERBS.keys()
+
+
+def _inherited() -> set[str]:
+    return {name for base in RedisSessionService.__mro__[1:-1] for name in vars(base)}
+
+
+def address(name: str, key: SessionKey) -> tuple[Any, ...]:
+    """Give the arguments in front that name the scope."""
+    if name == "create_session":
+        return key.app_name, key.user_id, key.session_id
+    if name in BY_USER or "user_state" in name:
+        return key.app_name, key.user_id
+    return (key.app_name,) if "app_state" in name or name == "list_users" else (key,)
+
+
+async def append_all(queued: Queued, key: SessionKey) -> None:
+    delta = {"n": 1, "user:n": 1, "app:n": 1}
+    events = [make_event(0), make_event(1, state_delta=delta)]
+    await queued.verbs.append_events(key, events[:1])
+    await queued.verbs.append_events(key, events[1:])
+    await queued.verbs.append_track_event(key, "tools", 7)
+
+
+@one_server
+@pytest.mark.parametrize("name", VERBS)
+async def test_every_verb_comes_after_what_was_appended(
+    queued: Queued, session: SessionKey, redis_probe: RedisProbe, name: str
+) -> None:
+    args, kwargs, check = VERBS[name]
+    queued.gate.hold(0.03)
+    await append_all(queued, session)
+    result = await queued.call(name, *address(name, session), *args, **kwargs)
+    assert check(result), result
+    if name in DONE:
+        read = await queued.verbs.get_session(session)
+        assert tuple(read.state.get(n) for n in ("n", "user:n", "app:n")) == DONE[name]
+    if name == "clear_events":
+        assert await queued.verbs.get_events(session) == []
+    if name in ("delete_session", "delete_user"):
+        assert await queued.verbs.get_session(session) is None
+        assert await queued.call("flush", 5)
+        left = ["appstate:{shop}"]
+        assert redis_probe.names() == (left if name == "delete_user" else [*left, USER_STATE])
+
+
+USER_STATE = "userstate:{shop}:ann"
+
+
+@each_server
+@one_mode
+async def test_reads_come_after_appends_on_each_server(queued: Queued, session: SessionKey) -> None:
+    queued.gate.hold(0.03)
+    await append_all(queued, session)
+    read = await queued.verbs.get_session(session)
+    assert (texts(read.messages), read.tracks) == (["m0", "m1"], ("tools",))
+    assert read.state == {"n": 1, "user:n": 1, "app:n": 1}
+
+
+@one_server
+@pytest.mark.parametrize("name", VERBS)
+async def test_no_verb_waits_for_others(queued: Queued, session: SessionKey, name: str) -> None:
+    args, kwargs, _ = VERBS[name]
+    elsewhere = {  # nothing is queued in the scope that the verb is about
+        1: SessionKey("other", "ann", "s1"),
+        2: SessionKey("shop", "bob", "s1"),
+        3: SessionKey("shop", "ann", "s2"),
+    }
+    scope = 3 if name == "create_session" else len(address(name, session))
+    other = elsewhere[3 if isinstance(address(name, session)[0], SessionKey) else scope]
+    if name in ("update_session_state", "delete_session_state"):
+        await queued.verbs.create_session(other.app_name, other.user_id, other.session_id)
+    queued.gate.hold()
+    await append_all(queued, session)
+    await asyncio.wait_for(queued.call(name, *address(name, other), *args, **kwargs), 3)
+    assert sum(queued.service.stats().persist.queue_depths) == 3  # type: ignore[union-attr]
+
+
+@one_server
+async def test_a_verb_does_not_wait_for_ever(make_queued: MakeQueued, key: SessionKey) -> None:
+    queued = make_queued(persist_put_timeout=0.1)
+    queued.gate.hold()
+    await queued.verbs.append_messages(key, [HumanMessage("0")], create=True)
+    begun = time.monotonic()
+    with pytest.raises(BackendUnavailableError, match="persist_put_timeout"):
+        await queued.call("get_messages", key)
+    assert 0.1 <= time.monotonic() - begun < 2
+    queued.gate.release()
+    assert await queued.call("flush", 5)
+    assert texts(await queued.verbs.get_messages(key)) == ["0"]
+
+
+@one_server
+async def test_what_is_appended_later_is_not_waited_for(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    """Else a busy session could never be read."""
+    queued = make_queued(session_event_limit=None)
+    await queued.verbs.append_messages(key, [HumanMessage("0")], create=True)
+    stop = threading.Event()
+
+    def go_on() -> None:
+        while not stop.is_set():
+            queued.service.append_messages(key, [HumanMessage("more")])
+            time.sleep(0.0005)
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    try:
+        for _ in range(5):
+            read = await asyncio.wait_for(queued.call("get_messages", key), 5)
+            assert texts(read)[0] == "0"
+    finally:
+        stop.set()
+        writer.join()
+
+
+# Batches
+
+
+@each_server
+@one_mode
+async def test_what_piled_up_takes_one_round_trip(queued: Queued, key: SessionKey) -> None:
+    keys = [SessionKey("shop", "ann", f"s{number}") for number in range(4)]
+
+    async def append() -> None:
+        for number in range(20):
+            message = HumanMessage(str(number))
+            await queued.verbs.append_messages(keys[number % 4], [message], create=True)
+
+    (request,) = await queued.pile_up(append)
+    assert [command[0] for command in request] == ["EVALSHA"] * 4
+    for place, one in enumerate(keys):
+        expected = [str(number) for number in range(place, 20, 4)]
+        assert texts(await queued.verbs.get_messages(one)) == expected
+    figures = queued.service.stats().persist
+    assert figures is not None
+    assert (figures.largest_batch_size, figures.written) == (20, 23)
+
+
+@one_server
+async def test_flags_are_kept_and_not_joined_with_others(queued: Queued, key: SessionKey) -> None:
+    first, second = SessionKey("shop", "ann", "first"), SessionKey("shop", "ann", "second")
+
+    async def append() -> None:
+        for one in (first, second):
+            for number, flags in enumerate([{"create": True}, {}, {"once": True}, {}, {}]):
+                same_id = HumanMessage(str(number), id="same")
+                await queued.verbs.append_messages(one, [same_id], **flags)
+
+    requests = await queued.pile_up(append)
+    # create; neither; once, which reads the message index first, and again; the last two together
+    assert [len(request) for request in requests] == [2] * 6
+    for one in (first, second):
+        # `once` leaves its message out, as the id is there; the others don't ask.
+        assert texts(await queued.verbs.get_messages(one)) == ["0", "1", "3", "4"]
+
+
+@one_server
+@one_mode
+async def test_a_repeated_id_is_left_out_within_a_batch(queued: Queued, key: SessionKey) -> None:
+    async def append() -> None:
+        for number in (1, 2, 1, 3, 2, 1):
+            message = HumanMessage(str(number), id=str(number))
+            await queued.verbs.append_messages(key, [message], once=True, create=True)
+
+    (request,) = await queued.pile_up(append)
+    assert len(request) == 1
+    assert texts(await queued.verbs.get_messages(key)) == ["1", "2", "3"]
+
+
+@one_server
+@one_mode
+async def test_only_the_first_may_create(queued: Queued, key: SessionKey) -> None:
+    """A session that is missing is not made by the `create` of a later append."""
+    queued.gate.hold()
+    await queued.verbs.append_messages(key, [HumanMessage("lost")])
+    await queued.verbs.append_messages(key, [HumanMessage("kept")], create=True)
+    await queued.verbs.append_messages(key, [HumanMessage("too")])
+    queued.gate.release()
+    assert not await queued.verbs.flush(5)
+    assert texts(await queued.verbs.get_messages(key)) == ["kept", "too"]
+    (letter,) = queued.service.dead_letters()
+    assert texts(letter.events) == ["lost"]
+
+
+@one_server
+@one_mode
+async def test_retention_of_a_batch_is_that_of_single_appends(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    queued = make_queued(session_event_limit=3, track_event_limit=2, async_persister_num=1)
+    await queued.verbs.create_session(key.app_name, key.user_id, key.session_id)
+
+    async def append() -> None:
+        for number in range(10):
+            await queued.verbs.append_event(key, make_event(number, state_delta={f"n{number}": 1}))
+        for number in range(5):
+            await queued.verbs.append_track_event(key, "tools", number)
+
+    await queued.pile_up(append)
+    read = await queued.verbs.get_session(key)
+    assert texts(read.messages) == ["m7", "m8", "m9"]
+    assert read.state == {f"n{number}": 1 for number in range(10)}
+    assert payloads(await queued.verbs.get_track_events(key, "tools")) == [3, 4]
+
+
+# What can't be written
+
+
+@one_server
+async def test_what_can_never_be_written_is_refused_at_once(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    queued = make_queued(max_event_bytes=1000)
+    verbs = queued.verbs
+    good, bad = HumanMessage("good"), HumanMessage("bad", additional_kwargs={"a": {1, 2}})
+    with pytest.raises(UnserializableMessageError):
+        await verbs.append_messages(key, [good, bad], create=True)
+    with pytest.raises(UnserializableMessageError):
+        await verbs.append_event(key, Event(good, state_delta={"a": object()}))
+    with pytest.raises(UnserializableMessageError):
+        await verbs.append_track_event(key, "tools", {1})
+    with pytest.raises(EventTooLargeError):
+        await verbs.append_messages(key, [good, HumanMessage("x" * 1000)], create=True)
+    with pytest.raises(EventTooLargeError):
+        await verbs.append_track_event(key, "tools", "x" * 1000)
+    with pytest.raises(ConfigurationError):
+        await verbs.append_event(key, Event(good, state_delta={"tracks": 1}))
+    with pytest.raises(InvalidSessionKeyError):
+        await verbs.append_messages("shop/ann/s1", [good])
+    assert queued.service.stats().persist.accepted == 0  # type: ignore[union-attr]
+    assert await verbs.flush()
+    assert await verbs.get_session(key) is None
+
+
+@each_server
+async def test_a_missing_session_is_a_dead_letter(queued: Queued, key: SessionKey) -> None:
+    verbs = queued.verbs
+    other = SessionKey("shop", "ann", "s2")
+    assert (await verbs.append_messages(key, [HumanMessage("0"), AIMessage("1")])).queued
+    await verbs.append_track_event(key, "tools", {"a": 1})
+    await verbs.append_messages(other, [HumanMessage("fine")], create=True)
+
+    assert not await verbs.flush(5)
+    letters = queued.service.dead_letters()
+    assert [len(letter.events) for letter in letters] == [2, 1]
+    assert [type(letter.error) for letter in letters] == [SessionNotFoundError] * 2
+    assert {letter.key for letter in letters} == {key}
+    assert all(abs(letter.time_ns - time.time_ns()) < 60e9 for letter in letters)
+    await queued.wait_for_letters(2)
+    assert queued.letters == letters
+    assert await verbs.get_session(key) is None
+    assert texts(await verbs.get_messages(other)) == ["fine"]
+    assert not await verbs.flush(5)
+
+    await verbs.create_session(key.app_name, key.user_id, key.session_id)
+    assert queued.service.retry_dead_letters() == 2
+    assert await verbs.flush(5)
+    assert queued.service.dead_letters() == []
+    assert queued.service.retry_dead_letters() == 0
+    read = await verbs.get_session(key)
+    assert (texts(read.messages), read.tracks) == (["0", "1"], ("tools",))
+
+
+@one_server
+async def test_a_poisoned_session_holds_up_nobody(
+    queued: Queued, session: SessionKey, redis_probe: RedisProbe
+) -> None:
+    bad = SessionKey("shop", "ann", "bad")
+    await queued.verbs.create_session(bad.app_name, bad.user_id, bad.session_id)
+    redis_probe.set(redis_probe.key("event:{shop}:ann:bad"), b"no sorted set")
+
+    async def append() -> None:
+        for number in range(3):
+            for one in (bad, session):
+                await queued.verbs.append_event(one, make_event(number))
+        await queued.verbs.append_track_event(bad, "tools", 1)
+
+    with pytest.raises(AssertionError):  # flush says that there are dead letters
+        await queued.pile_up(append)
+    assert texts(await queued.verbs.get_messages(session)) == ["m0", "m1", "m2"]
+    assert payloads(await queued.verbs.get_track_events(bad, "tools")) == [1]
+    await queued.wait_for_letters(3)
+    assert [texts(letter.events) for letter in queued.letters] == [["m0"], ["m1"], ["m2"]]
+    assert all("WRONGTYPE" in str(letter.error) for letter in queued.letters)
+
+
+@one_server
+async def test_an_error_nobody_expected_hurts_only_its_append(
+    queued: Queued, session: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(context: Any, key: SessionKey, prepared: Any) -> Any:
+        if any(b'"m2"' in member for member in prepared.members):
+            raise ZeroDivisionError("a bug")
+        return append_prepared(context, key, prepared)
+
+    monkeypatch.setattr("langchain_redis_session._background.jobs.append_prepared", fail)
+    other = SessionKey("shop", "ann", "s2")
+    queued.gate.hold()
+    for number in range(5):
+        for one in (session, other):
+            event = make_event(number if one is session else number + 10)
+            await queued.verbs.append_messages(one, [event.message], create=True)
+    queued.gate.release()
+    assert not await queued.call("flush", 5)
+    assert texts(await queued.verbs.get_messages(session)) == ["m0", "m1", "m3", "m4"]
+    assert len(await queued.verbs.get_messages(other)) == 5
+    await queued.wait_for_letters(1)
+    (letter,) = queued.letters
+    assert isinstance(letter.error, PersistError)
+    assert isinstance(letter.error.__cause__, ZeroDivisionError)
+
+
+@one_server
+@pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(1)], ids=repr)
+async def test_a_handler_that_raises_stops_nothing(
+    make_queued: MakeQueued,
+    key: SessionKey,
+    error: BaseException,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called = []
+
+    def handler(letter: DeadLetter) -> None:
+        called.append(letter)
+        raise error
+
+    queued = make_queued(on_persist_error=handler, async_persister_num=1)
+    for number in range(2):
+        await queued.verbs.append_messages(key, [HumanMessage("lost")])
+        assert not await queued.verbs.flush(5)
+        other = SessionKey("shop", "ann", f"s{number + 2}")
+        await queued.verbs.append_messages(other, [HumanMessage("fine")], create=True)
+        assert texts(await queued.call("get_messages", other)) == ["fine"]
+    await wait_until(lambda: caplog.text.count("a handler of on_persist_error failed") == 2)
+    assert len(called) == 2
+    assert "lost" not in caplog.text  # what was said is nobody's business
+
+
+# Full queues
+
+
+@one_server
+async def test_a_full_queue_makes_callers_wait_and_nothing_else(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    queued = make_queued(persist_queue_size=2, async_persister_num=1)
+    queued.gate.hold()
+    for number in range(2):
+        await queued.verbs.append_messages(key, [HumanMessage(str(number))], create=True)
+    waiting = [
+        asyncio.create_task(queued.call("append_messages", key, [HumanMessage(str(number))]))
+        for number in range(2, 8)
+    ]
+    ticks = 0
+    while ticks < 10:  # the loop goes on
+        await asyncio.sleep(0.005)
+        ticks += 1
+    assert not any(task.done() for task in waiting)
+    assert queued.service.stats().persist.accepted == 2  # type: ignore[union-attr]
+    queued.gate.release()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    read = texts(await queued.call("get_messages", key))
+    assert read[:2] == ["0", "1"]
+    assert sorted(read) == [str(number) for number in range(8)]
+
+
+@one_server
+async def test_a_queue_that_stays_full_is_an_error(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    queued = make_queued(persist_queue_size=2, async_persister_num=1, persist_put_timeout=0.1)
+    queued.gate.hold()
+    for number in range(2):
+        await queued.verbs.append_messages(key, [HumanMessage(str(number))], create=True)
+    begun = time.monotonic()
+    with pytest.raises(PersistError, match="persist_queue_size"):
+        await queued.call("append_messages", key, [HumanMessage("refused")])
+    assert 0.1 <= time.monotonic() - begun < 2
+    queued.gate.release()
+    assert await queued.call("flush", 5)
+    assert texts(await queued.verbs.get_messages(key)) == ["0", "1"]
+
+
+# Figures
+
+
+@one_server
+async def test_all_figures_are_true(queued: Queued, session: SessionKey) -> None:
+    def figures() -> Any:
+        return queued.service.stats().persist
+
+    fresh = figures()
+    assert (fresh.queue_depths, fresh.accepted, fresh.oldest_waiting_s) == ((0,), 0, 0.0)
+    assert (fresh.batches, fresh.mean_batch_size, fresh.last_error) == (0, 0.0, "")
+    queued.gate.hold()
+    await queued.verbs.append_event(session, make_event(0))
+    await queued.gate.wait_until_reached()
+    for number in range(1, 5):
+        await queued.verbs.append_event(session, make_event(number))
+    await queued.verbs.append_messages(SessionKey("no", "such", "session"), [HumanMessage("lost")])
+    await asyncio.sleep(0.05)
+    waiting = figures()
+    assert (waiting.queue_depths, waiting.accepted, waiting.written) == ((6,), 6, 0)
+    assert 0.05 <= waiting.oldest_waiting_s < 5
+    queued.gate.release()
+    await queued.call("flush", 5)
+    done = figures()
+    assert (done.queue_depths, done.accepted, done.written, done.dead) == ((0,), 6, 5, 1)
+    assert (done.retried, done.oldest_waiting_s) == (0, 0.0)
+    assert (done.batches, done.mean_batch_size, done.largest_batch_size) == (2, 3.0, 5)
+    assert "no session" in done.last_error
+    await queued.verbs.create_session("no", "such", "session")
+    queued.service.retry_dead_letters()
+    assert await queued.call("flush", 5)
+    again = figures()
+    assert (again.accepted, again.written, again.dead) == (6, 6, 0)
+
+
+@one_server
+async def test_depths_stand_by_worker(make_queued: MakeQueued) -> None:
+    queued = make_queued(async_persister_num=3)
+    queued.gate.hold()
+    for number in range(12):
+        one = SessionKey("shop", "ann", f"s{number}")
+        await queued.verbs.append_messages(one, [HumanMessage("x")], create=True)
+    depths = queued.service.stats().persist.queue_depths  # type: ignore[union-attr]
+    assert len(depths) == 3
+    assert sum(depths) == 12
+    assert min(depths) > 0
+
+
+async def test_without_write_behind_there_are_no_figures(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    verbs = make_verbs()
+    await verbs.append_messages(key, [HumanMessage("0")], create=True)
+    assert verbs.service.stats().persist is None
+    assert verbs.service.dead_letters() == []
+    assert verbs.service.retry_dead_letters() == 0
+    assert await verbs.flush()
+
+
+@one_server
+async def test_flush_says_whether_all_is_in_redis(queued: Queued, session: SessionKey) -> None:
+    assert await queued.call("flush")
+    queued.gate.hold()
+    await queued.verbs.append_event(session, make_event(0))
+    begun = time.monotonic()
+    assert not await queued.call("flush", 0.1)
+    assert 0.1 <= time.monotonic() - begun < 2
+    assert not await queued.call("flush", 0)
+    queued.gate.release()
+    assert await queued.call("flush")
+    await queued.verbs.append_messages(SessionKey("no", "such", "session"), [HumanMessage("lost")])
+    assert not await queued.call("flush")
+
+
+# The same as without
+
+
+@one_server
+async def test_a_history_on_a_write_behind_service(queued: Queued) -> None:
+    history = RedisSessionChatMessageHistory("s1", service=queued.service)
+    verbs = queued.verbs.of(history)
+    queued.gate.hold(0.03)
+    await verbs.add_messages([HumanMessage("hi"), AIMessage("hello", name="bot")])
+    if queued.verbs.mode == "async":
+        assert texts(await history.aget_messages()) == ["hi", "hello"]
+    else:
+        assert texts(await asyncio.to_thread(lambda: history.messages)) == ["hi", "hello"]
+        assert len(history) == 2
+        assert history.search_messages("hello")[0]["name"] == "bot"
+    queued.gate.hold(0.03)
+    await verbs.add_messages([HumanMessage("gone")])
+    await (verbs.clear() if queued.verbs.mode == "async" else asyncio.to_thread(history.clear))
+    await verbs.add_messages([HumanMessage("new")])
+    assert await queued.call("flush", 5)
+    assert texts(await queued.verbs.get_messages(history.session_key)) == ["new"]
+
+
+KEYS = [SessionKey("shop", "ann", "s1"), SessionKey("shop", "ann", "s2")]
+one_key = st.sampled_from(KEYS)
+deltas = st.dictionaries(
+    st.sampled_from(["a", "b", "user:a", "app:a", "temp:a"]), st.integers(0, 9), max_size=3
+)
+appends = st.tuples(st.just("append"), one_key, st.integers(1, 3), deltas)
+messages = st.tuples(
+    st.just("messages"),
+    one_key,
+    st.lists(st.sampled_from(["", "x", "y", "z"]), min_size=1, max_size=3),
+    st.booleans(),
+    st.booleans(),
+)
+others = st.one_of(
+    st.tuples(st.just("again"), st.integers(0, 5)),
+    st.tuples(st.just("track"), one_key, st.sampled_from(["t1", "t2"]), st.integers(0, 9)),
+    st.tuples(st.just("create"), one_key),
+    st.tuples(st.just("clear"), one_key),
+    st.tuples(st.just("delete"), one_key),
+    st.tuples(st.just("trim"), one_key),
+    st.tuples(st.just("state"), one_key, deltas),
+)
+
+
+class Player:
+    """Does the same to two services."""
+
+    def __init__(self, client: Any, is_write_behind: bool, limit: int | None) -> None:
+        self.service = RedisSessionService(
+            client=client,
+            key_prefix=uuid4().hex,
+            session_event_limit=limit,
+            track_event_limit=limit,
+            enable_async_persist=is_write_behind,
+            async_persister_num=2,
+            persist_queue_size=5,
+        )
+        self.number = 0
+        self.sent: list[tuple[SessionKey, Event]] = []
+
+    def play(self, step: tuple[Any, ...], uses_once: bool) -> None:
+        with contextlib.suppress(SessionNotFoundError):  # a dead letter there
+            self._play(*step, uses_once=uses_once)
+
+    def _play(self, what: str, *args: Any, uses_once: bool) -> None:
+        service = self.service
+        if what == "append":
+            key, count, delta = args
+            events = [self._event() for _ in range(count)]
+            events[0].state_delta = delta
+            self.sent += [(key, event) for event in events]
+            service.append_events(key, events)
+        elif what == "messages":
+            key, ids, once, create = args
+            new: list[BaseMessage] = [HumanMessage(f"{self.number}{i}", id=i or None) for i in ids]
+            self.number += 1
+            service.append_messages(key, new, once=once and uses_once, create=create)
+        elif what == "again" and uses_once:  # that is: where retention removes nothing
+            for key, event in self.sent[-args[0] :][:2]:
+                service.append_event(key, event)
+        elif what == "track":
+            key, track, payload = args
+            service.append_track_event(key, track, payload)
+        elif what == "create":
+            service.create_session(*(getattr(args[0], n) for n in args[0].__slots__))
+        elif what == "clear":
+            service.clear_events(args[0])
+        elif what == "delete":
+            service.delete_session(args[0])
+        elif what == "trim":
+            service.trim_conversations(args[0])
+        elif what == "state":
+            service.update_session_state(args[0], args[1])
+
+    def _event(self) -> Event:
+        self.number += 1
+        return make_event(self.number)
+
+    def contents(self) -> Any:
+        service = self.service
+        if service.stats().persist is not None:
+            service.flush(10)
+        found: list[Any] = []
+        for key in KEYS:
+            session = service.get_session(key)
+            if session is None:
+                found.append(None)
+                continue
+            events = [(e.message, e.state_delta) for e in session.events]
+            tracks = {t: payloads(service.get_track_events(key, t)) for t in session.tracks}
+            found.append((events, session.state, tracks))
+        return found, service.get_user_state("shop", "ann"), service.get_app_state("shop")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.one_of(appends, appends, messages, others), max_size=25),
+    limit=st.sampled_from([None, None, 4]),
+)
+def test_any_sequence_leaves_what_it_leaves_without(
+    steps: list[tuple[Any, ...]], limit: int | None
+) -> None:
+    """Ids of messages and repeated events are for where retention removes none: what one
+    call can't know to be there (it was removed a moment ago), it can't leave out."""
+    server = fakeredis.FakeServer()
+    players = [
+        Player(fakeredis.FakeRedis(server=server), is_write_behind, limit)
+        for is_write_behind in (False, True)
+    ]
+    try:
+        for step in steps:
+            for player in players:
+                player.play(step, uses_once=limit is None)
+        expected, found = (player.contents() for player in players)
+        assert found == expected
+    finally:
+        for player in players:
+            player.service.close()
+
+
+@each_server
+@one_mode
+async def test_the_stored_bytes_are_those_of_single_appends(
+    make_queued: MakeQueued,
+    make_verbs: Callable[..., Verbs],
+    redis_probe: RedisProbe,
+    backend: Backend,
+) -> None:
+    queued, plain = make_queued(async_persister_num=1), make_verbs()
+    for verbs in (plain, queued.verbs):
+        user = "plain" if verbs is plain else "queued"
+        key = SessionKey("shop", user, "s1")
+        await verbs.create_session("shop", user, "s1", state={"z": 0})
+        queued.gate.hold(0.03)
+        for number in range(6):
+            delta = {"n": number, f"app:{user}": number, "user:n": number, "raw": b"\x00\xff"}
+            event = make_event(number, state_delta=delta, time_ns=NOON + number % 3 * STEP)
+            event.id = f"{number:032x}"
+            await verbs.append_event(key, event)
+    assert await queued.verbs.flush(5)
+    stored = {
+        user: [snapshot(redis_probe, f"{kind}:*:{user}*") for kind in ("event", "sess", "user*")]
+        for user in ("plain", "queued")
+    }
+    tags = [tag_of(backend, user=user) for user in ("plain", "queued")]
+    renamed = repr(stored["plain"]).replace(tags[0], tags[1]).replace(":plain", ":queued")
+    expected = eval(renamed)
+    for record in expected[0].values():
+        for place, (member, score) in enumerate(record):
+            record[place] = (member.replace(b"app:plain", b"app:queued"), score)
+    assert stored["queued"] == expected
+
+
+async def test_closing_through_the_context_manager_writes_the_rest(
+    backend: Backend, key_prefix: str, make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    clients: dict[str, Any] = {"client": backend.client}
+    if backend.mode == "async":
+        clients["async_client"] = backend.make_async_client()
+    async with make_verbs(enable_async_persist=True, **clients) as verbs:
+        for number in range(50):
+            await verbs.append_messages(key, [HumanMessage(str(number))], create=True)
+    with pytest.raises(RedisSessionError):
+        await verbs.append_messages(key, [HumanMessage("late")])
+    reader = make_verbs()
+    assert texts(await reader.get_messages(key)) == [str(number) for number in range(50)]

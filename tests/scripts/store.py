@@ -1,0 +1,123 @@
+"""Calls one script on keys of its own, and shows what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import redis
+
+from langchain_redis_session._flow import Argument, load_script
+
+MINUTE = 60_000
+CREATED = "2026-01-01T00:00:00.000000000Z"
+CORE = '{"id":"s","state":{},"createdAt":"' + CREATED + '"'
+UPDATED = ',"updatedAt":"2026-01-02T00:00:00.000000000Z"}'
+
+
+class Store:
+    """The keys of one session, as scripts take them.
+
+    Attributes:
+        has_field_ttl: What scripts should find out about the server.
+    """
+
+    def __init__(self, client: redis.Redis, has_field_ttl: bool) -> None:
+        self.client: Any = client
+        self.has_field_ttl = has_field_ttl
+        self._start = f"script-{uuid4().hex}:"
+        self.sessions = self.key("sessions")
+        self.events = self.key("events")
+        self.index = self.key("index")
+        self.tracks = self.key("tracks")
+        self.summaries = self.key("summaries")
+        self.user = self.key("user")
+        self.app = self.key("app")
+
+    @property
+    def session_keys(self) -> list[bytes]:
+        """The four that most scripts begin with."""
+        return [self.sessions, self.events, self.index, self.tracks]
+
+    @property
+    def field_ttl(self) -> int:
+        """What a script gives that tried TTLs per field."""
+        return int(self.has_field_ttl)
+
+    def key(self, name: str) -> bytes:
+        return (self._start + name).encode()
+
+    def call(self, name: str, keys: Sequence[bytes], args: Sequence[Argument]) -> Any:
+        """Run a script."""
+        return self.client.eval(load_script(name).source, len(keys), *keys, *args)
+
+    # What is there before.
+
+    def put_record(
+        self, *, core: str = CORE, expires: int | None = None, end: str = UPDATED
+    ) -> str:
+        """Store a session's record; give it."""
+        expiry = "" if expires is None else f',"expiresAtMs":{expires}'
+        self.client.hset(self.sessions, "s", core + expiry + end)
+        return core + expiry + end
+
+    def put_events(self, *names: str, at: int = 1) -> None:
+        """Store events at scores that count up."""
+        self.client.zadd(self.events, {name: at + place for place, name in enumerate(names)})
+
+    # What is there after.
+
+    @property
+    def record(self) -> str:
+        value: bytes = self.client.hget(self.sessions, "s")
+        return value.decode()
+
+    def scored(self, key: bytes) -> list[tuple[str, float]]:
+        pairs = self.client.zrange(key, 0, -1, withscores=True)
+        return [(member.decode(), score) for member, score in pairs]
+
+    def names(self) -> list[str]:
+        keys = self.client.scan_iter(match=self._start + "*", count=1000)
+        return sorted(key.decode().removeprefix(self._start) for key in keys)
+
+    def ttls(self) -> dict[str, int]:
+        """The milliseconds that each key has left, in whole minutes; -1: for ever."""
+        left = {name: self.client.pttl(self.key(name)) for name in self.names()}
+        return {name: round(ttl / MINUTE) if ttl >= 0 else ttl for name, ttl in left.items()}
+
+    def field_minutes(self) -> int | None:
+        """Likewise what the record has left by itself; None where there is no such thing."""
+        if not self.has_field_ttl:
+            return None
+        left: int
+        (left,) = self.client.execute_command("HPTTL", self.sessions, "FIELDS", 1, "s")
+        return round(left / MINUTE) if left >= 0 else left
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, to the byte."""
+        found: dict[str, Any] = {}
+        for name in self.names():
+            key = self.key(name)
+            kind = self.client.type(key).decode()
+            read = {
+                "hash": self.client.hgetall,
+                "set": lambda k: sorted(self.client.smembers(k)),
+                "zset": self.scored,
+                "string": self.client.get,
+            }[kind]
+            found[name] = (kind, read(key))
+        return found
+
+    def refuses(
+        self, wrong: bytes, name: str, keys: Sequence[bytes], args: Sequence[Argument]
+    ) -> bool:
+        """Whether a script refuses a key of the wrong type, and then changes nothing."""
+        self.client.unlink(wrong)
+        self.client.set(wrong, "of another program")
+        before = self.dump(), self.ttls()
+        try:
+            self.call(name, keys, args)
+        except redis.ResponseError as error:
+            return "WRONGTYPE" in str(error) and (self.dump(), self.ttls()) == before
+        return False

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+
+from langchain_redis_session._flow import Argument
+from tests.scripts.store import CORE, CREATED, MINUTE, UPDATED, Store
+
+FRESH, STORED, REPEATED, REMOVED = 1, 2, 3, 4
+Sent = "tuple[float, str] | tuple[float, str, str]"
+
+
+def arguments(
+    *sent: Any,
+    create: str = "",
+    limit: int = 0,
+    ttl: int = 0,
+    try_field_ttl: int = 1,
+    once: bool = False,
+    state: tuple[str, str] | None = None,
+    made_for: str = "",
+    user: dict[str, str] | None = None,
+    user_ttl: int = 0,
+    app: dict[str, str] | None = None,
+    app_ttl: int = 0,
+    index: tuple[int, float, dict[str, float]] | None = None,
+) -> list[Argument]:
+    args: list[Argument] = ["s", create, '{"id":"s","state":{}', limit, ttl, try_field_ttl]
+    args += [int(once), len(sent)]
+    for score, member, *message_id in sent:
+        args += [f"{score:.17g}", member, *(message_id or [""])]
+    if state or made_for or user or app or index:
+        args += [int(state is not None), *(state or ("", "")), made_for]
+        for ttl_ms, values in ((user_ttl, user or {}), (app_ttl, app or {})):
+            args += [ttl_ms, len(values), *(text for pair in values.items() for text in pair)]
+        if index:
+            size, top, ids = index
+            args += [size, f"{top:.17g}"]
+            for name, score in ids.items():
+                args += [name, f"{score:.17g}"]
+    return args
+
+
+def append(store: Store, *sent: Any, **options: Any) -> list[Any]:
+    keys = [*store.session_keys, store.user, store.app]
+    reply: list[Any] = store.call("append_events", keys, arguments(*sent, **options))
+    return reply
+
+
+def test_events_are_appended_in_order(store: Store) -> None:
+    store.put_record()
+    reply = append(store, (5, "a"), (3, "b"), (9, "c"))
+    up = math.nextafter(5, 6)
+    scores = [b"5", f"{up:.17g}".encode(), b"9"]
+    assert reply == [b"OK", 0, -1, [FRESH] * 3, scores]
+    assert append(store, (1, "d"))[4] == [f"{math.nextafter(9, 10):.17g}".encode()]
+    assert [member for member, _ in store.scored(store.events)] == ["a", "b", "c", "d"]
+    assert store.names() == ["events", "sessions"]
+    assert store.record.startswith(CORE + ',"updatedAt":"')
+    assert store.record != CORE + UPDATED
+
+
+def test_the_limit(store: Store) -> None:
+    store.put_record()
+    for sent, limit, removed, left in (
+        ("ab", 2, 0, "ab"),
+        ("c", 2, 1, "bc"),
+        ("defg", 2, 4, "fg"),
+        ("h", 0, 0, "fgh"),
+        ("i", 1, 3, "i"),
+    ):
+        assert append(store, *((1, member) for member in sent), limit=limit)[1] == removed
+        assert "".join(member for member, _ in store.scored(store.events)) == left
+
+
+def test_applied_twice(store: Store) -> None:
+    store.put_record()
+    sent = [(1, "a", "ia"), (1, "b", ""), (1, "c", "ic")]
+    options: dict[str, Any] = {"limit": 2, "once": True, "user": {"k": "1"}, "made_for": "1,2,3"}
+    first = append(store, *sent, **options)
+    after = store.dump()
+    again = append(store, *sent, **options)
+    assert first[3] == [FRESH] * 3
+    assert again == [b"OK", 0, -1, [REMOVED, STORED, STORED], [b"", *first[4][1:]]]
+    assert store.dump() == after
+
+
+def test_one_event_twice_in_one_call(store: Store) -> None:
+    store.put_record()
+    store.put_events("x", "y")
+    reply = append(store, (5, "a"), (5, "a"), limit=3)
+    assert (reply[1], reply[3]) == (0, [FRESH, REPEATED])
+    assert [member for member, _ in store.scored(store.events)] == ["x", "y", "a"]
+
+
+def test_many_events(store: Store) -> None:
+    store.put_record()
+    reply = append(store, *((7, f"e{n:04}") for n in range(2500)), limit=2400)
+    assert (reply[1], reply[3]) == (100, [FRESH] * 2500)
+    members = [member for member, _ in store.scored(store.events)]
+    assert members == [f"e{n:04}" for n in range(100, 2500)]
+
+
+def test_a_session_is_made(store: Store) -> None:
+    assert append(store, (1, "a")) == [b"MISSING"]
+    assert store.names() == []
+    append(store, (1, "a"), create="1")
+    times = r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"'
+    made = re.fullmatch(
+        rf'{{"id":"s","state":{{}},"createdAt":({times}),"updatedAt":({times})}}', store.record
+    )
+    assert made is not None
+    assert made[1] == made[2]
+    before = store.record
+    assert append(store, create="new") == [b"EXISTS"]
+    assert store.record == before
+    assert append(store, create="1")[0] == b"OK"
+    assert store.record.startswith(before[: before.index(',"updatedAt"')])
+
+
+def test_state_is_compared_and_set(store: Store) -> None:
+    record = store.put_record()
+    core = CORE.replace("{}", '{"k":"x"}')
+    options: dict[str, Any] = {"user": {"u": "1"}, "app": {"a": "2"}, "made_for": "1"}
+    before = store.dump()
+    for expected in ("", "other", record):
+        reply = append(store, (1, "a"), state=(expected, core), **options)
+        assert reply == [b"STATE", record.encode()]
+        assert store.dump() == before
+    assert append(store, (1, "a"), state=(CORE, core), **options)[0] == b"OK"
+    assert store.record.startswith(core + ',"updatedAt":"')
+    assert store.client.hgetall(store.user) == {b"u": b"1"}
+    assert store.client.hgetall(store.app) == {b"a": b"2"}
+
+
+def test_the_state_of_other_events(store: Store) -> None:
+    store.put_record()
+    store.put_events("a")
+    before = store.dump()
+    reply = append(store, (1, "a"), (2, "b"), user={"u": "1"}, made_for="1,2")
+    assert reply == [b"FATES", [STORED, FRESH]]
+    assert store.dump() == before
+    assert append(store, (1, "a"), (2, "b"), user={"u": "1"}, made_for="2")[0] == b"OK"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"updatedAt":"x","id":"s"}',
+        '{"id":"s","updatedAt":"x","generation":7}',
+        '{"id":"s", "updatedAt": "x"}',
+        '{"id":"s","deep":{"updatedAt":"x"}}',
+    ],
+)
+def test_a_foreign_record_is_rewritten(store: Store, record: str) -> None:
+    store.client.hset(store.sessions, "s", record)
+    assert append(store, (1, "a")) == [b"STATE", record.encode()]
+    assert append(store, (1, "a"), state=(record, CORE))[0] == b"OK"
+    assert store.record.startswith(CORE + ',"updatedAt":"')
+
+
+def test_message_ids(store: Store) -> None:
+    store.put_record()
+    store.put_events("old", "older")
+    before = store.dump()
+    assert append(store, (9, "a", "i"), once=True) == [b"INDEX"]
+    assert append(store, (9, "a", "i"), once=True, index=(2, 1, {"x": 1})) == [b"INDEX"]
+    assert append(store, (9, "a", "i"), once=True, index=(1, 2, {"x": 1})) == [b"INDEX"]
+    assert store.dump() == before
+    reply = append(
+        store,
+        *((9, "a", "x"), (9, "b", "i"), (9, "c", "i"), (9, "d", ""), (9, "e", "")),
+        once=True,
+        index=(2, 2, {"x": 1}),
+    )
+    assert reply[3] == [REPEATED, FRESH, REPEATED, FRESH, FRESH]
+    assert store.scored(store.index) == [("x", 1), ("i", 9)]
+    append(store, (9, "f", "j"))  # kept where it is, asked or not
+    assert [name for name, _ in store.scored(store.index)] == ["x", "i", "j"]
+    append(store, (99, "g", ""), limit=2)
+    assert [name for name, _ in store.scored(store.index)] == ["j"]
+    full = append(store, (99, "h", "gone"), (99, "k", "j"), (99, "l", "m"), once=True, limit=2)
+    assert full[3] == [REMOVED, REPEATED, FRESH]
+
+
+def test_remains_of_an_expired_session(store: Store) -> None:
+    store.put_record(expires=1)
+    for options in ({}, {"create": "1"}, {"create": "new"}):
+        assert append(store, (1, "a"), **options) == [b"PURGE"]
+    store.put_events("x")  # while it has events it lives
+    assert append(store, (1, "a"))[0] == b"OK"
+    store.client.unlink(store.sessions, store.events)
+    store.client.sadd(store.tracks, "t")
+    assert append(store, (1, "a"), create="1") == [b"PURGE"]
+    assert append(store, (1, "a")) == [b"MISSING"]
+    assert store.names() == ["tracks"]
+
+
+def test_the_ttl_of_every_key(store: Store) -> None:
+    store.client.sadd(store.tracks, "t")
+    store.client.pexpire(store.tracks, MINUTE)
+    store.put_record()
+    store.client.pexpire(store.sessions, MINUTE)
+    everything: dict[str, Any] = {"once": True, "user": {"u": "1"}, "app": {"a": "1"}}
+    reply = append(
+        store, (1, "a", "i"), ttl=2 * MINUTE, user_ttl=3 * MINUTE, app_ttl=4 * MINUTE, **everything
+    )
+    assert reply[2] == store.field_ttl
+    assert store.ttls() == {
+        **{"events": 2, "index": 2, "sessions": 2, "tracks": 2, "user": 3, "app": 4},
+    }
+    assert store.field_minutes() in (None, 2)
+    # The own keys get just that; what is shared never less.
+    append(store, (2, "b", "j"), ttl=MINUTE, user_ttl=MINUTE, app_ttl=MINUTE, **everything)
+    assert store.ttls() == {
+        **{"events": 1, "index": 1, "sessions": 2, "tracks": 2, "user": 3, "app": 4},
+    }
+    assert store.field_minutes() in (None, 1)
+    assert append(store, (3, "c"), ttl=2 * MINUTE, try_field_ttl=0)[2] == -1
+    assert store.field_minutes() in (None, -1)
+    assert append(store, (4, "d", "l"), **everything)[2] == -1
+    assert set(store.ttls().values()) == {-1}
+    append(store, (5, "e", "m"), ttl=MINUTE, user_ttl=MINUTE, app_ttl=MINUTE, **everything)
+    assert store.ttls() == {
+        **{"events": 1, "index": 1, "sessions": -1, "tracks": -1, "user": -1, "app": -1},
+    }
+    assert re.search(r',"expiresAtMs":\d{13},"updatedAt":"[^"]*"}$', store.record)
+
+
+@pytest.mark.parametrize("wrong", ["sessions", "events", "index", "user", "app"])
+def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
+    store.put_record()
+    store.put_events("x")
+    keys = [*store.session_keys, store.user, store.app]
+    args = arguments(
+        (1, "a", "i"), create="1", ttl=MINUTE, user={"u": "1"}, app={"a": "1"}, made_for="1"
+    )
+    assert store.refuses(store.key(wrong), "append_events", keys, args)
+
+
+def test_app_state_elsewhere(store: Store) -> None:
+    store.put_record()
+    keys = [*store.session_keys, store.user]
+    reply = store.call("append_events", keys, arguments((1, "a"), user={"u": "1"}, made_for="1"))
+    assert reply[0] == b"OK"
+    assert CREATED in store.record

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from langchain_redis_session._flow import Argument
+from tests.scripts.store import CREATED, MINUTE, Store
+
+OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'
+
+
+def fill(store: Store, *, expires: int | None = None) -> None:
+    store.put_record(expires=expires)
+    store.client.hset(store.sessions, "other", "x")
+    store.put_events("a")
+    store.client.zadd(store.index, {"i": 1})
+    store.client.sadd(store.tracks, "t", "u")
+    for track in ("t", "u"):
+        store.client.zadd(store.key(track), {"x": 1})
+    fields = {"s:": OURS, "s": THEIRS, "s2:": OURS}
+    store.client.hset(store.summaries, mapping=fields)
+
+
+def delete(
+    store: Store,
+    *,
+    tracks: str = "tu",
+    only_expired: bool = False,
+    created: str = CREATED,
+) -> Any:
+    keys = [*store.session_keys, store.summaries, *(store.key(track) for track in tracks)]
+    return store.call("delete_session", keys, ["s", "s", int(only_expired), created, *tracks])
+
+
+def test_everything_goes(store: Store) -> None:
+    fill(store)
+    assert delete(store) == 1
+    assert store.names() == ["sessions", "summaries"]
+    assert store.client.hkeys(store.sessions) == [b"other"]
+    assert store.client.hkeys(store.summaries) == [b"s2:"]
+    assert delete(store) == 0
+
+
+def test_a_track_that_came_meanwhile(store: Store) -> None:
+    fill(store)
+    before = store.dump()
+    assert delete(store, tracks="t") == -2
+    assert store.dump() == before
+    assert delete(store, tracks="tux") == 1
+
+
+def test_a_later_session_of_that_id(store: Store) -> None:
+    fill(store)
+    before = store.dump()
+    assert delete(store, created="2025-01-01T00:00:00Z") == -3
+    assert store.dump() == before
+
+
+def test_only_what_has_expired(store: Store) -> None:
+    fill(store)
+    before = store.dump()
+    assert delete(store, only_expired=True) == -1
+    fill(store, expires=1)  # but it has events
+    assert delete(store, only_expired=True) == -1
+    fill(store)
+    assert store.dump() == before
+    fill(store, expires=1)
+    store.client.unlink(store.events)
+    assert delete(store, only_expired=True) == 1
+    assert store.names() == ["sessions", "summaries"]
+
+
+def test_events_whose_record_was_evicted(store: Store) -> None:
+    fill(store)
+    store.client.hdel(store.sessions, "s")
+    assert delete(store, only_expired=True, created="") == 0
+    assert store.names() == ["events", "index", "sessions", "summaries"]
+    assert delete(store, created="") == 0
+    assert store.names() == ["sessions", "summaries"]
+
+
+def test_what_is_shared_keeps_its_ttl(store: Store) -> None:
+    fill(store)
+    for key in (store.sessions, store.summaries):
+        store.client.pexpire(key, MINUTE)
+    delete(store)
+    assert store.ttls() == {"sessions": 1, "summaries": 1}
+
+
+@pytest.mark.parametrize("wrong", ["sessions", "tracks", "summaries"])
+def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
+    fill(store)
+    keys = [*store.session_keys, store.summaries, store.key("t"), store.key("u")]
+    args: list[Argument] = ["s", "s", 0, CREATED, "t", "u"]
+    assert store.refuses(store.key(wrong), "delete_session", keys, args)

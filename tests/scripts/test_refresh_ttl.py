@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+
+from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+
+
+def refresh(store: Store, ttl: int) -> int:
+    reply: int = store.call("refresh_ttl", store.session_keys, ["s", ttl, 1])
+    return reply
+
+
+def fill(store: Store, *, expires: int | None) -> None:
+    store.put_record(expires=expires)
+    store.put_events("a")
+    store.client.zadd(store.index, {"i": 1})
+    store.client.sadd(store.tracks, "t")
+    for key in store.session_keys:
+        store.client.pexpire(key, MINUTE)
+
+
+def test_the_ttl_of_every_key(store: Store) -> None:
+    fill(store, expires=1_790_000_000_000)
+    assert refresh(store, 3 * MINUTE) == store.field_ttl
+    assert store.ttls() == {"sessions": 3, "events": 3, "index": 3, "tracks": 3}
+    assert store.field_minutes() in (None, 3)
+    # Nothing else of the record changes: reading is no update.
+    assert re.sub(r',"expiresAtMs":\d{13}', "", store.record) == CORE + UPDATED
+    assert "1790000000000" not in store.record
+    refresh(store, 2 * MINUTE)
+    assert store.ttls() == {"sessions": 3, "events": 2, "index": 2, "tracks": 3}
+    assert refresh(store, 0) == -1
+    assert set(store.ttls().values()) == {-1}
+    assert store.record == CORE + UPDATED
+
+
+def test_no_session_or_an_expired_one(store: Store) -> None:
+    assert refresh(store, MINUTE) == -1
+    assert store.names() == []
+    store.put_record(expires=1)
+    before = store.dump()
+    assert refresh(store, MINUTE) == -1
+    assert (store.dump(), store.ttls()) == (before, {"sessions": -1})
+
+
+def test_a_foreign_record_stays(store: Store) -> None:
+    record = store.put_record(end=',"updatedAt":"x","generation":7}')
+    assert refresh(store, MINUTE) == -1
+    assert store.record == record
+
+
+def test_a_key_of_the_wrong_type(store: Store) -> None:
+    fill(store, expires=None)
+    assert store.refuses(store.sessions, "refresh_ttl", store.session_keys, ["s", MINUTE, 1])

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from langchain_redis_session._flow import Argument
+from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+
+
+def remove(store: Store, *entries: str, ttl: int = 0) -> Any:
+    return store.call("remove_events", store.session_keys, ["s", ttl, 1, *entries])
+
+
+def fill(store: Store) -> None:
+    store.put_record()
+    store.put_events("a", "b", "c")
+    store.client.zadd(store.index, {"ia": 1, "ib": 2, "ic": 3})
+    store.client.sadd(store.tracks, "t")
+
+
+def test_entries_go_and_only_once(store: Store) -> None:
+    fill(store)
+    assert remove(store, "c", "a", "unknown") == [2, -1]
+    assert store.scored(store.events) == [("b", 2)]
+    assert not store.client.exists(store.index)  # made anew when it is asked for
+    assert store.record != CORE + UPDATED
+    after = store.dump()
+    assert remove(store, "c", "a", "unknown") == [0, -1]
+    assert store.dump() == after
+
+
+def test_nothing_to_remove(store: Store) -> None:
+    fill(store)
+    before = store.dump()
+    assert remove(store) == remove(store, "x") == [0, -1]
+    assert store.dump() == before
+
+
+def test_a_foreign_record(store: Store) -> None:
+    fill(store)
+    store.put_record(end=',"updatedAt":"x","generation":7}')
+    before = store.dump()
+    assert remove(store, "a") == [b"FOREIGN"]
+    assert store.dump() == before
+
+
+def test_events_without_a_record(store: Store) -> None:
+    store.put_events("a", "b")
+    assert remove(store, "a") == [1, -1]
+    assert store.names() == ["events"]
+
+
+def test_the_ttl_of_every_key(store: Store) -> None:
+    fill(store)
+    for key in (store.sessions, store.tracks):
+        store.client.pexpire(key, MINUTE)
+    assert remove(store, "a", ttl=2 * MINUTE) == [1, store.field_ttl]
+    assert store.ttls() == {"sessions": 2, "events": 2, "tracks": 2}
+    assert store.field_minutes() in (None, 2)
+    remove(store, "b")
+    assert store.ttls() == {"sessions": -1, "events": -1, "tracks": -1}
+
+
+@pytest.mark.parametrize("wrong", ["sessions", "events", "index"])
+def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
+    fill(store)
+    args: list[Argument] = ["s", MINUTE, 1, "a", "b"]
+    assert store.refuses(store.key(wrong), "remove_events", store.session_keys, args)
