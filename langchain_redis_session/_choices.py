@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_redis_session._messages import KNOWN_MEMBERS, TOKEN_COUNTS
+from langchain_redis_session._message_form import KNOWN_MEMBERS, TOKEN_COUNTS
 
 _KNOWN_CALL_MEMBERS = frozenset(("type", "id", "function"))
 _KNOWN_FUNCTION_MEMBERS = frozenset(("name", "arguments"))

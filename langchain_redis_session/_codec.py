@@ -19,13 +19,9 @@ from langchain_redis_session._choices import (
     rest_of_choices,
     rest_of_usage,
 )
-from langchain_redis_session._messages import (
-    TOKEN_COUNTS,
-    Artifacts,
-    decode_message,
-    encode_message,
-    text_member,
-)
+from langchain_redis_session._message_form import BY_ROLE, SHAPES, TOKEN_COUNTS
+from langchain_redis_session._message_reader import decode_message, text_member
+from langchain_redis_session._message_writer import Artifacts, encode_message
 from langchain_redis_session._plain_json import (
     TAG,
     embed,
@@ -65,6 +61,11 @@ _FIXED = frozenset(
         "extensions",
     )
 )
+
+_SIMPLE = frozenset(
+    ("id", "timestamp", "author", "requestID", "choices", "usage", "version", "extensions")
+)
+_TEXT_SHAPES = {role: SHAPES[BY_ROLE[role]] for role in ("user", "assistant", "system")}
 
 _CHECKED_EXTRA = frozenset(("choices", "usage"))
 """The extras that reading looks into."""
@@ -127,6 +128,8 @@ def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise")
 
 
 def _text(value: Any, path: str) -> str:
+    if type(value) is str and value.isascii():
+        return value
     if not isinstance(value, str):
         refuse(path, f"{type(value).__name__} is not a string: {show(value)}; use str()")
     if not is_text(value):
@@ -200,6 +203,8 @@ def decode_event(data: bytes) -> Event:
     """
     try:
         document = _load_document(data)
+        if (simple := _read_simple(document, data)) is not None:
+            return simple
         event_id = _read_id(document)
         extensions = _object(document, "extensions")
         is_foreign = not document.keys() <= _FIXED
@@ -232,6 +237,57 @@ def decode_event(data: bytes) -> Event:
         raise CorruptEventError("an event is nested too deep to be read") from None
 
 
+def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
+    """Read an event that is a message and little else, as nearly all of ours are.
+
+    Only for speed, since reading a history is mostly this: what `decode_event` finds out
+    member by member is checked here at once. What is not exactly as expected, be it rare
+    or wrong, gives None, and the general way decides; both give the same.
+    """
+    if not document.keys() <= _SIMPLE:
+        return None
+    member = document.get
+    event_id, timestamp, extensions = member("id"), member("timestamp"), member("extensions")
+    author, request_id = member("author", ""), member("requestID", "")
+    if (
+        not type(event_id) is type(timestamp) is type(author) is type(request_id) is str
+        or not event_id
+        or (extensions is not None and not _has_only_langchain(extensions))
+    ):
+        return None
+    time_ns = _parse_timestamp(timestamp)
+    event = Event(None, author, request_id, "", "", "", "", {}, {}, {}, event_id, time_ns)
+    if extensions is None and "usage" not in document:
+        event.message = _read_text_message(document.get("choices"))
+    if event.message is None:
+        langchain = extensions[_LANGCHAIN] if extensions is not None else None
+        _read_message(event, document, langchain, tagged=_TAG_BYTES in data)
+    return event
+
+
+def _has_only_langchain(extensions: Any) -> bool:
+    return type(extensions) is dict and len(extensions) == 1 and _LANGCHAIN in extensions
+
+
+def _read_text_message(choices: Any) -> BaseMessage | None:
+    """Read the message of choices that hold nothing but the text of one."""
+    try:
+        (choice,) = choices
+        index, natural = choice["index"], choice["message"]
+        role, content = natural["role"], natural["content"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if (
+        type(role) is type(content) is str
+        and role in _TEXT_SHAPES
+        and content
+        and index == 0
+        and len(choice) == len(natural) == 2
+    ):
+        return _TEXT_SHAPES[role].make({"content": content}, {})
+    return None
+
+
 def _load_document(data: bytes) -> dict[str, Any]:
     try:
         try:
@@ -253,7 +309,10 @@ def _read_id(document: dict[str, Any]) -> str:
 
 
 def _read_time(document: dict[str, Any]) -> int:
-    text = text_member(document, "timestamp")
+    return _parse_timestamp(text_member(document, "timestamp"))
+
+
+def _parse_timestamp(text: str) -> int:
     if not text:
         return _ZERO_TIME
     try:

@@ -383,15 +383,21 @@ class Persister:
     # Waiting
 
     def _pending(self, scope: Scope) -> list[Job]:
-        """The newest job of every lane in a scope: when it is done, those before it are."""
+        """The newest job of every lane in a scope: when it is done, those before it are.
+
+        Without those of the worker that asks, in a handler: it can't wait for itself.
+        """
+        asking = threading.current_thread()
         with self._lock:
             if len(scope) == 3:
                 key = SessionKey(*scope)
-                lane = self._worker_of(key).lanes.get(key)
-                return [lane.jobs[-1]] if lane else []
+                worker = self._worker_of(key)
+                lane = worker.lanes.get(key)
+                return [lane.jobs[-1]] if lane and worker.thread is not asking else []
             return [
                 lane.jobs[-1]
                 for worker in self._workers
+                if worker.thread is not asking
                 for key, lane in worker.lanes.items()
                 if (key.app_name, key.user_id)[: len(scope)] == scope
             ]
@@ -452,6 +458,8 @@ class Persister:
         with self._lock:
             if self._is_closing:
                 raise SessionServiceClosedError("the service is closing; make a new one")
+            for worker in {self._worker_of(job.key) for job, _ in self._dead}:
+                self._start_thread(worker)  # which may fail
             dead, self._dead = self._dead, []
             for job, _ in dead:
                 again = Job(job.key, job.write, job.spool_id, is_alone=True)

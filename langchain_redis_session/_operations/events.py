@@ -88,7 +88,7 @@ class _Write:
         entries: Score, member and message id of each event.
         changes: The changes of state, by their event's place.
         fresh: The places of the events that are expected to be new.
-        record: The record to change; empty before it was asked for.
+        record: The record to change; None before it was asked for.
         index: The message index, where it had to be read from the events.
     """
 
@@ -101,7 +101,7 @@ class _Write:
     changes: dict[int, StateChange]
     once: bool
     fresh: Collection[int]
-    record: bytes = b""
+    record: bytes | None = None
     index: list[Argument] = field(default_factory=list)
 
     def script_keys(self) -> list[bytes]:
@@ -145,7 +145,7 @@ class _Write:
             len(self.entries) // 3,
             *self.entries,
         ]
-        if change or self.drop_names or self.record or self.index:
+        if change or self.drop_names or self.record is not None or self.index:
             args += self._state_args(change)
             args += self.index
         return args
@@ -153,7 +153,7 @@ class _Write:
     def _state_args(self, change: StateChange) -> list[Argument]:
         options = self.context.options
         expected = replacement = b""
-        if self.record:
+        if self.record is not None:
             expected = get_core(self.record)
             replacement = change_state(
                 self.record,
@@ -281,7 +281,8 @@ def append_prepared(
             event.score = float(score)
         if fate in (_FRESH, _STORED):
             kept.append(event)
-    return AppendResult(kept, fates.count(_FRESH), removed)
+    limit = context.options.session_event_limit
+    return AppendResult(kept[-limit:] if limit else kept, fates.count(_FRESH), removed)
 
 
 def write_state(

@@ -57,6 +57,8 @@ def _delete(context: Context, key: SessionKey, *, only_expired: bool) -> Flow[in
         )
         if done == -3:  # the one that was meant has gone
             return 1
+        if done == 0 and replies[1] is not None:  # a first try, whose reply was lost, did it
+            return 1
         if done != -2:  # else a track has come since the names were read
             return int(done)
     raise BackendUnavailableError(f"{key} gets new tracks all the time; try again")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec import decode_event
-from langchain_redis_session._flow import Argument, Flow, ScriptCall, call_batch, call_script
+from langchain_redis_session._flow import (
+    Argument,
+    Command,
+    Flow,
+    ScriptCall,
+    call_batch,
+    call_script,
+)
 from langchain_redis_session._keys import SessionKeys
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
@@ -50,6 +58,11 @@ class Bounds:
     lowest: str = "-inf"
     start_on: StartOn = None
     strict: bool = False
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all entries are to be read."""
+        return self.limit is None and self.highest == "+inf" and self.lowest == "-inf"
 
 
 def make_bounds(
@@ -121,7 +134,7 @@ class Window(Generic[S]):
     """What a read has gathered, and how it goes on.
 
     `items` are newest first until `finish`. `is_cut` tells whether older entries were
-    left out or removed by retention.
+    left out or removed by retention. Without `needs_scores`, items may lack their score.
     """
 
     context: Context
@@ -130,6 +143,7 @@ class Window(Generic[S]):
     decode: Callable[[bytes], S]
     event_limit: int | None
     wants: Callable[[S], bool] = lambda _item: True
+    needs_scores: bool = True
     items: list[S] = field(default_factory=list)
     is_cut: bool = False
     _next_highest: str = ""
@@ -145,17 +159,32 @@ class Window(Generic[S]):
             self._asked = 0
         return [bounds.highest, bounds.lowest, 0, self._asked]
 
+    def first_read(self) -> ScriptCall | Command:
+        """What reads the first page; `take_first` takes in its reply."""
+        if self._needs_no_script():
+            return ("ZREVRANGE", self.key, 0, -1)
+        return ScriptCall("read_events", [self.key], ["newest", *self.first_args()])
+
+    def _needs_no_script(self) -> bool:
+        # A script's reply passes through Lua, which takes as long again; scores take time too.
+        # They are needed to go on behind a page, and in the error of a strict read.
+        return self.bounds.is_everything and not self.needs_scores and not self.bounds.strict
+
+    def take_first(self, reply: list[Any]) -> None:
+        """Take in the reply to `first_read`."""
+        if self._needs_no_script():
+            self._is_done = True
+            self.is_cut = self._is_full(len(reply))
+            self._gather(zip(reply, repeat(b"")))
+        else:
+            self.take(*reply)
+
     def take(self, size: int, older: int, entries: list[bytes]) -> None:
         """Take in one page, newest first."""
         count = len(entries) // 2
         self._is_done = self._asked < 0 or count < self._asked
-        self.is_cut = older > 0 or (self.event_limit is not None and size >= self.event_limit)
-        for entry, score in zip(entries[::2], entries[1::2], strict=True):
-            if entry in self._seen:
-                continue
-            item = self._read(entry, score)
-            if item is not None and self.wants(item):
-                self.items.append(item)
+        self.is_cut = older > 0 or self._is_full(size)
+        self._gather(zip(entries[::2], entries[1::2], strict=True))
         if entries and not self._is_done:
             # Scores of a foreign writer may be equal: start at the last one once more.
             self._next_highest = entries[-1].decode()
@@ -164,6 +193,18 @@ class Window(Generic[S]):
                 for entry, score in zip(entries[::2], entries[1::2], strict=True)
                 if score == entries[-1]
             }
+
+    def _is_full(self, size: int) -> bool:
+        return self.event_limit is not None and size >= self.event_limit
+
+    def _gather(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        seen, wants, items = self._seen, self.wants, self.items
+        for entry, score in entries:
+            if seen and entry in seen:  # to look into an empty set would hash the entry
+                continue
+            item = self._read(entry, score)
+            if item is not None and wants(item):
+                items.append(item)
 
     def _read(self, entry: bytes, score: bytes) -> S | None:
         try:
@@ -176,7 +217,8 @@ class Window(Generic[S]):
                 ) from error
             self.context.report_corrupt(self.key, error)
             return None
-        item.score = float(score)
+        if score:
+            item.score = float(score)
         return item
 
     def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
@@ -194,8 +236,12 @@ class Window(Generic[S]):
 
     def read(self) -> Flow[None]:
         """Read what the bounds ask for, from the first page on."""
-        reply = yield from call_script("read_events", [self.key], ["newest", *self.first_args()])
-        self.take(*reply)
+        request = self.first_read()
+        if isinstance(request, ScriptCall):
+            reply = yield from call_script(request.name, request.keys, request.args)
+        else:
+            reply = yield request
+        self.take_first(reply)
         yield from self.finish()
 
     def finish(self) -> Flow[None]:
@@ -250,11 +296,12 @@ def make_event_window(
     keys: SessionKeys,
     bounds: Bounds,
     wants: Callable[[Event], bool] = lambda _event: True,
+    *,
+    needs_scores: bool = True,
 ) -> Window[Event]:
     """A window on a session's events."""
-    return Window(
-        context, keys.events, bounds, decode_event, context.options.session_event_limit, wants
-    )
+    limit = context.options.session_event_limit
+    return Window(context, keys.events, bounds, decode_event, limit, wants, needs_scores)
 
 
 def get_events(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[Event]]:
@@ -266,7 +313,8 @@ def get_events(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[E
 
 def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[BaseMessage]]:
     """Read a session's messages, oldest first, never starting with an orphaned tool result."""
-    window = make_event_window(context, context.keyspace.session(key), bounds, has_message)
+    keys = context.keyspace.session(key)
+    window = make_event_window(context, keys, bounds, has_message, needs_scores=False)
     yield from _read_and_refresh(context, key, window)
     # A window that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
@@ -277,10 +325,9 @@ def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) 
     if not context.options.refresh_ttl_on_read:
         yield from window.read()
         return
-    read = ScriptCall("read_events", [window.key], ["newest", *window.first_args()])
-    page, field_ttl = yield from call_batch([read, refresh_call(context, key)])
+    page, field_ttl = yield from call_batch([window.first_read(), refresh_call(context, key)])
     context.note_field_ttl(field_ttl)
-    window.take(*page)
+    window.take_first(page)
     yield from window.finish()
 
 

@@ -8,7 +8,8 @@
 --       7 '1' leave out message ids that are stored
 --       8 count, {score, member, message id or ''}…   the events
 --       then, absent where state and message index have no part in it:
---             '1' the session's own state changes, expected core, its replacement,
+--             '1' the session's own state changes, expected core, its replacement ('' =
+--             not known yet),
 --             positions the state change was made for ("1,2"; '' = it changes nothing),
 --             user state TTL ms, count, {name, value}…
 --             app state TTL ms, count, {name, value}…
@@ -103,7 +104,7 @@ local updated = format_now()
 if not record then
   core = ARGV[3] .. ',"createdAt":"' .. updated .. '"'
 elseif foreign or changes_state then
-  if (core or record) ~= expected then return {'STATE', record} end
+  if replacement == '' or (core or record) ~= expected then return {'STATE', record} end
   core = replacement
 end
 

@@ -3,7 +3,7 @@
 -- KEYS  1 sessions  2 events  3 message index  4 track index  5 the track
 -- ARGV  1 session field  2 track name  3 event limit (0 none)  4 session TTL ms
 --       5 track TTL ms (0 never)  6 '1' try TTL per field
---       7 expected core  8 its replacement, which names the track
+--       7 expected core  8 its replacement, which names the track ('' = not known yet)
 --       then {score, member}…
 -- Gives {'OK', removed, TTL per field or -1, fates, scores}, or, nothing written:
 --   {'MISSING'}        no session
@@ -30,7 +30,7 @@ if fresh == 0 then return {'OK', 0, -1, fates, scores} end
 if not record or is_dead(record, KEYS[2]) then return {'MISSING'} end
 local core = split_record(record)
 if not core or not is_known then
-  if (core or record) ~= ARGV[7] then return {'STATE', record} end
+  if ARGV[8] == '' or (core or record) ~= ARGV[7] then return {'STATE', record} end
   core = ARGV[8]
 end
 

@@ -8,7 +8,10 @@
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 if not record or is_dead(record, KEYS[2]) then return -1 end
 local core, _, updated = split_record(record)
-if not core then return -1 end
 local ttl_ms = tonumber(ARGV[2])
 touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
+if not core then  -- a foreign record has no expiry of its own
+  lengthen_ttl(KEYS[1], true, ttl_ms)
+  return -1
+end
 return save_record(KEYS[1], ARGV[1], core, updated, ttl_ms, ARGV[3])

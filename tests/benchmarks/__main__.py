@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.benchmarks.report import Row, print_rows, write_json
 from tests.benchmarks.rows import PARTS, QUICK, Bench, Plan
 from tests.benchmarks.server import start_server
+from tests.benchmarks.write_behind import write_behind_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = QUICK if options.quick else Plan()
     rows: list[Row] = []
     with start_server() as server, Bench(server, plan) as bench:
-        for title, part in PARTS:
+        for title, part in (*PARTS, ("Write-behind", write_behind_rows)):
             measured = list(part(bench))
             print_rows(title, measured)
             rows += measured

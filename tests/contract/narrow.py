@@ -29,6 +29,15 @@ _SERVERS = _one_of_each(lambda variant: (variant.server, variant.hash_tag))
 each_server = _mark(_SERVERS)
 """Once on each server: fakeredis, standalone, both clusters, with TTLs per field."""
 
+field_ttl_on_and_off = pytest.mark.parametrize(
+    ("variant", "per_field_ttl"),
+    [(v, None) for v in _SERVERS]
+    + [(v, False) for v in _SERVERS if v.server in ("", "field_ttl_redis_server")],
+    indirect=["variant"],
+    ids=str,
+)
+"""Each server, and those that have TTLs per field without them too."""
+
 one_server = _mark(v for v in _SERVERS if v.server == "redis_server")
 """The standalone server only."""
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 
-from langchain_redis_session import Event, SessionKey, service
+from langchain_redis_session import Event, SessionKey
+from langchain_redis_session._verbs import events, tracks
 from tests.contract.backends import RedisProbe
 
 NOON = 1_790_000_000_000_000_000
@@ -39,7 +40,8 @@ def texts(items: Any) -> list[str]:
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, time_ns: int) -> None:
     """Stop the clock that the service stamps events with."""
-    monkeypatch.setattr(service, "time", SimpleNamespace(time_ns=lambda: time_ns))
+    for module in (events, tracks):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=lambda: time_ns))
 
 
 def read_record(probe: RedisProbe, key: SessionKey, tag: str = "{shop}") -> bytes:

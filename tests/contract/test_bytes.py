@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_redis_session import Event, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
-from tests.contract.narrow import each_server
+from tests.contract.narrow import each_server, one_mode
 from tests.contract.store import NOON, load, make_event, make_events, read_record, tag_of, texts
 
 TIME = r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"'
@@ -185,6 +185,7 @@ CHANGES: dict[str, Callable[[Verbs, SessionKey], Any]] = {
 
 
 @each_server
+@one_mode
 @pytest.mark.parametrize("spaces", [False, True], ids=["", "spaces"])
 @pytest.mark.parametrize("name", FOREIGN)
 async def test_a_foreign_record_keeps_its_members(
@@ -243,3 +244,30 @@ async def test_foreign_records_are_listed_by_their_times(
         redis_probe.hset(sessions_key, f"s{number}", json.dumps(record))
     listed = await verbs.list_sessions("shop", "ann")
     assert [session.key.session_id for session in listed] == ["s1", "s2", "s0"]
+
+
+@each_server
+@one_mode
+async def test_an_empty_record_is_written_anew(
+    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    redis_probe.hset(redis_probe.key(f"sess:{tag_of(backend)}:ann"), "s1", b"")
+    await verbs.append_event(key, make_event(1, state_delta={"k": 1}))
+    session = await verbs.get_session(key)
+    assert texts(session.events) == ["m1"]
+    assert session.state == {"k": 1}
+
+
+@each_server
+@one_mode
+async def test_reading_refreshes_a_session_that_only_others_write(
+    make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    verbs, tag = make_verbs(session_ttl=3600, refresh_ttl_on_read=True), tag_of(backend)
+    await make_verbs(session_ttl=10).append_messages(key, [HumanMessage("hi")], create=True)
+    sessions_key = redis_probe.key(f"sess:{tag}:ann")
+    redis_probe.hset(sessions_key, "s1", json.dumps(FOREIGN["generation-after"]))
+    redis_probe.pexpire(sessions_key, 10_000)
+    assert len(await verbs.get_messages(key)) == 1
+    assert redis_probe.pttl(redis_probe.key(f"event:{tag}:ann:s1")) > 3_000_000
+    assert redis_probe.pttl(sessions_key) > 3_000_000

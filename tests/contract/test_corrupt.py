@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_redis_session import CorruptEventError, RedisSessionError, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
-from tests.contract.narrow import each_server, one_server
+from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, snapshot, tag_of, texts
 
 GARBAGE = [
@@ -182,6 +182,7 @@ RECORDS = [
 
 
 @each_server
+@one_mode
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record[:30].decode())
 async def test_a_corrupt_record_hides_nothing_else(
     verbs: Verbs,

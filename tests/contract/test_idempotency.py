@@ -209,8 +209,8 @@ async def test_more_than_the_limit_again_with_one_more(limited: Verbs) -> None:
     again = await limited.append_events(KEY, make_events(1, 2, 3, 4, 5, 6))
     assert (first.written, first.removed) == (5, 2)
     assert (again.written, again.removed) == (1, 1)
-    assert texts(again.events) == ["m3", "m4", "m5", "m6"]
-    assert [event.score is None for event in again.events] == [False] * 4
+    assert texts(again.events) == ["m4", "m5", "m6"]
+    assert [event.score is None for event in again.events] == [False] * 3
     assert texts(await limited.get_events(KEY)) == ["m4", "m5", "m6"]
 
 

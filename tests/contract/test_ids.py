@@ -14,7 +14,7 @@ from langchain_redis_session import (
     SessionKey,
 )
 from tests.contract.backends import Backend, RedisProbe, Verbs
-from tests.contract.narrow import each_server, one_server
+from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import snapshot, tag_of, texts
 
 ODD = [
@@ -95,6 +95,7 @@ async def test_colons_do_not_move_the_border_between_ids(verbs: Verbs) -> None:
 
 
 @each_server
+@one_mode
 async def test_odd_session_ids(verbs: Verbs) -> None:
     keys = [SessionKey("shop", "ann", session) for session in ODD]
     for key in keys:
@@ -112,6 +113,7 @@ async def test_odd_session_ids(verbs: Verbs) -> None:
 
 
 @each_server
+@one_mode
 async def test_odd_user_ids(verbs: Verbs, redis_probe: RedisProbe) -> None:
     keys = [SessionKey("shop", user, "s") for user in ODD]
     for key in keys:
@@ -130,6 +132,7 @@ async def test_odd_user_ids(verbs: Verbs, redis_probe: RedisProbe) -> None:
 
 
 @each_server
+@one_mode
 async def test_odd_app_names(verbs: Verbs, redis_probe: RedisProbe) -> None:
     keys = [SessionKey(app, "ann", "s") for app in ODD]
     for key in keys:

@@ -98,3 +98,14 @@ async def test_state_and_tracks_are_not_counted(
     assert texts(session.events) == ["a"]
     assert len(session.state) == 3
     assert len(await verbs.get_track_events(key, "t")) == 3
+
+
+@each_server
+async def test_a_result_names_only_what_is_there(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    verbs = make_verbs(session_event_limit=2)
+    await verbs.create_session("shop", "ann", "s1")
+    result = await verbs.append_events(key, make_events(1, 2, 3))
+    assert texts(result.events) == ["m2", "m3"]
+    assert (result.written, result.removed) == (3, 1)

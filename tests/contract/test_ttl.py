@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_redis_session import SessionKey, SessionNotFoundError
 from tests.contract.backends import Backend, RedisProbe, Verbs
-from tests.contract.narrow import each_server, one_server
+from tests.contract.narrow import each_server, field_ttl_on_and_off, one_mode, one_server
 from tests.contract.store import (
     expire_now,
     make_event,
@@ -25,8 +25,6 @@ from tests.contract.store import (
 )
 
 MINUTE, HOUR = 60_000, 3_600_000
-
-FIELD_TTL = pytest.mark.parametrize("per_field_ttl", [None, False], ids=["auto", "no-field-ttl"])
 
 
 def is_near(ttl_ms: int, expected: int) -> bool:
@@ -76,8 +74,7 @@ WRITES: dict[str, Callable[[Verbs, SessionKey], Any]] = {
 }
 
 
-@each_server
-@FIELD_TTL
+@field_ttl_on_and_off
 async def test_every_key_expires_after_every_kind_of_write(
     make_verbs: Callable[..., Verbs],
     redis_probe: RedisProbe,
@@ -231,8 +228,8 @@ async def test_state_of_user_and_app_by_itself(
 # --- What time does ------------------------------------------------------------------------------
 
 
-@each_server
-@FIELD_TTL
+@field_ttl_on_and_off
+@one_mode
 async def test_a_short_lived_session_takes_nobody_along(
     make_verbs: Callable[..., Verbs],
     redis_probe: RedisProbe,
@@ -280,8 +277,8 @@ async def test_a_short_lived_session_takes_nobody_along(
     assert not [name for name in redis_probe.names() if name.endswith((":s1", "state only"))]
 
 
-@each_server
-@FIELD_TTL
+@field_ttl_on_and_off
+@one_mode
 async def test_an_idle_session_expires_while_others_are_busy(
     make_verbs: Callable[..., Verbs],
     redis_probe: RedisProbe,
@@ -307,8 +304,7 @@ async def test_an_idle_session_expires_while_others_are_busy(
     assert redis_probe.hkeys(redis_probe.key(f"sess:{tag_of(backend)}:ann")) == [b"busy"]
 
 
-@each_server
-@FIELD_TTL
+@field_ttl_on_and_off
 async def test_an_append_to_an_expired_session_starts_anew(
     make_verbs: Callable[..., Verbs],
     redis_probe: RedisProbe,
@@ -344,16 +340,11 @@ async def test_an_append_to_an_expired_session_starts_anew(
 
 
 @each_server
-@pytest.mark.parametrize("per_field_ttl", [False])
 async def test_a_session_lives_while_it_has_events(
-    make_verbs: Callable[..., Verbs],
-    redis_probe: RedisProbe,
-    backend: Backend,
-    key: SessionKey,
-    per_field_ttl: bool,
+    make_verbs: Callable[..., Verbs], redis_probe: RedisProbe, backend: Backend, key: SessionKey
 ) -> None:
     """Their key has a TTL of its own; the record is asked only where there are none."""
-    verbs = make_verbs(session_ttl=60, per_field_ttl=per_field_ttl)
+    verbs = make_verbs(session_ttl=60, per_field_ttl=False)
     await fill(verbs, key)
     expire_now(redis_probe, key, tag_of(backend), keep=("event", "msgidx", "track", "trackidx"))
     assert texts((await verbs.get_session(key)).events) == ["hi", "hello"]
@@ -388,8 +379,7 @@ async def test_a_writer_whose_clock_is_an_hour_behind(
 # --- Reading -------------------------------------------------------------------------------------
 
 
-@each_server
-@FIELD_TTL
+@field_ttl_on_and_off
 async def test_reading_refreshes_where_asked_to(
     make_verbs: Callable[..., Verbs],
     redis_probe: RedisProbe,

@@ -40,7 +40,7 @@ class Pair:
     def replica_has(self, key: SessionKey) -> list[str]:
         """Say which events the replica has."""
         with RedisSessionService(self.replica.url) as service:
-            return [str(event.message.content) for event in service.get_events(key) if event.message]
+            return [str(message.content) for message in service.get_messages(key)]
 
 
 def wait_for_link(replica: RedisServer) -> None:
@@ -106,8 +106,8 @@ def test_an_append_waits_until_the_replica_has_it(pair: Pair, key: SessionKey) -
 def test_without_a_replica_the_error_tells_and_sending_again_waits(
     pair: Pair, key: SessionKey
 ) -> None:
-    options: Any = {"wait_replicas": 1, "wait_timeout": 0.1}
-    message = r"only 0 of 1 replicas \(wait_replicas\) had the write after 0.1 s"
+    options: Any = {"wait_replicas": 1, "wait_timeout": 0.05}
+    message = r"only 0 of 1 replicas \(wait_replicas\) had the write after 0.05 s"
     with RedisSessionService(pair.primary.url) as service:
         create_all(service, [key])
     pair.replica.pause()
@@ -140,7 +140,7 @@ async def append_async(service: RedisSessionService, key: SessionKey, event: Eve
 
 
 def test_write_behind_tries_until_the_replica_has_it(pair: Pair, key: SessionKey) -> None:
-    options: Any = {"wait_replicas": 1, "wait_timeout": 0.1, "persist_put_timeout": 10}
+    options: Any = {"wait_replicas": 1, "wait_timeout": 0.05, "persist_put_timeout": 10}
     with make_service(pair.primary.url, **options) as service:
         create_all(service, [key])
         pair.replica.pause()
