@@ -35,9 +35,11 @@ _UNAVAILABLE = (
     redis_errors.ReadOnlyError,
     redis_errors.OutOfMemoryError,
     redis_errors.TryAgainError,
+    redis_errors.AskError,  # MovedError too
     redis_errors.RedisClusterException,
     OSError,
 )
+_LOST = (redis_errors.AskError, redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 # How a server's refusal begins that time or an operator can heal; inside a script's error too.
 _REFUSALS = re.compile(
     r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
@@ -128,9 +130,11 @@ def _execute(request: Request, client: Any, engine: Engine | None) -> Any:
         if isinstance(request, Settle):
             return engine.settle(request.scope)
         return engine.submit(request)
+    if hasattr(client, "get_primaries") and _waits(request):
+        return _translate_replies(_execute_pinned(request, client))
     pipeline = _open_pipeline(client)
     for command in request:
-        _add_command(pipeline, command, client)
+        _add_command(pipeline, command)
     return _translate_replies(pipeline.execute(raise_on_error=False))
 
 
@@ -144,9 +148,11 @@ async def _aexecute(request: Request, client: Any, engine: Engine | None) -> Any
         if isinstance(request, Settle):
             return await engine.asettle(request.scope)
         return await engine.asubmit(request)
+    if hasattr(client, "get_primaries") and _waits(request):
+        return _translate_replies(await _aexecute_pinned(request, client))
     pipeline = _open_pipeline(client)
     for command in request:
-        _add_command(pipeline, command, client)
+        _add_command(pipeline, command)
     return _translate_replies(await pipeline.execute(raise_on_error=False))
 
 
@@ -159,14 +165,91 @@ def _open_pipeline(client: Any) -> Any:
     )
 
 
-def _add_command(pipeline: Any, command: Command | Wait, client: Any) -> None:
-    if not isinstance(command, Wait):
-        pipeline.execute_command(*command, **_RAW)
-        return
-    address = {}
-    if hasattr(client, "get_node_from_key"):
-        address["target_nodes"] = client.get_node_from_key(command.key)
-    pipeline.execute_command("WAIT", command.replicas, command.timeout_ms, **address, **_RAW)
+def _add_command(pipeline: Any, command: Command | Wait, **address: Any) -> None:
+    if isinstance(command, Wait):
+        pipeline.execute_command("WAIT", command.replicas, command.timeout_ms, **address, **_RAW)
+    else:
+        pipeline.execute_command(*command, **address, **_RAW)
+
+
+# On a cluster, a batch is redirected command by command, each on any connection: a WAIT that
+# has lost its write would confirm what it has not seen. So a write and its WAIT go to their
+# node directly, and again, together, once the client has learned that the slot has moved.
+
+
+def _waits(batch: list[Command | Wait]) -> bool:
+    return any(isinstance(command, Wait) for command in batch)
+
+
+def _pin(batch: list[Command | Wait], client: Any) -> dict[str, tuple[Any, list[int]]]:
+    """Each node that must do a part of a batch, by name: with the places of its commands.
+
+    The node "" does what belongs to no WAIT.
+    """
+    nodes: dict[str, tuple[Any, list[int]]] = {}
+    for place, command in enumerate(batch):
+        wait = command if isinstance(command, Wait) else (*batch, None)[place + 1]
+        node = client.get_node_from_key(wait.key) if isinstance(wait, Wait) else None
+        nodes.setdefault(node.name if node else "", (node, []))[1].append(place)
+    return nodes
+
+
+def _lost_keys(batch: list[Command | Wait], replies: list[Any]) -> set[bytes]:
+    """The keys whose writes their nodes did not take, or whose replies got lost."""
+    return {
+        wait.key
+        for wait, reply in zip(batch[1:], replies, strict=False)
+        if isinstance(wait, Wait) and isinstance(reply, _LOST)
+    }
+
+
+def _execute_pinned(batch: list[Command | Wait], client: Any) -> list[Any]:
+    replies = _send_pinned(batch, client)
+    lost = _lost_keys(batch, replies)
+    if not lost:
+        return replies
+    for key in lost:
+        client.execute_command("EXISTS", key)  # the client follows, and knows the way then
+    return _send_pinned(batch, client)
+
+
+def _send_pinned(batch: list[Command | Wait], client: Any) -> list[Any]:
+    replies: list[Any] = [None] * len(batch)
+    for node, places in _pin(batch, client).values():
+        near = client.get_redis_connection(node) if node else client
+        pipeline = _open_pipeline(near)
+        for place in places:
+            _add_command(pipeline, batch[place])
+        try:
+            found = pipeline.execute(raise_on_error=False)
+        except _ERRORS as error:
+            found = [error] * len(places)
+        for place, reply in zip(places, found, strict=True):
+            replies[place] = reply
+    return replies
+
+
+async def _aexecute_pinned(batch: list[Command | Wait], client: Any) -> list[Any]:
+    await client.initialize()  # it knows its nodes only then
+    replies = await _asend_pinned(batch, client)
+    lost = _lost_keys(batch, replies)
+    if not lost:
+        return replies
+    for key in lost:
+        await client.execute_command("EXISTS", key)
+    return await _asend_pinned(batch, client)
+
+
+async def _asend_pinned(batch: list[Command | Wait], client: Any) -> list[Any]:
+    replies: list[Any] = [None] * len(batch)
+    for node, places in _pin(batch, client).values():
+        pipeline = client.pipeline()
+        for place in places:
+            _add_command(pipeline, batch[place], **({"target_nodes": node} if node else {}))
+        found = await pipeline.execute(raise_on_error=False, allow_redirections=node is None)
+        for place, reply in zip(places, found, strict=True):
+            replies[place] = reply
+    return replies
 
 
 def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:

@@ -153,10 +153,11 @@ class Shape:
             self.checks["name"] = lambda value: isinstance(value, str)
         self._get_others = itemgetter(*(name for name in self.checks if name != "content"))
         self._no_others = self._get_others(self.make({}, {}).__dict__)
+        self._needs_others = len([f for f in cls.model_fields.values() if f.is_required()]) > 1
 
     def is_only_content(self, fields: dict[str, Any]) -> bool:
         """Whether all other fields, whose types are right, have their defaults."""
-        return bool(self._get_others(fields) == self._no_others)
+        return not self._needs_others and self._get_others(fields) == self._no_others
 
     def make(self, fields: dict[str, Any], extra: dict[str, Any]) -> BaseMessage:
         """Make a message of fields that are right, without running validators."""

@@ -71,10 +71,10 @@ def encode_message(message: BaseMessage, artifacts: Artifacts = "raise") -> Enco
     for field, check in shape.checks.items():
         if not check(fields.get(field)):
             _refuse_field(shape, field, fields.get(field))
-    content = fields["content"]
-    is_text_only = type(content) is str and content and is_text(content) and not extra
-    if is_text_only and shape.is_only_content(fields):  # as most; not worth a writer
-        return EncodedMessage({"role": ROLES[name], "content": content}, None, None)
+    if not extra and fields["id"] is None and shape.is_only_content(fields):
+        content = fields["content"]
+        if content and type(content) is str and is_text(content):  # not worth a writer
+            return EncodedMessage({"role": ROLES[name], "content": content}, None, None)
     return _Writer(name, fields, artifacts).write(extra)
 
 

@@ -176,11 +176,6 @@ def test_a_cluster_waits_at_the_node_of_the_key(cluster: RedisCluster) -> None:
             assert count_events(replicas[0], keys[0]) == 2
 
 
-# The driver must send a write and its WAIT to their node itself.
-NEEDS_PINNED_WAIT = pytest.mark.xfail(strict=True, reason="redis-py parts a WAIT from its write")
-
-
-@NEEDS_PINNED_WAIT
 def test_a_cluster_waits_for_async_callers_too(cluster: RedisCluster) -> None:
     with cluster.client() as client:
         keys = keys_on_each_primary(client)
@@ -202,7 +197,6 @@ def test_a_cluster_waits_for_async_callers_too(cluster: RedisCluster) -> None:
         wait_for_link(replicas[0])
 
 
-@NEEDS_PINNED_WAIT
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_cluster_waits_where_a_slot_has_moved_to(cluster: RedisCluster, mode: str) -> None:
     """The client hears of it only by the write: no other node's WAIT may count for it."""

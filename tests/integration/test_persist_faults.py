@@ -136,7 +136,7 @@ def test_connections_cut_in_the_middle_of_replies_under_load(
         create_all(service, keys)
         load = Load(service, keys)
         with load.running():
-            while proxy.cuts < 120:
+            while proxy.cuts < 80:
                 if positions.random() < 0.5:
                     proxy.cut_after(positions.randrange(300), match=b"EVALSHA")
                 else:
@@ -146,9 +146,30 @@ def test_connections_cut_in_the_middle_of_replies_under_load(
                     proxy.cut_now()
             proxy.forget()
         assert service.flush(20)
-        assert persist_stats(service).retried > 30
+        assert persist_stats(service).retried > 20
     with RedisSessionService(server.url) as reader:
         check_complete(load, reader)
+
+
+def test_nothing_overtakes_what_is_tried_again(
+    server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy], key: SessionKey
+) -> None:
+    proxy = make_cutting_proxy(server.port)
+    options = {"retry": Retry(NoBackoff(), 0)}
+    with make_service(proxy.url, extra_options=options) as service:
+        create_all(service, [key])
+        for _ in range(3):
+            proxy.stall()
+            append_texts(service, key, ["first"])  # in flight alone, the rest piles up
+            time.sleep(0.05)
+            proxy.cut_before(b"needle")
+            append_texts(service, key, ["needle"])
+            service.append_track_event(key, "t", 1)  # goes in a call of its own
+            append_texts(service, key, ["last"])
+            proxy.resume()
+            assert service.flush(5)
+        assert persist_stats(service).retried == proxy.cuts == 3
+        assert texts_of(service, key) == ["first", "needle", "last"] * 3
 
 
 def test_a_server_that_loads_its_data_under_load(

@@ -200,11 +200,14 @@ def test_many_close_at_the_same_time(redis_server: RedisServer, key: SessionKey)
     assert read(redis_server.url, key) == NUMBERS
 
 
-def test_callers_that_wait_are_told_when_it_closes(key: SessionKey) -> None:
+def test_callers_that_wait_are_told_when_it_closes(
+    cutting_proxy: CuttingProxy, key: SessionKey
+) -> None:
     """At once: not when closing has given up."""
     service = make_service(
-        NOWHERE, persist_queue_size=1, async_persister_num=1, persist_close_timeout=1.5
+        cutting_proxy.url, persist_queue_size=1, async_persister_num=1, persist_close_timeout=1
     )
+    cutting_proxy.stall()
     append(service, key, 0)
     told_at: list[float] = []
 
@@ -232,6 +235,7 @@ def test_callers_that_wait_are_told_when_it_closes(key: SessionKey) -> None:
     assert len(told_at) == 6
     assert max(told_at) - begun < 0.5
     assert len(service.dead_letters()) == 1
+    cutting_proxy.resume()
 
 
 def test_readers_that_wait_are_told_when_it_closes(key: SessionKey) -> None:
@@ -273,8 +277,10 @@ def test_closing_in_a_handler(key: SessionKey) -> None:
 def test_a_handler_that_uses_the_service(key: SessionKey) -> None:
     """It must not wait for the worker that it runs in."""
     told: list[Any] = []
+    is_full = threading.Event()
 
     def handler(letter: DeadLetter) -> None:
+        is_full.wait(5)
         told.append(service.flush())
         told.append(len(service.get_messages(key)))
         append(service, SessionKey(key.app_name, "u", "alarms"), "lost")
@@ -283,9 +289,11 @@ def test_a_handler_that_uses_the_service(key: SessionKey) -> None:
         "memory://" + key.app_name, on_persist_error=handler, async_persister_num=1
     )
     service.append_messages(key, [HumanMessage("lost")])
+    wait_for_letters(service)
     append(service, key, *range(50))
+    is_full.set()
     wait_until(lambda: len(told) == 2)
-    assert told[0] is False
+    assert told == [False, 0]
     assert not service.flush(5)
     assert len(service.get_messages(key)) == 50
     assert len(service.get_messages(SessionKey(key.app_name, "u", "alarms"))) == 1
@@ -712,3 +720,33 @@ def test_forks_while_the_spool_is_busy(
         own = [text for text in texts if text.startswith(f"{place}:")]
         assert own == [f"{place}:{number}" for number in range(count)]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_waits_for_calls_of_sqlite(key: SessionKey, tmp_path: Path) -> None:
+    body = """
+    from langchain_redis_session._background.spool import Spool
+
+    inside, add = threading.Event(), Spool.add
+
+    def add_slowly(self, *args):
+        inside.set()
+        time.sleep(0.3)
+        try:
+            return add(self, *args)
+        finally:
+            inside.clear()
+
+    Spool.add = add_slowly
+    service = RedisSessionService("memory://", **options)
+    thread = threading.Thread(target=append, args=(service, "1"))
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(inside.is_set())
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
+    """
+    _, errors, _ = run_program(body, "", key, tmp_path)
+    assert errors == ""
