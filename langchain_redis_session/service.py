@@ -179,8 +179,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
             return _drivers.run(flow, connections.sync_client())
 
         persister = Persister(self._context, run_flow, [on_error] if on_error else [])
-        # Also at the interpreter's exit.
-        weakref.finalize(self, persister.close)
+        # The engine itself sees to the end of the process.
+        weakref.finalize(self, persister.close_in_background).atexit = False
         return persister
 
     def __repr__(self) -> str:

@@ -36,6 +36,7 @@ class Job:
         failed_at_s: When it first failed because Redis was away.
         is_done: Whether it is in Redis or given up.
         is_alone: Whether no other may share its script call.
+        size: The bytes of its events.
     """
 
     key: SessionKey
@@ -45,11 +46,10 @@ class Job:
     failed_at_s: float | None = None
     is_done: bool = False
     is_alone: bool = False
+    size: int = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """The bytes of its events."""
-        return sum(map(len, self.write.members))
+    def __post_init__(self) -> None:
+        self.size = sum(map(len, self.write.members))
 
     def can_join(self, other: Job) -> bool:
         """Whether one script call may write both.

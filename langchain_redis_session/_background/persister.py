@@ -8,14 +8,10 @@ letter. One engine serves threads and event loops alike.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
-import os
 import random
-import sys
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
 from langchain_redis_session._background.jobs import Job, Outcome, write_jobs
+from langchain_redis_session._background.processes import close_at_exit, tell_of_forks
 from langchain_redis_session._background.progress import Progress
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow import Flow, Scope, Submit, gather
@@ -41,6 +38,8 @@ logger = logging.getLogger("langchain_redis_session")
 
 T = TypeVar("T")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
+_LINGER_S = 0.003
+"""How long an append may wait for company, as long as nobody waits for it."""
 _MOST_BYTES = 32 * 1024 * 1024
 """What one round trip takes, unless a single append is larger."""
 _LONGEST_JOIN_S = 1.0
@@ -63,11 +62,16 @@ class _Lane:
 
 
 class _Worker:
-    """One thread and the lanes it serves."""
+    """One thread and the lanes it serves.
+
+    `is_idle` while it sleeps with nothing to write; `is_hurried` if somebody waits for what
+    it has.
+    """
 
     def __init__(self, lock: threading.RLock) -> None:
         self.lanes: dict[SessionKey, _Lane] = {}
         self.depth = 0
+        self.is_idle = self.is_hurried = False
         self.wake = threading.Condition(lock)
         self.thread: threading.Thread | None = None
 
@@ -95,7 +99,7 @@ class Persister:
         self._reset()
         if self._spool_dir is not None:
             self._spool = Spool(self._spool_dir, options.key_prefix)
-        _persisters.add(self)
+        tell_of_forks(self)
         if self._spool is not None:
             self._adopt(self._spool.take_left())
 
@@ -177,7 +181,7 @@ class Persister:
     def _start_thread(self, worker: _Worker) -> None:
         if worker.thread is not None:
             return
-        _close_at_exit()
+        close_at_exit()
         thread = threading.Thread(
             target=self._work, args=(worker,), name="redis-session-persister", daemon=True
         )
@@ -204,7 +208,9 @@ class Persister:
             lane = worker.lanes[job.key] = _Lane()
         lane.jobs.append(job)
         worker.depth += 1
-        worker.wake.notify()
+        # A lingering worker is left alone until it is worth it.
+        if worker.is_idle or worker.depth * 2 >= self._context.options.persist_queue_size:
+            worker.wake.notify()
 
     def _adopt(self, jobs: Iterable[tuple[Job, bool]]) -> None:
         """Take over what a process that is gone had accepted, its dead letters too."""
@@ -232,8 +238,13 @@ class Persister:
                 while not ready:
                     if self._is_stopped or (self._is_closing and not worker.lanes):
                         return
+                    worker.is_idle = True
                     worker.wake.wait(self._pause_s(worker))
+                    worker.is_idle = False
                     ready = self._take(worker)
+                if self._linger(worker, ready):
+                    ready = self._take(worker)
+                worker.is_hurried = False
             outcomes = self._deliver(ready)
             with self._lock:
                 if self._is_stopped:
@@ -242,6 +253,20 @@ class Persister:
                 self._progress.notify()
             for letter in letters:
                 self._report(letter)
+
+    def _linger(self, worker: _Worker, ready: dict[SessionKey, list[Job]]) -> bool:
+        """Let a burst pile up: fewer round trips, and fewer interruptions of who appends."""
+
+        def is_enough() -> bool:
+            is_half_full = worker.depth * 2 >= self._context.options.persist_queue_size
+            return worker.is_hurried or self._is_closing or is_half_full
+
+        oldest_s = min(jobs[0].accepted_at_s for jobs in ready.values())
+        left_s = oldest_s + _LINGER_S - time.monotonic()
+        if left_s <= 0 or is_enough():
+            return False
+        worker.wake.wait_for(is_enough, left_s)
+        return True
 
     def _take(self, worker: _Worker) -> dict[SessionKey, list[Job]]:
         if self._is_stopped:
@@ -387,20 +412,22 @@ class Persister:
 
         Without those of the worker that asks, in a handler: it can't wait for itself.
         """
-        asking = threading.current_thread()
+        asking, found = threading.current_thread(), []
         with self._lock:
-            if len(scope) == 3:
-                key = SessionKey(*scope)
-                worker = self._worker_of(key)
-                lane = worker.lanes.get(key)
-                return [lane.jobs[-1]] if lane and worker.thread is not asking else []
-            return [
-                lane.jobs[-1]
-                for worker in self._workers
-                if worker.thread is not asking
-                for key, lane in worker.lanes.items()
-                if (key.app_name, key.user_id)[: len(scope)] == scope
-            ]
+            one = [self._worker_of(SessionKey(*scope))] if len(scope) == 3 else self._workers
+            for worker in one:
+                if worker.thread is asking:
+                    continue
+                tails = [
+                    lane.jobs[-1]
+                    for key, lane in worker.lanes.items()
+                    if (key.app_name, key.user_id, key.session_id)[: len(scope)] == scope
+                ]
+                if tails:
+                    worker.is_hurried = True
+                    worker.wake.notify()
+                found += tails
+        return found
 
     def settle(self, scope: Scope) -> None:
         """Wait for what was accepted in a scope: (app,), (app, user), (app, user, session).
@@ -504,6 +531,13 @@ class Persister:
         for thread in self._end_close():
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    def close_in_background(self) -> None:
+        """Close without holding up who drops the service: perhaps an event loop."""
+        try:
+            threading.Thread(target=self.close, name="redis-session-closer", daemon=True).start()
+        except RuntimeError:  # no more threads at the end of the interpreter
+            self.close()
+
     async def aclose(self) -> None:
         """Write what is left without blocking the event loop, then stop; as `close`."""
         pending = self.begin_close()
@@ -572,65 +606,3 @@ def _are_done(jobs: Sequence[Job]) -> bool:
 
 def _alone(flow: Flow[T]) -> Flow[list[T | RedisSessionError]]:
     return [(yield from flow)]
-
-
-_persisters: weakref.WeakSet[Persister] = weakref.WeakSet()
-
-
-# The end of the process
-
-
-def _close_at_exit() -> None:
-    """See to it that what is queued when the process ends is written."""
-    # The last one registered comes first: before the services' own, which come one by one.
-    atexit.unregister(_close_all)
-    atexit.register(_close_all)
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
-        # A process of multiprocessing ends without atexit.
-        from multiprocessing.util import Finalize
-
-        Finalize(None, _close_all, exitpriority=0)
-
-
-def _close_all() -> None:
-    """Close all, which takes as long as closing one."""
-    begun_s, persisters = time.monotonic(), list(_persisters)
-    for persister in persisters:
-        persister.begin_close()
-    for persister in persisters:
-        left_s = begun_s + persister.close_timeout_s - time.monotonic()
-        persister.close(max(0.0, left_s), join_s=0.0)
-
-
-# Forks
-
-_fork_lock = threading.Lock()
-_held_locks: list[Any] = []
-
-
-def _hold_still() -> None:
-    """Before a fork: the child must find no lock taken, and SQLite in no call."""
-    _fork_lock.acquire()
-    for persister in list(_persisters):
-        if persister.lock.acquire(timeout=1.0):
-            _held_locks.append(persister.lock)
-
-
-def _go_on() -> None:
-    """In the parent."""
-    while _held_locks:
-        _held_locks.pop().release()
-    _fork_lock.release()
-
-
-def _forget_parents() -> None:
-    """In the child."""
-    _held_locks.clear()
-    _fork_lock.release()
-    for persister in list(_persisters):
-        persister.forget_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_forget_parents)

@@ -205,6 +205,27 @@ async def test_a_window_with_no_human_before_it(verbs: Verbs, session: SessionKe
 
 
 @each_server
+async def test_all_messages_are_read_without_a_script(
+    backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    """Its reply would pass through Lua, which takes as long again."""
+    verbs, interceptor = intercept(backend, make_verbs)
+    await verbs.create_session("shop", "ann", "s1")
+    await append(verbs, key, result("1"), human("2"), call("3"), result("4"))
+    for options, expected in (
+        ({}, "1 2 3 4"),
+        ({"offset": 2}, "1 2"),
+        ({"start_on": "human"}, "2 3 4"),
+    ):
+        interceptor.requests.clear()
+        assert " ".join(texts(await verbs.get_messages(key, **options))) == expected
+        (request,) = interceptor.requests
+        assert [command[0] for command in request] == ["ZREVRANGE"]
+    events = await verbs.get_events(key)  # whose scores are needed
+    assert all(event.score for event in events)
+
+
+@each_server
 async def test_looking_back_for_a_human_goes_in_few_batches(
     backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey
 ) -> None:
