@@ -37,9 +37,13 @@ class Context:
         if reply == 0:
             self.try_field_ttl = False
 
-    def report_corrupt(self, key: bytes, what: object) -> None:
-        """Count an entry that can't be read; log it once for each key, without its content."""
+    def report_corrupt(self, key: bytes, what: str = "an entry") -> None:
+        """Count what can't be read; log it once for each key, without its content."""
         self.corrupt_entries += 1
         if key not in self._reported_keys and len(self._reported_keys) < _MOST_REPORTED:
             self._reported_keys.add(key)
-            logger.warning("skipped an unreadable entry in %s: %s", key.decode(), what)
+            logger.warning(
+                "skipped %s of %s that can't be read; strict=True tells what is wrong with it",
+                what,
+                key.decode("utf-8", "replace"),
+            )

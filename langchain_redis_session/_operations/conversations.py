@@ -44,8 +44,8 @@ def trim_conversations(context: Context, key: SessionKey, count: int) -> Flow[li
     for entry, score in zip(flat[::2], flat[1::2], strict=True):
         try:
             event = decode_event(entry)
-        except CorruptEventError as error:
-            context.report_corrupt(events_key, error)
+        except CorruptEventError:
+            context.report_corrupt(events_key)
             continue
         event.score = float(score)
         entries.append(entry)

@@ -145,8 +145,8 @@ def _read_around(
         for entry, score in zip(entries[::2], entries[1::2], strict=True):
             try:
                 event = decode_event(entry)
-            except CorruptEventError as error:
-                context.report_corrupt(events_key, error)
+            except CorruptEventError:
+                context.report_corrupt(events_key)
                 continue
             if event.id not in passed:
                 passed.add(event.id)

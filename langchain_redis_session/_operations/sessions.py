@@ -112,7 +112,7 @@ def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> 
     parsed = parse_record(record)
     if not parsed.is_sound:
         context.report_corrupt(
-            sessions_key, "a part of a session's record is not what it should be"
+            sessions_key, "a part of a session's record"
         )
     return parsed
 
@@ -152,7 +152,7 @@ def list_sessions(
         try:
             key = SessionKey(app_name, user_id, field.decode())
         except (InvalidSessionKeyError, UnicodeDecodeError):
-            context.report_corrupt(sessions_key, "a session id is not what it should be")
+            context.report_corrupt(sessions_key, "a session's id")
             continue
         tail = foreign or b'{"updatedAt":"%b"}' % updated
         age = (parse_record(tail).updated_ns, key)

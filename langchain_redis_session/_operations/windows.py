@@ -215,7 +215,7 @@ class Window(Generic[S]):
                     f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
                     f"{error}; read without strict=True to skip it"
                 ) from error
-            self.context.report_corrupt(self.key, error)
+            self.context.report_corrupt(self.key)
             return None
         if score:
             item.score = float(score)

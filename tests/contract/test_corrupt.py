@@ -85,7 +85,6 @@ async def test_corrupt_entries_are_skipped_counted_and_logged_once(
 
 
 @one_server
-@pytest.mark.xfail(reason="the error of the codec tells what stands there", strict=False)
 async def test_a_timestamp_that_is_none_is_not_logged(
     verbs: Verbs,
     session: SessionKey,

@@ -203,7 +203,7 @@ async def test_the_reserved_name(
         ({"\ud800": 2}, ConfigurationError, "UTF-8"),
         ([("k", 1)], ConfigurationError, "must be a dict"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", "state") if not isinstance(value, str) else value,
 )
 async def test_state_that_cannot_be_stored(
     verbs: Verbs,

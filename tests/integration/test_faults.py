@@ -174,11 +174,11 @@ def test_a_server_out_of_memory_changes_nothing(
     with RedisSessionService(server.url) as service, server.client() as client:
         service.append_messages(key, [HumanMessage("0")], state_delta={"n": 0}, create=True)
         client.config_set("maxmemory", 1)
-        with pytest.raises(BackendUnavailableError, match="OOM"):
+        with pytest.raises(BackendUnavailableError, match=r"(?i)oom|out ?of ?memory"):
             service.append_messages(
                 key, [HumanMessage("1")], state_delta={"n": 1, "user:n": 1, "app:n": 1}
             )
-        with pytest.raises(BackendUnavailableError, match="OOM"):
+        with pytest.raises(BackendUnavailableError, match=r"(?i)oom|out ?of ?memory"):
             service.update_user_state(key.app_name, key.user_id, {"a": 1})
         client.config_set("maxmemory", 0)
         session = service.get_session(key)
@@ -193,7 +193,7 @@ def test_a_read_only_replica_refuses_clearly(
     replica = make_redis_server(["--replicaof", "127.0.0.1", str(redis_server.port)])
     with (
         RedisSessionService(replica.url) as service,
-        pytest.raises(BackendUnavailableError, match="READONLY"),
+        pytest.raises(BackendUnavailableError, match=r"(?i)read ?only"),
     ):
         service.append_messages(key, [HumanMessage("0")], create=True)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import threading
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -218,8 +219,9 @@ def free_memory(client: Any) -> None:
 REFUSALS = pytest.mark.parametrize(
     ("refuse", "accept", "code"),
     [
-        pytest.param(make_read_only, make_writable, "READONLY", id="read-only"),
-        pytest.param(fill_memory, free_memory, "OOM", id="out-of-memory"),
+        # Redis 6 names its code in a script's error, from Redis 7 on redis-py takes it away.
+        pytest.param(make_read_only, make_writable, "READONLY|ReadOnly", id="read-only"),
+        pytest.param(fill_memory, free_memory, "OOM|OutOfMemory", id="out-of-memory"),
     ],
 )
 
@@ -243,7 +245,7 @@ def test_a_server_that_refuses_writes_for_a_while(
             finally:
                 accept(client)
             time.sleep(0.1)
-        assert code in persist_stats(service).last_error
+        assert re.search(code, persist_stats(service).last_error)
         assert service.flush(10)
         assert service.dead_letters() == []
         check_complete(load, service)
@@ -275,7 +277,7 @@ def test_what_was_given_up_is_written_after_recovery(
         wait_until(lambda: len(letters) == 12)  # they are told outside of the lock
         assert sorted(map(id, service.dead_letters())) == sorted(map(id, letters))
         assert all(isinstance(letter.error, BackendUnavailableError) for letter in letters)
-        assert all(code in str(letter.error) for letter in letters)
+        assert all(re.search(code, str(letter.error)) for letter in letters)
         for key in keys:
             given_up = [event for letter in letters if letter.key == key for event in letter.events]
             messages = [event.message for event in given_up if isinstance(event, Event)]
