@@ -497,8 +497,10 @@ class RedisSentinel(_Closing):
     def __init__(self, binary: ServerBinary | None, service: str = "primary") -> None:
         super().__init__()
         self.service = service
-        self.primary = RedisServer(binary)
-        self.replica = RedisServer(binary)
+        # From Redis 7 on a replica waits 5 s before it is filled.
+        at_once = ["--repl-diskless-sync-delay", "0"]
+        self.primary = RedisServer(binary, at_once)
+        self.replica = RedisServer(binary, at_once)
         self.sentinel = RedisServer(binary)
 
     @property
@@ -510,7 +512,7 @@ class RedisSentinel(_Closing):
         """Start all three and wait until the sentinel knows the replica."""
         try:
             self.primary.start()
-            self.replica.args = ["--replicaof", HOST, str(self.primary.port)]
+            self.replica.args = [*self.replica.args, "--replicaof", HOST, str(self.primary.port)]
             self.replica.start()
             self.sentinel.args = ["--sentinel"]
             self.sentinel.config = (

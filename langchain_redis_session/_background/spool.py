@@ -50,6 +50,14 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 @dataclass(slots=True)
 class _File:
     """One SQLite file and the lock beside it."""
@@ -59,17 +67,26 @@ class _File:
     connection: sqlite3.Connection
 
     @classmethod
-    def open(cls, path: Path) -> _File | None:
-        """Open a file; None if somebody has it.
+    def open(cls, path: Path, *, is_new: bool = False) -> _File | None:
+        """Open a file; None if somebody has it, or had it and has removed it just now.
 
         Raises:
             OSError: It can't be opened.
             sqlite3.Error: It can't be read.
         """
-        lock = open(path.with_suffix(".lock"), "ab", opener=_open_private)  # noqa: SIM115
+        lock_path = path.with_suffix(".lock")
+        lock = open(lock_path, "ab", opener=_open_private)  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.close(_open_private(str(path), os.O_RDWR | os.O_CREAT))
+            if not _is_at(lock, lock_path):  # a lock that its last owner has removed
+                lock.close()
+                return None
+            if is_new:
+                os.close(_open_private(str(path), os.O_RDWR | os.O_CREAT))
+            elif not path.exists():
+                lock_path.unlink()
+                lock.close()
+                return None
             # Autocommit; the persister's lock keeps threads apart.
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except BlockingIOError:
@@ -149,7 +166,7 @@ class Spool:
         name = f"{time.time_ns():020}-{os.getpid()}-{uuid4().hex[:8]}{self._ending}"
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            own = _File.open(directory / name)
+            own = _File.open(directory / name, is_new=True)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
                 f"persist_spool_dir={str(directory)!r} can't be used: {error}"

@@ -111,9 +111,7 @@ def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> 
     """Read a record; report what in it can't be read."""
     parsed = parse_record(record)
     if not parsed.is_sound:
-        context.report_corrupt(
-            sessions_key, "a part of a session's record"
-        )
+        context.report_corrupt(sessions_key, "a part of a session's record")
     return parsed
 
 

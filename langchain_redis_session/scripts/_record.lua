@@ -43,6 +43,12 @@ local function is_dead(record, events_key)
   return is_past(expires) and redis.call('EXISTS', events_key) == 0
 end
 
+-- Before a reply that nothing had to be written for: a replica must not give it. After a
+-- failover it may lack a session, or have an event, that the new primary has, or lacks.
+local function require_primary(sessions_key)
+  redis.call('HDEL', sessions_key, '')  -- a write, of a field that never is
+end
+
 -- A key that sessions share: its TTL only ever grows, else one would take others along.
 local function lengthen_ttl(key, existed, ttl_ms)
   if ttl_ms == 0 then

@@ -84,15 +84,22 @@ local fresh = {}
 for i = 1, #fates do
   if fates[i] == FRESH then fresh[#fresh + 1] = i end
 end
-if #members > 0 and #fresh == 0 then return {'OK', 0, -1, fates, scores} end
+if #members > 0 and #fresh == 0 then
+  require_primary(sessions_key)
+  return {'OK', 0, -1, fates, scores}
+end
 
 local core, expires, foreign
 if record then
   core, expires = split_record(record)
   foreign = core == nil
   if is_past(expires) and size == 0 then return {'PURGE'} end
-  if ARGV[2] == 'new' then return {'EXISTS'} end
+  if ARGV[2] == 'new' then
+    require_primary(sessions_key)
+    return {'EXISTS'}
+  end
 elseif ARGV[2] == '' then
+  require_primary(sessions_key)
   return {'MISSING'}
 elseif redis.call('EXISTS', tracks_key) == 1 then
   return {'PURGE'}

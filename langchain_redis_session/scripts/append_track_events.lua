@@ -26,8 +26,14 @@ local fresh = 0
 for i = 1, #fates do
   if fates[i] == FRESH then fresh = fresh + 1 end
 end
-if fresh == 0 then return {'OK', 0, -1, fates, scores} end
-if not record or is_dead(record, KEYS[2]) then return {'MISSING'} end
+if fresh == 0 then
+  require_primary(KEYS[1])
+  return {'OK', 0, -1, fates, scores}
+end
+if not record or is_dead(record, KEYS[2]) then
+  require_primary(KEYS[1])
+  return {'MISSING'}
+end
 local core = split_record(record)
 if not core or not is_known then
   if ARGV[8] == '' or (core or record) ~= ARGV[7] then return {'STATE', record} end

@@ -13,7 +13,12 @@ from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import Event, RedisSessionService, SessionKey
+from langchain_redis_session import (
+    BackendUnavailableError,
+    Event,
+    RedisSessionService,
+    SessionKey,
+)
 
 TRACK = "calls"
 
@@ -136,8 +141,16 @@ def make_service(url: str | None = None, **options: Any) -> RedisSessionService:
 
 
 def create_all(service: RedisSessionService, keys: Sequence[SessionKey]) -> None:
+    deadline = time.monotonic() + 15
     for key in keys:
-        service.create_session(key.app_name, key.user_id, key.session_id)
+        while True:
+            try:
+                service.create_session(key.app_name, key.user_id, key.session_id)
+                break
+            except BackendUnavailableError:
+                # A new link confirms nothing for up to a second.
+                if time.monotonic() > deadline:
+                    raise
 
 
 def check_complete(load: Load, reader: RedisSessionService) -> None:

@@ -188,14 +188,26 @@ def test_a_server_out_of_memory_changes_nothing(
 
 
 def test_a_read_only_replica_refuses_clearly(
-    redis_server: RedisServer, make_redis_server: Callable[..., RedisServer], key: SessionKey
+    make_redis_server: Callable[..., RedisServer], key: SessionKey
 ) -> None:
-    replica = make_redis_server(["--replicaof", "127.0.0.1", str(redis_server.port)])
-    with (
-        RedisSessionService(replica.url) as service,
-        pytest.raises(BackendUnavailableError, match=r"(?i)read ?only"),
-    ):
-        service.append_messages(key, [HumanMessage("0")], create=True)
+    """Also where it would have nothing to write: what it has may be behind, or be thrown away."""
+    server = make_redis_server()
+    stored, track = Event(HumanMessage("0")), "t"
+    with RedisSessionService(server.url) as service, server.client() as client:
+        service.create_session(key.app_name, key.user_id, key.session_id)
+        service.append_event(key, stored)
+        client.execute_command("REPLICAOF", "127.0.0.1", 1)  # nobody is there: the data stay
+        missing = SessionKey(key.app_name, key.user_id, "missing")
+        for write in (
+            lambda: service.append_messages(key, [HumanMessage("1")]),
+            lambda: service.append_event(key, stored),
+            lambda: service.append_event(missing, Event(HumanMessage("1"))),
+            lambda: service.append_track_event(missing, track, 1),
+            lambda: service.create_session(key.app_name, key.user_id, key.session_id),
+        ):
+            with pytest.raises(BackendUnavailableError, match=r"(?i)read ?only"):
+                write()
+        assert [message.content for message in service.get_messages(key)] == ["0"]
 
 
 def test_a_script_cache_that_was_flushed_is_filled_again(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import threading
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
