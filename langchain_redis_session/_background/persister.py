@@ -38,7 +38,7 @@ logger = logging.getLogger("langchain_redis_session")
 
 T = TypeVar("T")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
-_LINGER_S = 0.003
+_LINGER_S = 0.01
 """How long an append may wait for company, as long as nobody waits for it."""
 _MOST_BYTES = 32 * 1024 * 1024
 """What one round trip takes, unless a single append is larger."""
