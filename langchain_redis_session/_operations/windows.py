@@ -29,6 +29,7 @@ Moment: TypeAlias = "datetime | int | float"
 StartOn: TypeAlias = "Literal['human'] | None"
 
 _SMALLEST_PAGE, _LARGEST_PAGE = 64, 1000
+_MOST_ENTRIES = 2**53  # Lua's numbers are exact up to here
 
 
 class Scored(Protocol):
@@ -119,7 +120,7 @@ def to_nanoseconds(moment: object, name: str = "timestamp") -> int:
                 f"{name} has no time zone: {moment!r}; give one, as in datetime.now(timezone.utc)"
             )
         return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-    if isinstance(moment, int) and not isinstance(moment, bool):
+    if isinstance(moment, int) and not isinstance(moment, bool) and abs(moment) < _FARTHEST_NS:
         return moment
     raise ConfigurationError(
         f"{name} must be a datetime or nanoseconds since 1970, not {shorten(moment)}"
@@ -127,6 +128,7 @@ def to_nanoseconds(moment: object, name: str = "timestamp") -> int:
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_FARTHEST_NS = 10**21  # some 30,000 years
 
 
 @dataclass
@@ -154,7 +156,8 @@ class Window(Generic[S]):
     def first_args(self) -> list[Argument]:
         """The arguments of the first read: highest, lowest, offset, count."""
         bounds = self.bounds
-        self._asked = -1 if bounds.limit is None else bounds.limit + bounds.offset
+        wanted = None if bounds.limit is None else bounds.limit + bounds.offset
+        self._asked = -1 if wanted is None else min(wanted, _MOST_ENTRIES)
         if bounds.limit == 0:
             self._asked = 0
         return [bounds.highest, bounds.lowest, 0, self._asked]

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_redis_session import ConfigurationError, Event, SessionKey
 from tests.contract.backends import Backend, Verbs
 from tests.contract.intercept import intercept
-from tests.contract.narrow import each_server, one_server
+from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, set_clock, texts
 
 CALL = {"name": "look", "args": {}, "id": "c"}
@@ -255,6 +255,7 @@ async def test_looking_back_for_a_human_goes_in_few_batches(
         ({"offset": None}, "offset must be"),
         ({"start_on": "ai"}, "start_on must be 'human' or None, not 'ai'"),
         ({"after": "yesterday"}, "after must be a datetime or nanoseconds"),
+        ({"after": 10**400}, "after must be a datetime or nanoseconds"),
         ({"before": float("nan")}, "before must be"),
         ({"before": datetime(2026, 1, 1)}, "before has no time zone"),
     ],
@@ -266,3 +267,11 @@ async def test_arguments_that_cannot_work(
     for verb in (verbs.get_events, verbs.get_messages, verbs.get_session):
         with pytest.raises(ConfigurationError, match=text):
             await verb(session, **options)
+
+
+@each_server
+@one_mode
+async def test_a_limit_beyond_all_numbers_is_none(verbs: Verbs, session: SessionKey) -> None:
+    await verbs.append_events(session, make_events(1, 2))
+    for verb in (verbs.get_events, verbs.get_messages):
+        assert texts(await verb(session, limit=2**70)) == ["m1", "m2"]
