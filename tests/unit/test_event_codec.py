@@ -131,7 +131,8 @@ def test_any_event_comes_back_or_is_refused(event: Event) -> None:
         assert getattr(result, name) == getattr(event, name)
     assert same(result.extensions, event.extensions)
     assert same(result.extra, event.extra)
-    assert encode_event(result) == data
+    # The same JSON; a float may be spelled in another way.
+    assert same(json.loads(encode_event(result)), json.loads(data))
 
 
 @pytest.mark.parametrize(
