@@ -24,10 +24,13 @@ from langchain_redis_session.models import (
     SessionKey,
     TrackEvent,
 )
+from langchain_redis_session.run_tracks import AsyncTrackCallbackHandler, TrackCallbackHandler
+from langchain_redis_session.runs import Run, RunTree, read_runs
 from langchain_redis_session.service import RedisSessionService
 
 __all__ = [
     "AppendResult",
+    "AsyncTrackCallbackHandler",
     "BackendUnavailableError",
     "ConfigurationError",
     "CorruptEventError",
@@ -41,11 +44,15 @@ __all__ = [
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
     "RedisSessionService",
+    "Run",
+    "RunTree",
     "ServiceStats",
     "Session",
     "SessionKey",
     "SessionNotFoundError",
     "SessionServiceClosedError",
+    "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",
+    "read_runs",
 ]

@@ -2,14 +2,12 @@
 
 The HTML stands on its own: inline styles only, so nothing leaks into the page; no scripts,
 links or images, so nothing is run or loaded; colours that go with light and dark themes.
-Whatever a session holds is text here: only `_tag` makes markup, and it escapes.
+Whatever a session holds is text here: only `element` makes markup, and it escapes.
 """
 
 from __future__ import annotations
 
-import html
 import json
-import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,6 +22,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_redis_session._markup import Markup, Part, element
 from langchain_redis_session.models import Event, Session
 
 MOST_EVENTS = 200
@@ -65,6 +64,7 @@ STYLES: dict[str, str] = {
     "section": f"padding:.6em 1em;border-top:1px solid {_GREY}",
     "note": "padding:.25em 1em .25em 1.14em;font-size:.92em;opacity:.72;overflow-wrap:anywhere",
     "row": "padding:.15em 0",
+    "picture": "padding:.2em 0 .4em;overflow-x:auto",
     "end": "float:right;margin-left:1em;font-size:.92em;opacity:.72",
     "note end": "float:right;margin-left:1em",
     "text": f"margin:.25em 0 0;text-align:start;{_WRAP}",
@@ -95,8 +95,6 @@ STYLES: dict[str, str] = {
 }
 """Every value that a `style` attribute can have."""
 
-# Control characters that no page shows, and surrogates, which no page can carry.
-_UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _SIZES = ((1_000_000, "MB"), (1_000, "kB"))
 _REASONING = {"reasoning": "reasoning", "thinking": "thinking"}
 _MEDIA = {
@@ -115,24 +113,9 @@ _MEDIA = {
 }
 
 
-class _Html(str):
-    """Markup that `_tag` made; every other string is text."""
-
-    __slots__ = ()
-
-
-Part = str | _Html
-
-
-def _tag(name: str, style: str, *parts: Part, **attributes: str) -> _Html:
-    """Make an element. What is not an `_Html` is escaped, in parts and attributes."""
-    shown = "".join(f' {key}="{_escape(value)}"' for key, value in attributes.items())
-    inner = "".join(part if isinstance(part, _Html) else _escape(part) for part in parts)
-    return _Html(f'<{name} style="{STYLES[style]}"{shown}>{inner}</{name}>')
-
-
-def _escape(text: object) -> str:
-    return html.escape(_UNSHOWABLE.sub("\ufffd", str(text)), quote=True)
+def tag(name: str, style: str, *parts: Part, **attributes: str) -> Markup:
+    """Make an element of one of the styles."""
+    return element(name, *parts, style=STYLES[style], **attributes)
 
 
 def render_session(session: Session) -> str:
@@ -146,11 +129,11 @@ def render_session(session: Session) -> str:
         notes.append("events not read" if session.is_cut else "no events yet")
     elif session.is_cut:
         notes.append("… earlier events were left out or removed")
-    box = _tag(
+    box = tag(
         "div",
         "box",
         _render_head(session),
-        *(_tag("div", "note", note) for note in notes),
+        *(tag("div", "note", note) for note in notes),
         *_render_events(shown),
         *_render_state(session.state),
         *_render_tracks(session.tracks),
@@ -160,31 +143,31 @@ def render_session(session: Session) -> str:
     return str(box)
 
 
-def _render_head(session: Session) -> _Html:
+def _render_head(session: Session) -> Markup:
     key = session.key
     ids = [("app", key.app_name), ("user", key.user_id)]
-    size = f"{_count(len(session.events), 'event')} · " if session.events else ""
+    size = f"{count(len(session.events), 'event')} · " if session.events else ""
     times = f"created {_moment(session.created_at)} · updated {_moment(session.updated_at)} UTC"
-    return _tag(
+    return tag(
         "div",
         "head",
-        _tag("span", "dim", "session "),
-        _tag("span", "title", key.session_id),
+        tag("span", "dim", "session "),
+        tag("span", "title", key.session_id),
         *(
             part
             for name, value in ids
-            for part in (_tag("span", "gap", f"{name} "), _tag("span", "strong", value))
+            for part in (tag("span", "gap", f"{name} "), tag("span", "strong", value))
         ),
-        _tag("div", "dim", size + times),
+        tag("div", "dim", size + times),
     )
 
 
-def _render_events(events: Iterable[Event]) -> Iterator[_Html]:
+def _render_events(events: Iterable[Event]) -> Iterator[Markup]:
     day = ""
     for event in events:
         date, _, clock = _time_of(event).partition(" ")
         if date != day and day:
-            yield _tag("div", "note", date)
+            yield tag("div", "note", date)
         day = date
         if event.message is None:
             yield _render_silent(event, clock)
@@ -192,44 +175,44 @@ def _render_events(events: Iterable[Event]) -> Iterator[_Html]:
             yield _render_message(event, event.message, clock)
 
 
-def _render_silent(event: Event, clock: str) -> _Html:
+def _render_silent(event: Event, clock: str) -> Markup:
     """An event without a message: one line."""
     changes = _render_changes(event) or ["event without a message"]
-    extra = [_fold(["more"], _json(event.extra))] if event.extra else []
-    return _tag("div", "note", _render_clock(event, clock, "note end"), *changes, *extra)
+    extra = [fold(["more"], _json(event.extra))] if event.extra else []
+    return tag("div", "note", _render_clock(event, clock, "note end"), *changes, *extra)
 
 
-def _render_message(event: Event, message: BaseMessage, clock: str) -> _Html:
+def _render_message(event: Event, message: BaseMessage, clock: str) -> Markup:
     role = _role_of(message)
     style = role if role in _ROLE_COLOURS else ""
     head = [
         _render_clock(event, clock),
-        _tag("span", f"badge {style}", role),
-        *(_tag("span", "gap", name) for name in _names_of(event, message, role)),
+        tag("span", f"badge {style}", role),
+        *(tag("span", "gap", name) for name in _names_of(event, message, role)),
     ]
     if getattr(message, "status", None) == "error":
-        head.append(_tag("span", "error", "error"))
+        head.append(tag("span", "error", "error"))
     usage = getattr(message, "usage_metadata", None)
     if usage:
         counts = f"{usage.get('input_tokens', 0):,} → {usage.get('output_tokens', 0):,} tokens"
-        head.append(_tag("span", "gap", counts))
+        head.append(tag("span", "gap", counts))
     changes = _render_changes(event)
-    return _tag(
+    return tag(
         "div",
         f"message {style}",
-        _tag("div", "row", *head),
+        tag("div", "row", *head),
         *_render_reasoning(message),
         *_render_content(message),
         *_render_calls(message),
-        *([_tag("div", "dim", *changes)] if changes else []),
+        *([tag("div", "dim", *changes)] if changes else []),
     )
 
 
-def _render_clock(event: Event, clock: str, style: str = "end") -> _Html:
+def _render_clock(event: Event, clock: str, style: str = "end") -> Markup:
     known = [f"{_time_of(event)} UTC", f"event {event.id}"]
     if event.request_id:
         known.append(f"request {event.request_id}")
-    return _tag("span", style, clock, title="\n".join(known))
+    return tag("span", style, clock, title="\n".join(known))
 
 
 def _render_changes(event: Event) -> list[Part]:
@@ -238,7 +221,7 @@ def _render_changes(event: Event) -> list[Part]:
     changes: list[Part] = ["state "]
     for place, (name, value) in enumerate(event.state_delta.items()):
         text = f"{name} = {_cut(_json(value, indent=None), 100)}"
-        changes += [", " if place else "", _tag("code", "code", text)]
+        changes += [", " if place else "", tag("code", "code", text)]
     return changes
 
 
@@ -267,13 +250,13 @@ def _names_of(event: Event, message: BaseMessage, role: str) -> Iterator[str]:
         yield message.tool_call_id
 
 
-def _render_reasoning(message: BaseMessage) -> Iterator[_Html]:
+def _render_reasoning(message: BaseMessage) -> Iterator[Markup]:
     texts = [message.additional_kwargs.get("reasoning_content")]
     texts += [_reasoning_of(block) for block in _blocks_of(message)]
     for text in texts:
         if text:
             shown = text if isinstance(text, str) else _json(text)
-            yield _fold(["reasoning", _tag("span", "gap", _peek(shown))], shown)
+            yield fold(["reasoning", tag("span", "gap", _peek(shown))], shown)
 
 
 def _reasoning_of(block: Any) -> Any:
@@ -281,7 +264,7 @@ def _reasoning_of(block: Any) -> Any:
     return (block.get(_REASONING[kind]) or block.get("summary")) if kind in _REASONING else None
 
 
-def _render_content(message: BaseMessage) -> Iterator[_Html]:
+def _render_content(message: BaseMessage) -> Iterator[Markup]:
     is_result = isinstance(message, ToolMessage | FunctionMessage)
     call_ids = {call.get("id") for call in _calls_of(message, "tool_calls")}
     for block in _blocks_of(message):
@@ -295,10 +278,10 @@ def _render_content(message: BaseMessage) -> Iterator[_Html]:
         elif kind in _REASONING or (call_ids and _is_call(block, call_ids)):
             continue  # shown as what they are
         else:
-            yield _fold([kind or "content"], _json(block))
+            yield fold([kind or "content"], _json(block))
     artifact = getattr(message, "artifact", None)
     if artifact is not None:
-        yield _fold(["artifact"], _json(artifact))
+        yield fold(["artifact"], _json(artifact))
 
 
 def _blocks_of(message: BaseMessage) -> list[Any]:
@@ -319,12 +302,12 @@ def _is_call(block: dict[str, Any], call_ids: set[Any]) -> bool:
     )
 
 
-def _render_text(text: str) -> _Html:
+def _render_text(text: str) -> Markup:
     if len(text) <= LONG_TEXT:
-        return _tag("div", "text", text, dir="auto")
+        return tag("div", "text", text, dir="auto")
     first, rest = text[: LONG_TEXT // 2], text[LONG_TEXT // 2 :]
-    return _tag(
-        "div", "row", _tag("div", "text", first + "…", dir="auto"), _fold([_more(rest)], "…" + rest)
+    return tag(
+        "div", "row", tag("div", "text", first + "…", dir="auto"), fold([_more(rest)], "…" + rest)
     )
 
 
@@ -332,15 +315,15 @@ def _more(text: str) -> str:
     return f"{len(text):,} more characters"
 
 
-def _render_result(text: str) -> _Html:
+def _render_result(text: str) -> Markup:
     shown = _pretty(text)
     if len(shown) <= LONG_RESULT and shown.count("\n") < 12:
-        return _tag("pre", "pre", shown, dir="auto")
-    size = _tag("span", "gap", f"{len(text):,} characters")
-    return _fold(["result ", _tag("code", "code", _peek(text)), size], shown)
+        return tag("pre", "pre", shown, dir="auto")
+    size = tag("span", "gap", f"{len(text):,} characters")
+    return fold(["result ", tag("code", "code", _peek(text)), size], shown)
 
 
-def _render_media(kind: str, block: dict[str, Any]) -> _Html:
+def _render_media(kind: str, block: dict[str, Any]) -> Markup:
     """Say what is there, and load nothing."""
     facts = _flatten(block)
     name, mime, url, data = (
@@ -361,11 +344,11 @@ def _render_media(kind: str, block: dict[str, Any]) -> _Html:
     size = len(data.rstrip("=")) * 3 // 4 if is_base64 else len(data)
     known = [name, mime, _size(size) if data else "", _cut(str(url), 100)]
     label = kind.removeprefix("input_").removesuffix("_url")
-    return _tag(
+    return tag(
         "span",
         "media",
-        _tag("span", "strong", label),
-        *(_tag("span", "gap", _cut(str(fact), 100)) for fact in known if fact),
+        tag("span", "strong", label),
+        *(tag("span", "gap", _cut(str(fact), 100)) for fact in known if fact),
     )
 
 
@@ -379,12 +362,12 @@ def _calls_of(message: BaseMessage, name: str) -> list[dict[str, Any]]:
     return list(getattr(message, name, None) or ())
 
 
-def _render_calls(message: BaseMessage) -> Iterator[_Html]:
+def _render_calls(message: BaseMessage) -> Iterator[Markup]:
     for call in _calls_of(message, "tool_calls"):
-        yield _fold(_call_title("call", call), _json(call.get("args")))
+        yield fold(_call_title("call", call), _json(call.get("args")))
     for call in _calls_of(message, "invalid_tool_calls"):
         lines = [str(call[name]) for name in ("args", "error") if call.get(name)]
-        yield _fold(_call_title("invalid call", call), "\n\n".join(lines))
+        yield fold(_call_title("invalid call", call), "\n\n".join(lines))
 
 
 def _call_title(label: str, call: dict[str, Any]) -> list[Part]:
@@ -392,46 +375,46 @@ def _call_title(label: str, call: dict[str, Any]) -> list[Part]:
     peek = arguments if isinstance(arguments, str) else _json(arguments or {}, indent=None)[1:-1]
     return [
         f"{label} ",
-        _tag("span", "strong", str(call.get("name") or "")),
-        _tag("code", "code", f"({_cut(peek, 60)})"),
-        *([_tag("span", "gap", str(call["id"]))] if call.get("id") else []),
+        tag("span", "strong", str(call.get("name") or "")),
+        tag("code", "code", f"({_cut(peek, 60)})"),
+        *([tag("span", "gap", str(call["id"]))] if call.get("id") else []),
     ]
 
 
-def _render_state(state: Mapping[str, Any]) -> Iterator[_Html]:
+def _render_state(state: Mapping[str, Any]) -> Iterator[Markup]:
     if state:
         # The session's own values first, then those it shares.
         names = sorted(state, key=lambda name: (_SCOPES.get(name.partition(":")[0], 0), name))
         rows = (
-            _tag(
+            tag(
                 "tr",
                 "line",
-                _tag("td", "name", _tag("code", "code", _cut(name, 60))),
-                _tag(
-                    "td", "cell", _tag("code", "code", _cut_loudly(_value(state[name]), LONG_VALUE))
+                tag("td", "name", tag("code", "code", _cut(name, 60))),
+                tag(
+                    "td", "cell", tag("code", "code", _cut_loudly(_value(state[name]), LONG_VALUE))
                 ),
             )
             for name in names
         )
-        table = _tag("table", "table", _tag("tbody", "line", *rows))
-        yield _tag("div", "section", _tag("span", "strong", "state"), table)
+        table = tag("table", "table", tag("tbody", "line", *rows))
+        yield tag("div", "section", tag("span", "strong", "state"), table)
 
 
 _SCOPES = {"user": 1, "app": 2}
 
 
-def _render_tracks(tracks: Iterable[str]) -> Iterator[_Html]:
-    names = [_tag("span", "gap", name) for name in tracks]
+def _render_tracks(tracks: Iterable[str]) -> Iterator[Markup]:
+    names = [tag("span", "gap", name) for name in tracks]
     if names:
-        yield _tag("div", "section", _tag("span", "strong", "tracks"), *names)
+        yield tag("div", "section", tag("span", "strong", "tracks"), *names)
 
 
-def _fold(title: Iterable[Part], text: str) -> _Html:
-    return _tag(
+def fold(title: Iterable[Part], text: str) -> Markup:
+    return tag(
         "details",
         "fold",
-        _tag("summary", "summary", *title),
-        _tag("pre", "pre", _cut_loudly(text, MOST_TEXT), dir="auto"),
+        tag("summary", "summary", *title),
+        tag("pre", "pre", _cut_loudly(text, MOST_TEXT), dir="auto"),
     )
 
 
@@ -472,7 +455,7 @@ def _cut_loudly(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}… ({_more(text[length:])})"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -480,7 +463,7 @@ def _size(size: int) -> str:
     for unit, name in _SIZES:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
-    return _count(size, "byte")
+    return count(size, "byte")
 
 
 def _moment(moment: Any) -> str:

@@ -22,6 +22,9 @@ __all__ = [
     "ServiceStats",
     "Session",
     "SessionKey",
+    "Summary",
+    "SummaryBoundary",
+    "SummaryRequest",
     "TrackEvent",
 ]
 
@@ -175,6 +178,40 @@ class TrackEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryBoundary:
+    """Up to where a summary goes.
+
+    Attributes:
+        cutoff_score: The score of the last event it covers.
+        last_event_id: That event's id; "" where it is not known.
+        cutoff_ns: The score as a time, nanoseconds since 1970.
+    """
+
+    cutoff_score: float
+    last_event_id: str
+    cutoff_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a model made of a session's events, up to a boundary.
+
+    Attributes:
+        text: The summary.
+        filter_key: The branch of events it covers; "" = the whole session.
+        boundary: Up to where. Events behind it stand for themselves.
+        updated_at: When it was stored (UTC, the server's clock).
+        topics: What it is about; of trpc-agent-go's summaries only.
+    """
+
+    text: str
+    filter_key: str
+    boundary: SummaryBoundary
+    updated_at: datetime
+    topics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One conversation as it was when it was read. Shows itself in Jupyter.
 
@@ -186,6 +223,8 @@ class Session:
         tracks: The names of its tracks.
         created_at: When it was made (UTC, the server's clock).
         updated_at: Its last write (UTC, the server's clock).
+        is_cut: Whether older events than these were left out, or removed by retention.
+        summary: The summary of the whole session, if there is one.
     """
 
     key: SessionKey
@@ -194,8 +233,8 @@ class Session:
     tracks: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
-    is_cut: bool = field(default=False, repr=False)
-    """Whether older events than these were left out, or removed by retention."""
+    is_cut: bool = False
+    summary: Summary | None = None
 
     @property
     def messages(self) -> list[BaseMessage]:
@@ -241,6 +280,24 @@ def select_messages(
         while start < len(messages) and isinstance(messages[start], ToolMessage):
             del messages[start]
     return messages
+
+
+@dataclass(slots=True)
+class SummaryRequest:
+    """What a summarizer is asked for: a new summary, of the last one and what came since.
+
+    Attributes:
+        messages: What came since, oldest first; tool calls stand with their results.
+        previous_summary: The last summary's text; "" for none.
+        session: The session; its `events` are those of the messages, its `summary` the
+            last one of the filter key. None where there is no session.
+        filter_key: The branch that the summary is of; "" = the whole session.
+    """
+
+    messages: list[BaseMessage]
+    previous_summary: str = ""
+    session: Session | None = None
+    filter_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_redis_session._flow import Flow, Submit
@@ -15,6 +16,7 @@ from langchain_redis_session._verbs.base import (
     scope_of,
     sync_verb,
 )
+from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
 
 
@@ -43,18 +45,72 @@ class TrackVerbs(FlowRunner):
         validate_id(track, "track")
         time_ns = time.time_ns() if timestamp is None else windows.to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
-        return self._append_track(check_key(key), event)
+        return _first(self._append_track(check_key(key), track, [event]))
 
     append_track_event = sync_verb(_append_track_event)
     aappend_track_event = async_verb(_append_track_event)
 
-    def _append_track(self, key: SessionKey, event: TrackEvent) -> Flow[TrackEvent]:
-        prepared = tracks.prepare_track_events(self._context, event.track, [event])
+    def _append_track_events(
+        self, key: SessionKey, track: str, payloads: Sequence[Any]
+    ) -> Flow[list[TrackEvent]]:
+        """Append payloads to a track of a session, all or none, in one round trip.
+
+        Args:
+            key: The session.
+            track: The track's name; the first payload makes the track.
+            payloads: Any JSON values. A `TrackEvent` of this track stands for itself, with
+                its id and time: sent again, it is not stored again.
+
+        Returns:
+            The events, in order.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            UnserializableMessageError: A payload is not JSON.
+            EventTooLargeError: A payload's JSON is over `max_event_bytes`.
+
+        Example:
+            >>> from langchain_redis_session import RedisSessionService
+            >>> service = RedisSessionService("memory://")
+            >>> key = service.create_session("shop", "ann").key
+            >>> events = service.append_track_events(key, "steps", ["look", {"found": 2}])
+            >>> [event.payload for event in service.get_track_events(key, "steps")]
+            ['look', {'found': 2}]
+        """
+        validate_id(track, "track")
+        if not isinstance(payloads, (list, tuple)):
+            raise ConfigurationError(
+                f"append_track_events takes a list of payloads, not {type(payloads).__name__}; "
+                "append_track_event takes one"
+            )
+        now_ns = time.time_ns()
+        events = [
+            payload
+            if isinstance(payload, TrackEvent)
+            else TrackEvent(track, payload, time_ns=now_ns)
+            for payload in payloads
+        ]
+        for event in events:
+            if event.track != track:
+                raise ConfigurationError(
+                    f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
+                )
+        return self._append_track(check_key(key), track, events)
+
+    append_track_events = sync_verb(_append_track_events)
+    aappend_track_events = async_verb(_append_track_events)
+
+    def _append_track(
+        self, key: SessionKey, track: str, events: list[TrackEvent]
+    ) -> Flow[list[TrackEvent]]:
+        prepared = tracks.prepare_track_events(self._context, track, events)
+        if not events:
+            return events
         if not self._is_write_behind:
             yield from tracks.append_prepared_track_events(self._context, key, prepared)
         else:
             yield Submit(key, prepared)
-        return event
+        return events
 
     def _get_track_events(
         self,
@@ -84,3 +140,8 @@ class TrackVerbs(FlowRunner):
 
     list_tracks = sync_verb(_list_tracks)
     alist_tracks = async_verb(_list_tracks)
+
+
+def _first(flow: Flow[list[TrackEvent]]) -> Flow[TrackEvent]:
+    (event,) = yield from flow
+    return event

@@ -25,6 +25,7 @@ CALLS: dict[str, tuple[int, Callable[[Verbs, SessionKey], Any]]] = {
     "append_once": (1, lambda v, k: v.append_messages(k, [HumanMessage("x", id="y")], once=True)),
     "append_again": (1, lambda v, k: v.append_event(k, make_event(9))),
     "append_track_event": (1, lambda v, k: v.append_track_event(k, "t", 2)),
+    "append_track_events": (1, lambda v, k: v.append_track_events(k, "t", list(range(50)))),
     "update_session_state": (2, lambda v, k: v.update_session_state(k, {"k": 2})),
     "update_user_state": (1, lambda v, k: v.update_user_state("shop", "ann", {"k": 2})),
     "get_session": (1, lambda v, k: v.get_session(k)),

@@ -13,6 +13,7 @@ from langchain_redis_session import (
     ConfigurationError,
     InvalidSessionKeyError,
     SessionKey,
+    SessionNotFoundError,
     TrackEvent,
     UnserializableMessageError,
 )
@@ -43,6 +44,36 @@ async def test_payloads_come_back(verbs: Verbs, session: SessionKey) -> None:
     assert [event.score for event in read] == [event.score for event in made]
     assert {event.track for event in read} == {"tools"}
     assert len({event.id for event in read}) == len(sent)
+
+
+async def test_several_at_once(verbs: Verbs, session: SessionKey) -> None:
+    sent: list[Any] = [1, "two", None, {"three": [3]}, [], 1]
+    await verbs.append_track_event(session, "t", 0)
+    made = await verbs.append_track_events(session, "t", sent)
+    await verbs.append_track_events(session, "other", (7,))
+    read = await verbs.get_track_events(session, "t")
+    assert payloads(read) == [0, *sent]
+    assert read[1:] == made
+    assert [event.score for event in read[1:]] == [event.score for event in made]
+    assert await verbs.append_track_events(session, "empty", []) == []
+    assert await verbs.list_tracks(session) == ["t", "other"]
+
+
+async def test_events_sent_again_are_stored_once(verbs: Verbs, session: SessionKey) -> None:
+    events = [TrackEvent("t", number, time_ns=NOON + number) for number in range(4)]
+    await verbs.append_track_events(session, "t", events[:2])
+    again = await verbs.append_track_events(session, "t", [*events, "five"])
+    read = await verbs.get_track_events(session, "t")
+    assert payloads(read) == [0, 1, 2, 3, "five"]
+    assert read[:4] == events == again[:4]
+
+
+async def test_several_at_once_for_a_session_that_is_not_there(
+    verbs: Verbs, key: SessionKey
+) -> None:
+    with pytest.raises(SessionNotFoundError):
+        await verbs.append_track_events(key, "t", [1, 2])
+    assert await verbs.get_session(key) is None
 
 
 async def test_tracks_have_names_in_the_order_they_were_made(
@@ -123,6 +154,15 @@ async def test_a_track_keeps_the_newest(make_verbs: Callable[..., Verbs], key: S
     assert payloads(await verbs.get_track_events(key, "t")) == [2, 3, 4, 5, 6, 7]
 
 
+async def test_more_at_once_than_a_track_keeps(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    verbs = make_verbs(track_event_limit=3)
+    await verbs.create_session("shop", "ann", "s1")
+    await verbs.append_track_events(key, "t", list(range(5)))
+    assert payloads(await verbs.get_track_events(key, "t")) == [2, 3, 4]
+
+
 async def test_tracks_leave_state_and_events_alone(verbs: Verbs, session: SessionKey) -> None:
     await verbs.update_session_state(session, {"k": 1})
     await verbs.append_track_event(session, "t", 1)
@@ -145,6 +185,15 @@ async def test_what_cannot_be_a_track(
             await verbs.get_track_events(session, name)
     with pytest.raises(UnserializableMessageError, match=r"payload.*'deep'"):
         await verbs.append_track_event(session, "t", {"deep": {1}})
+    with pytest.raises(UnserializableMessageError, match=r"payload.*'deep'"):
+        await verbs.append_track_events(session, "t", [1, {"deep": {1}}])
+    for several in ("text", {"a": 1}, 5, None, TrackEvent("t", 1)):
+        with pytest.raises(ConfigurationError, match="list of payloads"):
+            await verbs.append_track_events(session, "t", several)
+    with pytest.raises(ConfigurationError, match="'other'"):
+        await verbs.append_track_events(session, "t", [TrackEvent("other", 1)])
+    with pytest.raises(InvalidSessionKeyError, match="track"):
+        await verbs.append_track_events(session, "", [1])
     for moment in (datetime(2026, 1, 1), "now", 1.5):
         with pytest.raises(ConfigurationError, match="timestamp"):
             await verbs.append_track_event(session, "t", 1, moment)

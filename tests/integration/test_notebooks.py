@@ -17,6 +17,21 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # What a reader has to see: in the text or the HTML of the outputs.
 EXPECTED = {
+    "agent_runs": [
+        "'7.70 US dollars.'",
+        "clerk (chain)",
+        "│  └─ look_up (tool)",
+        "convert (tool)",
+        "no rate for 'dollars', only for USD",
+        'aria-label="Timeline of 15 runs"',
+        ">look_up</text>",
+        "the slowest tool: look_up",
+        "tokens: {'input_tokens': 563, 'output_tokens': 52, 'total_tokens': 615}",
+        'errors: ["convert: no rate',
+        "('look_up', {'tea': 'Sencha'}, {'type': 'tool', 'content': '4'})",
+        "['runs', 'details', 'streamed']",
+        "'name': 'clerk'",
+    ],
     "quickstart": [
         '[HumanMessage(content="Hi, I\'m Ann."',
         "'You are Ann.'",
