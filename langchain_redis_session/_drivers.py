@@ -13,6 +13,7 @@ from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
 from langchain_redis_session._flow import (
+    Call,
     Command,
     Flow,
     Request,
@@ -82,6 +83,12 @@ def translate_error(error: Exception) -> RedisSessionError:
     return ours
 
 
+def _to_throw(request: Request, error: Exception) -> Exception:
+    """What a flow sees of an error."""
+    is_ours_to_translate = isinstance(error, _ERRORS) and not isinstance(request, Call)
+    return translate_error(error) if is_ours_to_translate else error
+
+
 def _translate_replies(replies: list[Any]) -> list[Any]:
     return [translate_error(r) if isinstance(r, Exception) else r for r in replies]
 
@@ -91,14 +98,15 @@ def run(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
 
     Raises:
         RedisSessionError: What the flow raises; redis-py's errors as ours.
+        Exception: What a `Call` raises, unless the flow handles it.
     """
     try:
         request = next(flow)
         while True:
             try:
                 reply = _execute(request, client, engine)
-            except _ERRORS as error:
-                request = flow.throw(translate_error(error))
+            except Exception as error:
+                request = flow.throw(_to_throw(request, error))
             else:
                 request = flow.send(reply)
     except StopIteration as stop:
@@ -112,8 +120,8 @@ async def arun(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
         while True:
             try:
                 reply = await _aexecute(request, client, engine)
-            except _ERRORS as error:
-                request = flow.throw(translate_error(error))
+            except Exception as error:
+                request = flow.throw(_to_throw(request, error))
             else:
                 request = flow.send(reply)
     except StopIteration as stop:
@@ -123,6 +131,8 @@ async def arun(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
 def _execute(request: Request, client: Any, engine: Engine | None) -> Any:
     if isinstance(request, tuple):
         return client.execute_command(*request, **_RAW)
+    if isinstance(request, Call):
+        return request.function()
     if isinstance(request, ScanPage):
         return _scan(request, client)
     if isinstance(request, (Settle, Submit)):
@@ -141,6 +151,8 @@ def _execute(request: Request, client: Any, engine: Engine | None) -> Any:
 async def _aexecute(request: Request, client: Any, engine: Engine | None) -> Any:
     if isinstance(request, tuple):
         return await client.execute_command(*request, **_RAW)
+    if isinstance(request, Call):
+        return await request.async_function()
     if isinstance(request, ScanPage):
         return await _ascan(request, client)
     if isinstance(request, (Settle, Submit)):

@@ -17,15 +17,16 @@ requests to a client, so that sync and async callers share one body:
 3
 
 A request is one command (a tuple), a batch of them (a list: one round trip; its reply is
-the list of replies, in which an error stands as a value), or a `ScanPage`. Replies are raw:
-bytes, ints, None and lists of them. Errors are thrown in at the `yield`, already of our tree.
+the list of replies, in which an error stands as a value), a `ScanPage`, or a `Call` of somebody
+else's code. Replies are raw: bytes, ints, None and lists of them. Errors are thrown in at the
+`yield`, already of our tree; those of a `Call` as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -80,13 +81,31 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Let write-behind append to a session; replied to once it is accepted."""
+    """Let write-behind append to a session; replied to once it is accepted.
+
+    `on_settled` is called in a worker's thread when it is in Redis (with None) or given up
+    (with the error).
+    """
 
     key: SessionKey
     write: Any
+    on_settled: Callable[[Exception | None], Any] | None = None
 
 
-Request: TypeAlias = "Command | list[Command | Wait] | ScanPage | Settle | Submit"
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call code that is not ours, such as a hook or a model; its reply is what that gives.
+
+    Attributes:
+        function: What the sync driver calls.
+        async_function: What the async driver calls and awaits.
+    """
+
+    function: Callable[[], Any]
+    async_function: Callable[[], Awaitable[Any]]
+
+
+Request: TypeAlias = "Command | list[Command | Wait] | ScanPage | Settle | Submit | Call"
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Request, Any, T]
 

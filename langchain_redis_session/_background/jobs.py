@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from langchain_redis_session._flow import Flow
 from langchain_redis_session._operations.context import Context
@@ -36,6 +36,8 @@ class Job:
         failed_at_s: When it first failed because Redis was away.
         is_done: Whether it is in Redis or given up.
         is_alone: Whether no other may share its script call.
+        on_settled: Called without a lock when it is in Redis (with None) or given up (with
+            the error).
         size: The bytes of its events.
     """
 
@@ -46,6 +48,7 @@ class Job:
     failed_at_s: float | None = None
     is_done: bool = False
     is_alone: bool = False
+    on_settled: Callable[[Exception | None], Any] | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:

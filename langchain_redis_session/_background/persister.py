@@ -135,7 +135,7 @@ class Persister:
         Raises:
             PersistError: The queue was full for `persist_put_timeout`.
         """
-        job = Job(request.key, request.write)
+        job = Job(request.key, request.write, on_settled=request.on_settled)
         worker = self._worker_of(job.key)
         if not self._accept(worker, job):
             timeout_s = self._context.options.persist_put_timeout
@@ -144,7 +144,7 @@ class Persister:
 
     async def asubmit(self, request: Submit) -> None:
         """Accept an append, without blocking the event loop; as `submit`."""
-        job = Job(request.key, request.write)
+        job = Job(request.key, request.write, on_settled=request.on_settled)
         worker = self._worker_of(job.key)
         if not self._accept(worker, job):
             timeout_s = self._context.options.persist_put_timeout
@@ -246,13 +246,15 @@ class Persister:
                     ready = self._take(worker)
                 worker.is_hurried = False
             outcomes = self._deliver(ready)
+            for outcome in outcomes:
+                if outcome.is_final:  # told before those who wait for it go on
+                    _tell(outcome.job, outcome.error)
             with self._lock:
                 if self._is_stopped:
                     return
-                letters = self._settle_outcomes(worker, ready, outcomes)
+                given_up = self._settle_outcomes(worker, ready, outcomes)
                 self._progress.notify()
-            for letter in letters:
-                self._report(letter)
+            self._report(given_up)
 
     def _linger(self, worker: _Worker, ready: dict[SessionKey, list[Job]]) -> bool:
         """Let a burst pile up: fewer round trips, and fewer interruptions of who appends."""
@@ -327,9 +329,9 @@ class Persister:
 
     def _settle_outcomes(
         self, worker: _Worker, ready: dict[SessionKey, list[Job]], outcomes: Sequence[Outcome]
-    ) -> list[DeadLetter]:
-        """Note what was written, what is tried again and what is given up."""
-        now_s, letters, gone = time.monotonic(), [], []
+    ) -> list[tuple[Job, DeadLetter]]:
+        """Note what was written, what is tried again and what is given up; gives the last."""
+        now_s, given_up, gone = time.monotonic(), [], []
         size = sum(outcome.is_final for outcome in outcomes)
         self._batches += bool(size)
         self._batched += size
@@ -346,7 +348,7 @@ class Persister:
                 self._written += 1
                 gone.append(job)
             else:
-                letters.append(self._give_up(job, outcome.error))
+                given_up.append((job, self._give_up(job, outcome.error)))
         for key, jobs in ready.items():
             lane = worker.lanes.get(key)
             if key not in failed or lane is None:
@@ -362,7 +364,7 @@ class Persister:
                 timeout_s = self._context.options.persist_retry_timeout
                 if timeout_s is not None and now_s - job.failed_at_s >= timeout_s:
                     self._finish(worker, job)
-                    letters.append(self._give_up(job, failed[key]))
+                    given_up.append((job, self._give_up(job, failed[key])))
         for key in ready.keys() - failed.keys():
             lane = worker.lanes.pop(key, None)
             if lane is not None:
@@ -370,7 +372,7 @@ class Persister:
                 worker.lanes[key] = lane  # now behind the others
         if self._spool is not None:
             self._spool.remove([job.spool_id for job in gone if job.spool_id is not None])
-        return letters
+        return given_up
 
     def _finish(self, worker: _Worker, job: Job) -> None:
         lane = worker.lanes[job.key]
@@ -393,17 +395,19 @@ class Persister:
             self._spool.mark(job.spool_id, DEAD)
         return letter
 
-    def _report(self, letter: DeadLetter) -> None:
-        logger.error(
-            "write-behind gave up %d event(s) of a session: %s; see dead_letters()",
-            len(letter.events),
-            type(letter.error).__name__,
-        )
-        for handler in self._on_error:
-            try:
-                handler(letter)
-            except (Exception, SystemExit):  # which would end the worker
-                logger.exception("a handler of on_persist_error failed")
+    def _report(self, given_up: Iterable[tuple[Job, DeadLetter]]) -> None:
+        for job, letter in given_up:
+            _tell(job, letter.error)
+            logger.error(
+                "write-behind gave up %d event(s) of a session: %s; see dead_letters()",
+                len(letter.events),
+                type(letter.error).__name__,
+            )
+            for handler in self._on_error:
+                try:
+                    handler(letter)
+                except (Exception, SystemExit):  # which would end the worker
+                    logger.exception("a handler of on_persist_error failed")
 
     # Waiting
 
@@ -575,12 +579,12 @@ class Persister:
                 "the service was closed before this could be written; the last error: "
                 f"{self._last_error or 'none'}"
             )
-            letters = []
+            given_up = []
             for job in left:
                 self._finish(self._worker_of(job.key), job)
                 # With a spool it stays there, and the next start delivers it.
                 if job.spool_id is None:
-                    letters.append(self._give_up(job, error))
+                    given_up.append((job, self._give_up(job, error)))
                 else:
                     self._left += 1
             for worker in self._workers:
@@ -589,8 +593,7 @@ class Persister:
             if self._spool is not None:
                 self._spool.close()
                 self._spool = None
-        for letter in letters:
-            self._report(letter)
+        self._report(given_up)
         if self._left:
             logger.warning(
                 "write-behind was closed with %d append(s) left in the spool; the next service "
@@ -598,6 +601,17 @@ class Persister:
                 self._left,
             )
         return threads
+
+
+def _tell(job: Job, error: Exception | None) -> None:
+    """Call who wants to know what became of a job, once."""
+    on_settled, job.on_settled = job.on_settled, None
+    if on_settled is None:
+        return
+    try:
+        on_settled(error)
+    except (Exception, SystemExit):  # which would end the worker
+        logger.exception("what was to follow an append failed")
 
 
 def _are_done(jobs: Sequence[Job]) -> bool:
