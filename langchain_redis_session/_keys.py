@@ -48,6 +48,7 @@ class SessionKeys:
     message_index: bytes
     track_index: bytes
     summaries: bytes
+    summary_lease: bytes
     user_state: bytes
     app_state: bytes
     track_prefix: str
@@ -59,6 +60,10 @@ class SessionKeys:
     def track(self, name: str) -> bytes:
         """The sorted set of one track."""
         return (self.track_prefix + escape_id(name)).encode()
+
+    def summary(self, filter_key: str) -> bytes:
+        """The field of one summary; the session's own has the empty filter key."""
+        return self.summary_field + b":" + filter_key.encode()
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Keyspace:
         """The SCAN patterns that find every key which belongs to one session of a user."""
         return [
             escape_glob(self._scoped(kind, app_name, user_id) + ":") + "*"
-            for kind in ("event", "track", "trackidx", "msgidx")
+            for kind in ("event", "track", "trackidx", "msgidx", "sumlease")
         ]
 
     @lru_cache(maxsize=4096)  # noqa: B019 - a keyspace lives as long as its service
@@ -134,6 +139,7 @@ class Keyspace:
             message_index=f"{self._scoped('msgidx', app, user)}:{session}".encode(),
             track_index=f"{self._scoped('trackidx', app, user)}:{session}".encode(),
             summaries=self.summaries(app, user),
+            summary_lease=f"{self._scoped('sumlease', app, user)}:{session}".encode(),
             user_state=self.user_state(app, user),
             app_state=self.app_state(app),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",

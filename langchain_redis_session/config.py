@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.models import MAX_ID_BYTES
 
 DEFAULT_EVENT_LIMIT = 1000
 DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -51,6 +53,31 @@ def _check_seconds(seconds: float) -> float:
     return seconds
 
 
+def check_filter_key(value: object) -> str:
+    """Refuse what can't name a branch of events.
+
+    >>> check_filter_key("app/tools")
+    'app/tools'
+    """
+    if not isinstance(value, str):
+        raise ValueError("a filter key is a string")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError("is not valid UTF-8 (a lone surrogate)") from None
+    if size > MAX_ID_BYTES:
+        raise ValueError(f"has {size} bytes, the most is {MAX_ID_BYTES}")
+    return value
+
+
+def _check_filter_keys(value: object) -> object:
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("give a list of filter keys, or None for all")
+    return tuple(check_filter_key(key) for key in value)
+
+
 Seconds = Annotated[float, AfterValidator(_check_seconds)]
 TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -86,6 +113,13 @@ class ServiceOptions(BaseModel):
         persist_spool_dir: Where to keep a local copy of what waits; None = nowhere.
         wait_replicas: How many replicas must have an append before it is acknowledged.
         wait_timeout: Seconds to wait for them.
+        auto_summarize: Whether appends let background workers look for a due summary.
+        async_summary_num: How many workers.
+        summary_queue_size: How many jobs may wait for them.
+        summary_job_timeout: Seconds that a summarizer may take.
+        summary_close_timeout: Seconds that closing waits for jobs.
+        cascade_full_session_summary: Whether a branch's summary is followed by the session's.
+        summary_filter_allowlist: The branches that are summarized; None = all.
 
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
@@ -113,6 +147,15 @@ class ServiceOptions(BaseModel):
     persist_spool_dir: Path | None = None
     wait_replicas: Annotated[int, Field(ge=0, strict=True)] = 0
     wait_timeout: Seconds = 1.0
+    auto_summarize: bool = True
+    async_summary_num: Count = 3
+    summary_queue_size: Count = 100
+    summary_job_timeout: Seconds = 60.0
+    summary_close_timeout: Seconds = 10.0
+    cascade_full_session_summary: bool = True
+    summary_filter_allowlist: Annotated[
+        tuple[str, ...] | None, BeforeValidator(_check_filter_keys)
+    ] = None
 
     @property
     def track_ttl_ms(self) -> int:

@@ -80,6 +80,11 @@ class Connections:
         self.description = description
         self.is_default = is_default
 
+    @property
+    def has_sync(self) -> bool:
+        """Whether there can be a sync client."""
+        return self._make_sync is not None
+
     def sync_client(self) -> Any:
         """The sync client, made when first asked for."""
         if self._sync is None:

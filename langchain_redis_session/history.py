@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    SystemMessage,
     get_buffer_string,
     message_to_dict,
     trim_messages,
@@ -22,7 +25,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import SessionKey
+from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
 
 if TYPE_CHECKING:
@@ -36,12 +39,22 @@ else:
             """Stands in for the class that langchain-core no longer has."""
 
 
+def format_summary(summary: Summary) -> str:
+    """Say what a summary is, for a model: the text of the message that stands for it."""
+    return f"Summary of the conversation so far:\n{summary.text}"
+
+
 _Shelf = dict[Any, tuple[RedisSessionService, Any]]  # what was used last stands last
 _of_urls: _Shelf = {}
 _of_clients: _Shelf = {}
 # A service keeps its client alive, and who makes one per request has many.
 _MOST_OF_URLS, _MOST_OF_CLIENTS = 256, 16
 _shelves_lock = threading.Lock()
+
+
+_OBJECTS = {"summarizer", "pick_summarizer", "on_persist_error"}
+"""Options that are the same only where they are the same object."""
+_SERVICE_OPTIONS = {*ServiceOptions.model_fields, *_OBJECTS}
 
 
 class RedisSessionChatMessageHistory(BaseChatMessageHistory):
@@ -68,10 +81,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         max_messages: The most messages that reading gives, the newest; None = all.
         max_tokens: The most tokens that reading gives, the newest messages; None = all.
         token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        include_summary: Whether reading gives the session's summary in place of the messages
+            that it covers, as one system message. It stays in whatever `max_messages` and
+            `max_tokens` cut off.
+        format_summary: Makes that message of the `Summary`: a text or a message.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
-        options: Options of `RedisSessionService` (such as `session_event_limit`, by
-            default None here: nothing is dropped); others go to the redis-py client.
+        options: Options of `RedisSessionService` (such as `summarizer`, or
+            `session_event_limit`, by default None here: nothing is dropped); others go to the
+            redis-py client.
 
     Raises:
         InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
@@ -100,6 +118,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         max_messages: int | None = None,
         max_tokens: int | None = None,
         token_counter: Callable[[list[BaseMessage]], int] = count_tokens_approximately,
+        include_summary: bool = False,
+        format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         index_name: str | None = None,
         overwrite_index: bool = False,
         **options: Any,
@@ -114,6 +134,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
         self._max_messages, self._max_tokens = max_messages, max_tokens
         self._token_counter = token_counter
+        self._include_summary, self._format_summary = include_summary, format_summary
+        self._last_reads: deque[_Read] = deque(maxlen=2)
         own = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
@@ -146,28 +168,34 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first; [] for a session that does not exist."""
-        messages = self.service.get_messages(self.session_key, limit=self._max_messages)
-        return self._fit(messages)
+        key, limit = self.session_key, self._max_messages
+        if not self._include_summary:
+            return self._fit(self.service.get_messages(key, limit=limit))
+        return self._put_summary(self.service.get_summarized_messages(key, limit=limit))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
-        messages = await self.service.aget_messages(self.session_key, limit=self._max_messages)
-        return self._fit(messages)
+        key, limit = self.session_key, self._max_messages
+        if not self._include_summary:
+            return self._fit(await self.service.aget_messages(key, limit=limit))
+        return self._put_summary(await self.service.aget_summarized_messages(key, limit=limit))
 
-    def _fit(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+    def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
+        messages, summary = found.messages, found.summary
+        if summary is not None:
+            shown = self._format_summary(summary)
+            first = shown if isinstance(shown, BaseMessage) else SystemMessage(shown)
+            messages = [first, *messages]
+            if self._max_messages is not None:
+                messages = _trim(messages, self._max_messages, len, keeps_first=True)
+        messages = self._fit(messages, keeps_first=summary is not None)
+        self._last_reads.append(_Read(list(messages), summary))
+        return messages
+
+    def _fit(self, messages: list[BaseMessage], *, keeps_first: bool = False) -> list[BaseMessage]:
         if self._max_tokens is None:
             return messages
-        fitting = trim_messages(
-            messages,
-            strategy="last",
-            max_tokens=self._max_tokens,
-            token_counter=self._token_counter,
-        )
-        # A tool result whose call no longer fits would be refused by models.
-        if len(fitting) < len(messages):
-            while fitting and fitting[0].type == "tool":
-                del fitting[0]
-        return fitting
+        return _trim(messages, self._max_tokens, self._token_counter, keeps_first=keeps_first)
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages in one round trip; the session is created if there is none.
@@ -176,11 +204,30 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             UnserializableMessageError: A message holds what JSON can't carry; none is stored.
             BackendUnavailableError: Redis did not take them.
         """
+        messages = self._drop_read(messages)
         self.service.append_messages(self.session_key, messages, create=True)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
+        messages = self._drop_read(messages)
         await self.service.aappend_messages(self.session_key, messages, create=True)
+
+    def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+        """Leave out what was read from here, where a summary came in the middle of a run.
+
+        `RunnableWithMessageHistory` without `history_messages_key` gives back all messages of
+        its prompt but as many as there are by now. A new summary in their place makes these
+        fewer, and so the last of what it has read would be stored again.
+        """
+        if len(self._last_reads) < 2:
+            return messages
+        before, now = self._last_reads
+        self._last_reads.clear()
+        count = len(before.messages) - len(now.messages)
+        if not 0 < count < len(messages) or not now.is_summarized_since(before):
+            return messages
+        is_read = list(messages[:count]) == before.messages[-count:]
+        return messages[count:] if is_read else messages
 
     def add_message(self, message: BaseMessage) -> None:
         """Append one message."""
@@ -196,10 +243,12 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
 
     def clear(self) -> None:
         """Remove the messages; the session's state stays."""
+        self._last_reads.clear()
         self.service.clear_events(self.session_key)
 
     async def aclear(self) -> None:
         """Remove the messages, without blocking the event loop."""
+        self._last_reads.clear()
         await self.service.aclear_events(self.session_key)
 
     def search_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
@@ -227,6 +276,45 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         return f"RedisSessionChatMessageHistory({self.session_key}, service={self.service!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a read gave, with the summary that stands for the rest."""
+
+    messages: list[BaseMessage]
+    summary: Summary | None
+
+    def is_summarized_since(self, before: _Read) -> bool:
+        """Whether a new summary has come since another read."""
+        if self.summary is None:
+            return False
+        if before.summary is None:
+            return True
+        return self.summary.boundary.cutoff_score > before.summary.boundary.cutoff_score
+
+
+def _trim(
+    messages: list[BaseMessage],
+    most: int,
+    counter: Callable[[list[BaseMessage]], int],
+    *,
+    keeps_first: bool,
+) -> list[BaseMessage]:
+    """Keep the last that fit, and the first if asked to: the summary."""
+    fitting = trim_messages(
+        messages,
+        strategy="last",
+        max_tokens=most,
+        token_counter=counter,
+        include_system=keeps_first,
+    )
+    # A tool result whose call no longer fits would be refused by models.
+    start = int(keeps_first)
+    if len(fitting) < len(messages):
+        while len(fitting) > start and fitting[start].type == "tool":
+            del fitting[start]
+    return fitting
+
+
 def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
     return [message_to_dict(message)["data"] for message in messages]
 
@@ -241,7 +329,7 @@ def _share_service(
     **options: Any,
 ) -> RedisSessionService:
     """Give the service that others with the same options have, or a new one."""
-    own = {name: options.pop(name) for name in list(options) if name in ServiceOptions.model_fields}
+    own = {name: options.pop(name) for name in list(options) if name in _SERVICE_OPTIONS}
     own = {"session_event_limit": None, "session_ttl": ttl, "key_prefix": key_prefix, **own}
     clients = (redis_client, async_client)
 
@@ -254,11 +342,11 @@ def _share_service(
             **own,
         )
 
-    # The clients stand in the entry, so that their ids are not given to others meanwhile.
+    # Clients and other objects stand in the entry, so that nothing else gets their ids.
     name = (
         redis_url or os.environ.get("REDIS_URL"),
         *map(id, clients),
-        *sorted(own.items()),
+        *sorted((name, _identify(name, value)) for name, value in own.items()),
         *sorted(options.items()),
     )
     try:
@@ -271,7 +359,11 @@ def _share_service(
         service, _ = shelf.pop(name, (None, None))
         if service is None or service.is_closed:
             service = make()
-        shelf[name] = (service, clients)
+        shelf[name] = (service, (clients, own))
         if len(shelf) > most:
             del shelf[next(iter(shelf))]
         return service
+
+
+def _identify(name: str, value: Any) -> Any:
+    return id(value) if name in _OBJECTS else value

@@ -22,9 +22,11 @@ __all__ = [
     "ServiceStats",
     "Session",
     "SessionKey",
+    "SummarizedMessages",
     "Summary",
     "SummaryBoundary",
     "SummaryRequest",
+    "SummaryStats",
     "TrackEvent",
 ]
 
@@ -282,6 +284,19 @@ def select_messages(
     return messages
 
 
+@dataclass(frozen=True, slots=True)
+class SummarizedMessages:
+    """What a model needs of a long session.
+
+    Attributes:
+        summary: What came before; None if there is no summary.
+        messages: What the summary does not cover, oldest first.
+    """
+
+    summary: Summary | None
+    messages: list[BaseMessage]
+
+
 @dataclass(slots=True)
 class SummaryRequest:
     """What a summarizer is asked for: a new summary, of the last one and what came since.
@@ -378,13 +393,39 @@ class PersistStats:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryStats:
+    """What a service's summary jobs have done since it was made, and what waits.
+
+    Attributes:
+        waiting: How many jobs wait.
+        running: How many run.
+        made: How many summaries they have made.
+        failed: How many jobs failed.
+        yielded: How often a job found another process at its session, and put it off.
+        last_error: The last error's type; "" for none.
+    """
+
+    waiting: int
+    running: int
+    made: int
+    failed: int
+    yielded: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceStats:
     """What a service has counted since it was made.
 
     Attributes:
         corrupt_entries: Unreadable entries that reads skipped.
         persist: What write-behind did; None where it is off.
+        summaries: What summary jobs did; None where there are none.
+        uncovered_events: How many events retention has removed before a summary of their
+            session covered them, by appends of this service; 0 without a summarizer.
     """
 
     corrupt_entries: int
     persist: PersistStats | None = None
+    summaries: SummaryStats | None = None
+    uncovered_events: int = 0

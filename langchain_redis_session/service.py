@@ -1,4 +1,4 @@
-"""`RedisSessionService`, the front door: sessions, events, state and tracks on Redis.
+"""`RedisSessionService`, the front door: sessions, events, state, summaries and tracks on Redis.
 
 Its verbs stand in `_verbs`, by subject, each written once: a method that checks its
 arguments and gives a flow becomes public as `x` and, for async code, as `ax`.
@@ -7,21 +7,25 @@ arguments and gives a flow becomes public as `x` and, for async code, as `ax`.
 from __future__ import annotations
 
 import os
+import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
 
 from langchain_redis_session import _drivers
-from langchain_redis_session._background.persister import Persister
+from langchain_redis_session._background.persister import Persister, RunFlow
+from langchain_redis_session._background.summary_workers import SummaryWorkers
 from langchain_redis_session._flow import Flow
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.summaries import Summarizing
 from langchain_redis_session._verbs.base import async_verb, sync_verb
 from langchain_redis_session._verbs.events import EventVerbs
 from langchain_redis_session._verbs.sessions import SessionVerbs
 from langchain_redis_session._verbs.state import StateVerbs
+from langchain_redis_session._verbs.summaries import SummaryVerbs, make_summarizing
 from langchain_redis_session._verbs.tracks import TrackVerbs
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
@@ -31,19 +35,21 @@ from langchain_redis_session.config import (
 from langchain_redis_session.connections import open_connections
 from langchain_redis_session.errors import (
     BackendUnavailableError,
+    ConfigurationError,
     SessionServiceClosedError,
 )
 from langchain_redis_session.models import (
     DeadLetter,
     ServiceStats,
+    Session,
 )
 
 T = TypeVar("T")
 Ttl = timedelta | float | None
 
 
-class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
-    """Chat sessions on Redis: events, state and tracks, for sync and async code.
+class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, TrackVerbs):
+    """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
 
     Every verb `x` has an awaitable twin `ax`. Building a service connects to nothing and
     needs no event loop; it may be shared by threads and loops.
@@ -87,6 +93,20 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         on_persist_error: Called with each `DeadLetter`, in a background thread.
         wait_replicas: How many replicas must have an append before it counts as written.
         wait_timeout: Seconds to wait for them.
+        summarizer: What condenses long sessions: a `SessionSummarizer`, a chat model, any
+            runnable (`prompt | model | StrOutputParser()`), or a function of a
+            `SummaryRequest` that gives the text. None = no summaries.
+        pick_summarizer: In its place, a function of the `Session` that gives one of these,
+            or None: for prompts and models by tenant.
+        auto_summarize: Whether appends let background workers look for a due summary.
+        async_summary_num: How many workers (threads). A session's jobs run in order.
+        summary_queue_size: How many jobs may wait; then they run in the caller.
+        summary_job_timeout: Seconds that a summarizer may take.
+        summary_close_timeout: Seconds that `close` waits for jobs.
+        cascade_full_session_summary: Whether the summary of a branch (a filter key) is
+            followed by the whole session's.
+        summary_filter_allowlist: Filter keys: only these branches, and those below them, are
+            summarized. None = all.
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
@@ -132,6 +152,15 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         on_persist_error: Callable[[DeadLetter], Any] | None = None,
         wait_replicas: int = 0,
         wait_timeout: float = 1.0,
+        summarizer: Any = None,
+        pick_summarizer: Callable[[Session], Any] | None = None,
+        auto_summarize: bool = True,
+        async_summary_num: int = 3,
+        summary_queue_size: int = 100,
+        summary_job_timeout: float = 60.0,
+        summary_close_timeout: float = 10.0,
+        cascade_full_session_summary: bool = True,
+        summary_filter_allowlist: Collection[str] | None = None,
         **unknown: Any,
     ) -> None:
         self._context = Context(
@@ -158,6 +187,13 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
                     "persist_spool_dir": persist_spool_dir,
                     "wait_replicas": wait_replicas,
                     "wait_timeout": wait_timeout,
+                    "auto_summarize": auto_summarize,
+                    "async_summary_num": async_summary_num,
+                    "summary_queue_size": summary_queue_size,
+                    "summary_job_timeout": summary_job_timeout,
+                    "summary_close_timeout": summary_close_timeout,
+                    "cascade_full_session_summary": cascade_full_session_summary,
+                    "summary_filter_allowlist": summary_filter_allowlist,
                     **unknown,
                 }
             )
@@ -170,18 +206,51 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         self._is_write_behind = self._context.options.enable_async_persist
         if self._is_write_behind:
             self._persister = self._start_persister(on_persist_error)
+        self._summary_workers = None
+        self._summarizing = make_summarizing(summarizer, pick_summarizer)
+        if self._summarizing is not None:
+            self._summary_workers = self._start_summary_workers(self._summarizing)
 
     def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
+        on_errors = [on_error] if on_error else []
+        persister = Persister(self._context, self._background_runner(None), on_errors)
+        # The engine itself sees to the end of the process.
+        weakref.finalize(self, persister.close_in_background).atexit = False
+        return persister
+
+    def _start_summary_workers(self, summarizing: Summarizing) -> SummaryWorkers | None:
+        self._context.counts_uncovered = True
+        obstacle = ""
+        if summarizing.is_async_only:
+            obstacle = (
+                "the summarizer is asynchronous only, and background workers are threads; give "
+                "it a sync function too (RunnableLambda(func, afunc))"
+            )
+        elif not self._connections.has_sync:
+            obstacle = "only an async client was given, and background workers use a sync one"
+        if obstacle and self._context.options.auto_summarize:
+            raise ConfigurationError(
+                f"{obstacle}, or pass auto_summarize=False and use acreate_summary"
+            )
+        if obstacle:
+            return None
+        workers = SummaryWorkers(
+            self._context,
+            summarizing,
+            self._background_runner(self._persister),
+            settles=self._is_write_behind,
+        )
+        weakref.finalize(self, workers.close_in_background).atexit = False
+        return workers
+
+    def _background_runner(self, engine: Persister | None) -> RunFlow:
         connections = self._connections
         connections.sync_client()  # says now if there can't be one
 
         def run_flow(flow: Flow[T]) -> T:  # without self: the threads must not keep it alive
-            return _drivers.run(flow, connections.sync_client())
+            return _drivers.run(flow, connections.sync_client(), engine)
 
-        persister = Persister(self._context, run_flow, [on_error] if on_error else [])
-        # The engine itself sees to the end of the process.
-        weakref.finalize(self, persister.close_in_background).atexit = False
-        return persister
+        return run_flow
 
     def __repr__(self) -> str:
         return f"RedisSessionService({self._connections.description!r})"
@@ -242,25 +311,35 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         return ServiceStats(
             corrupt_entries=self._context.corrupt_entries,
             persist=self._persister.stats() if self._persister else None,
+            summaries=self._summary_workers.stats() if self._summary_workers else None,
+            uncovered_events=self._context.uncovered_events,
         )
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until all appends that were accepted are in Redis.
+        """Wait until all appends that were accepted are in Redis, and summary jobs are done.
 
         Args:
             timeout: Seconds to wait at most; None = as long as it takes.
 
         Returns:
             Whether they are: False after a time-out, or if there are dead letters. True at
-            once without write-behind.
+            once without write-behind and summarizer.
         """
         self._require_open()
-        return self._persister is None or self._persister.flush(timeout)
+        begun_s = time.monotonic()
+        is_written = self._persister is None or self._persister.flush(timeout)
+        if self._summary_workers is None:
+            return is_written
+        return self._summary_workers.flush(_left_s(timeout, begun_s)) and is_written
 
     async def aflush(self, timeout: float | None = None) -> bool:
         """Wait, without blocking the event loop; as `flush`."""
         self._require_open()
-        return self._persister is None or await self._persister.aflush(timeout)
+        begun_s = time.monotonic()
+        is_written = self._persister is None or await self._persister.aflush(timeout)
+        if self._summary_workers is None:
+            return is_written
+        return await self._summary_workers.aflush(_left_s(timeout, begun_s)) and is_written
 
     def dead_letters(self) -> list[DeadLetter]:
         """What write-behind had accepted and could not write, oldest first."""
@@ -275,7 +354,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         return self._persister.retry_dead_letters() if self._persister else 0
 
     def close(self) -> None:
-        """Write what is queued, then close the clients made here.
+        """Write what is queued, finish summary jobs, then close the clients made here.
 
         Every later call raises `SessionServiceClosedError`. What could not be written within
         `persist_close_timeout` becomes dead letters, or stays in the spool if there is one.
@@ -283,6 +362,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         self._is_closed = True
         if self._persister is not None:
             self._persister.close()
+        if self._summary_workers is not None:
+            self._summary_workers.close()
         self._connections.close()
 
     async def aclose(self) -> None:
@@ -290,6 +371,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         self._is_closed = True
         if self._persister is not None:
             await self._persister.aclose()
+        if self._summary_workers is not None:
+            await self._summary_workers.aclose()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:
@@ -303,3 +386,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _left_s(timeout_s: float | None, begun_s: float) -> float | None:
+    return None if timeout_s is None else max(0.0, timeout_s + begun_s - time.monotonic())

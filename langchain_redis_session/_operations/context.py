@@ -21,6 +21,9 @@ class Context:
     keyspace: Keyspace = field(init=False)
     try_field_ttl: bool = field(init=False)
     corrupt_entries: int = 0
+    counts_uncovered: bool = False
+    """Whether appends count the events that retention removes before a summary covers them."""
+    uncovered_events: int = 0
     _reported_keys: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:

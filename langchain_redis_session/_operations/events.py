@@ -90,6 +90,8 @@ class _Write:
         fresh: The places of the events that are expected to be new.
         record: The record to change; None before it was asked for.
         index: The message index, where it had to be read from the events.
+        summary_fields: The summaries that live on with this write: the session's own, and
+            those of the events' branches.
     """
 
     context: Context
@@ -101,12 +103,20 @@ class _Write:
     changes: dict[int, StateChange]
     once: bool
     fresh: Collection[int]
+    summary_fields: list[bytes]
     record: bytes | None = None
     index: list[Argument] = field(default_factory=list)
 
     def script_keys(self) -> list[bytes]:
         keys = self.keys
-        near = [keys.sessions, keys.events, keys.message_index, keys.track_index, keys.user_state]
+        near = [
+            keys.sessions,
+            keys.events,
+            keys.message_index,
+            keys.track_index,
+            keys.summaries,
+            keys.user_state,
+        ]
         return [*near, keys.app_state] if self._app_state_is_near() else near
 
     def _app_state_is_near(self) -> bool:
@@ -142,6 +152,9 @@ class _Write:
             options.session_ttl,
             self.context.field_ttl_flag,
             int(self.once),
+            int(self.context.counts_uncovered),
+            len(self.summary_fields),
+            *self.summary_fields,
             len(self.entries) // 3,
             *self.entries,
         ]
@@ -202,6 +215,11 @@ class PreparedEvents:
     def members(self) -> list[bytes]:
         """The JSON of each event."""
         return cast("list[bytes]", self.entries[1::3])
+
+    @property
+    def branches(self) -> list[str]:
+        """The filter keys of the events, but for the whole session's."""
+        return sorted({event.filter_key for event in self.events if event.filter_key})
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
@@ -341,14 +359,16 @@ def _write(
         prepared.changes,
         prepared.once and any(prepared.entries[2::3]),
         range(len(prepared.events) or 1),
+        [keys.summary(branch) for branch in ("", *prepared.branches)],
     )
     for _ in range(_MOST_TRIES):
         status, *reply = yield from call_write(
             context, key, "append_events", write.script_keys(), write.args()
         )
         if status == b"OK":
-            removed, field_ttl, fates, scores = reply
+            removed, field_ttl, fates, scores, uncovered = reply
             context.note_field_ttl(field_ttl)
+            context.uncovered_events += uncovered
             app_state = write.app_state(fates if prepared.events else [_FRESH])
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
@@ -406,6 +426,7 @@ def clear_events(context: Context, key: SessionKey) -> Flow[int]:
                 keys.message_index,
                 keys.track_index,
                 keys.summaries,
+                keys.summary_lease,
             ],
             [
                 keys.session_field,
@@ -426,8 +447,21 @@ def remove_events(context: Context, key: SessionKey, entries: Iterable[bytes]) -
             context,
             key,
             "remove_events",
-            [keys.sessions, keys.events, keys.message_index, keys.track_index],
-            [keys.session_field, context.options.session_ttl, context.field_ttl_flag, *entries],
+            [
+                keys.sessions,
+                keys.events,
+                keys.message_index,
+                keys.track_index,
+                keys.summaries,
+                keys.summary_lease,
+            ],
+            [
+                keys.session_field,
+                context.options.session_ttl,
+                context.field_ttl_flag,
+                keys.summary(""),
+                *entries,
+            ],
         )
     )
 

@@ -45,6 +45,7 @@ def _delete(context: Context, key: SessionKey, *, only_expired: bool) -> Flow[in
                 keys.message_index,
                 keys.track_index,
                 keys.summaries,
+                keys.summary_lease,
                 *tracks,
             ],
             [

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._flow import (
-    Command,
     Flow,
     Request,
     ScanPage,
-    ScriptCall,
     call_batch,
     call_script,
 )
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.events import write_state
 from langchain_redis_session._operations.purge import purge_expired
+from langchain_redis_session._operations.reading import (
+    Reading,
+    get_session,
+    make_session,
+    parse_sound_record,
+)
 from langchain_redis_session._operations.state import (
     APP_PREFIX,
     USER_PREFIX,
@@ -24,17 +28,12 @@ from langchain_redis_session._operations.state import (
     route_state,
     update_app_state,
 )
-from langchain_redis_session._operations.windows import (
-    Bounds,
-    Window,
-    make_event_window,
-    refresh_call,
-)
-from langchain_redis_session._record import Record, parse_record
+from langchain_redis_session._operations.windows import Bounds
+from langchain_redis_session._record import parse_record
 from langchain_redis_session.errors import (
     InvalidSessionKeyError,
 )
-from langchain_redis_session.models import DeletedUser, Event, Session, SessionKey, to_datetime
+from langchain_redis_session.models import DeletedUser, Session, SessionKey
 
 _MOST_KEYS = 500
 
@@ -55,81 +54,6 @@ def create_session(
         session = yield from get_session(context, key, Bounds())
         if session is not None:  # else it expired or was deleted in between
             return session
-
-
-def get_session(context: Context, key: SessionKey, bounds: Bounds) -> Flow[Session | None]:
-    """Read a session, its state and its events; None if there is none."""
-    reading = _Reading(context, key, bounds)
-    calls = reading.calls()
-    if context.options.refresh_ttl_on_read:
-        *replies, field_ttl = yield from call_batch([*calls, refresh_call(context, key)])
-        context.note_field_ttl(field_ttl)
-    elif len(calls) > 1:
-        replies = yield from call_batch(calls)
-    else:
-        read = calls[0]
-        assert isinstance(read, ScriptCall)
-        replies = [(yield from call_script(read.name, read.keys, read.args))]
-    return (yield from reading.complete(replies))
-
-
-class _Reading:
-    """One session being read."""
-
-    def __init__(self, context: Context, key: SessionKey, bounds: Bounds) -> None:
-        self.context, self.key = context, key
-        self.keys = context.keyspace.session(key)
-        self.window = make_event_window(context, self.keys, bounds)
-        self.app_state_is_near = context.options.hash_tag == "app"
-
-    def calls(self) -> list[ScriptCall | Command]:
-        """What reads it: a script, and the app's state where the script can't reach it."""
-        keys = self.keys
-        near = [keys.sessions, keys.events, keys.user_state]
-        args = [keys.session_field, *self.window.first_args()]
-        if self.app_state_is_near:
-            return [ScriptCall("get_session", [*near, keys.app_state], args)]
-        return [ScriptCall("get_session", near, args), ("HGETALL", keys.app_state)]
-
-    def complete(self, replies: list[Any]) -> Flow[Session | None]:
-        """Make the session of the replies, with further reads where entries were skipped."""
-        if not replies[0]:
-            return None
-        record, size, older, entries, user_fields, near_app_fields = replies[0]
-        self.window.take(size, older, entries)
-        yield from self.window.finish()
-        app_fields = near_app_fields if self.app_state_is_near else replies[1]
-        shared_state = {
-            **decode_fields(app_fields, APP_PREFIX),
-            **decode_fields(user_fields, USER_PREFIX),
-        }
-        parsed = parse_sound_record(self.context, self.keys.sessions, record)
-        return _make_session(self.key, parsed, shared_state, self.window)
-
-
-def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Record:
-    """Read a record; report what in it can't be read."""
-    parsed = parse_record(record)
-    if not parsed.is_sound:
-        context.report_corrupt(sessions_key, "a part of a session's record")
-    return parsed
-
-
-def _make_session(
-    key: SessionKey,
-    record: Record,
-    shared_state: dict[str, Any],
-    window: Window[Event] | None,
-) -> Session:
-    return Session(
-        key=key,
-        state={**shared_state, **record.state},
-        events=window.items if window else [],
-        tracks=record.tracks,
-        created_at=to_datetime(record.created_ns),
-        updated_at=to_datetime(record.updated_ns),
-        is_cut=window.is_cut if window else True,
-    )
 
 
 def list_sessions(
@@ -182,7 +106,7 @@ def _drop_expired(
 
 
 def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Session]]:
-    readings = [_Reading(context, key, Bounds()) for key in page]
+    readings = [Reading(context, key, Bounds()) for key in page]
     calls = [reading.calls() for reading in readings]
     replies = iter((yield from call_batch([call for some in calls for call in some])))
     sessions = []
@@ -209,7 +133,7 @@ def _read_records(
     )
     shared = {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
     return [
-        _make_session(key, parse_sound_record(context, sessions_key, record), shared, None)
+        make_session(key, parse_sound_record(context, sessions_key, record), shared, None)
         for key, record in zip(page, records, strict=True)
         if record is not None
     ]

@@ -94,6 +94,7 @@ def append_prepared_track_events(
         keys.events,
         keys.message_index,
         keys.track_index,
+        keys.summaries,
         keys.track(track),
     ]
     expected = replacement = b""
@@ -112,6 +113,7 @@ def append_prepared_track_events(
                 context.field_ttl_flag,
                 expected,
                 replacement,
+                keys.summary(""),
                 *prepared.entries,
             ],
         )
@@ -155,7 +157,7 @@ def list_tracks(context: Context, key: SessionKey) -> Flow[list[str]]:
     # The script of reads knows whether the session has expired.
     reply = yield from call_script(
         "get_session",
-        [keys.sessions, keys.events, keys.user_state],
-        [keys.session_field, 0, 0, 0, 0],
+        [keys.sessions, keys.events, keys.summaries],
+        [keys.session_field, keys.summary(""), 0, 0, 0, 0, 0],
     )
-    return list(parse_record(reply[0]).tracks) if reply else []
+    return list(parse_record(reply[0]).tracks) if reply and reply[0] else []

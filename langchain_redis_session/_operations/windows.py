@@ -339,6 +339,11 @@ def refresh_call(context: Context, key: SessionKey) -> ScriptCall:
     keys = context.keyspace.session(key)
     return ScriptCall(
         "refresh_ttl",
-        [keys.sessions, keys.events, keys.message_index, keys.track_index],
-        [keys.session_field, context.options.session_ttl, context.field_ttl_flag],
+        [keys.sessions, keys.events, keys.message_index, keys.track_index, keys.summaries],
+        [
+            keys.session_field,
+            context.options.session_ttl,
+            context.field_ttl_flag,
+            keys.summary(""),
+        ],
     )

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._flow import Flow, Submit
+from langchain_redis_session._background.summary_workers import SummaryWorkers
+from langchain_redis_session._flow import Call, Flow, Submit
 from langchain_redis_session._operations import conversations, events, search, windows
+from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session._operations.windows import Moment, StartOn, make_bounds
-from langchain_redis_session._verbs.base import (
-    FlowRunner,
-    async_verb,
-    check_key,
-    scope_of,
-    sync_verb,
-)
+from langchain_redis_session._verbs.base import async_verb, check_key, scope_of, sync_verb
+from langchain_redis_session._verbs.summaries import SummaryVerbs
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import AppendResult, Event, Role, SessionKey, validate_id
 
 
-class EventVerbs(FlowRunner):
+class EventVerbs(SummaryVerbs):
     """Append, read, find and remove events."""
 
     def _append_event(self, key: SessionKey, event: Event) -> Flow[AppendResult]:
@@ -104,9 +101,21 @@ class EventVerbs(FlowRunner):
     aappend_messages = async_verb(_append_messages)
 
     def _append(self, key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
+        workers = self._summary_workers if self._context.options.auto_summarize else None
         if not self._is_write_behind:
-            return events.append_prepared(self._context, key, prepared)
-        return _queue_events(key, prepared)
+            flow = events.append_prepared(self._context, key, prepared)
+            if workers is None:
+                return flow
+            return _then_ask(flow, workers, self._tasks_after(key, prepared.branches))
+        if workers is None:
+            return _queue_events(key, prepared)
+        tasks = self._tasks_after(key, prepared.branches)
+
+        def ask(error: Exception | None) -> None:
+            if error is None:  # in a worker of write-behind, which must not be held up
+                workers.enqueue_beyond(tasks)
+
+        return _queue_events(key, prepared, ask)
 
     def _get_events(
         self,
@@ -235,7 +244,20 @@ class EventVerbs(FlowRunner):
     asearch_events = async_verb(_search_events)
 
 
-def _queue_events(key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
+def _then_ask(
+    flow: Flow[AppendResult], workers: SummaryWorkers, tasks: list[SummaryTask]
+) -> Flow[AppendResult]:
+    result = yield from flow
+    if result.written:
+        yield Call(lambda: workers.enqueue(tasks), lambda: workers.aenqueue(tasks))
+    return result
+
+
+def _queue_events(
+    key: SessionKey,
+    prepared: events.PreparedEvents,
+    on_settled: Callable[[Exception | None], None] | None = None,
+) -> Flow[AppendResult]:
     if prepared.events:
-        yield Submit(key, prepared)
+        yield Submit(key, prepared, on_settled)
     return AppendResult(list(prepared.events), written=0, removed=0, queued=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._flow import Flow
-from langchain_redis_session._operations import purge, sessions
+from langchain_redis_session._operations import purge, reading, sessions
 from langchain_redis_session._operations.windows import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs.base import (
     FlowRunner,
@@ -73,7 +73,7 @@ class SessionVerbs(FlowRunner):
             CorruptEventError: An entry can't be read, and `strict` is true.
         """
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = sessions.get_session(self._context, check_key(key), bounds)
+        flow = reading.get_session(self._context, check_key(key), bounds)
         return self._settled(scope_of(key), flow)
 
     get_session = sync_verb(_get_session)

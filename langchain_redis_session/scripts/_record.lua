@@ -37,6 +37,11 @@ local function is_past(expires)
   return expires ~= nil and expires <= now_ms
 end
 
+-- What tells a session from a later one of the same id.
+local function created_of(record)
+  return record and string.match(record, '^.*"createdAt":"([^"]*)"') or ''
+end
+
 -- Past its time. While a session has events, their key's own TTL decides.
 local function is_dead(record, events_key)
   local _, expires = split_record(record)
@@ -94,6 +99,19 @@ local function touch_keys(events_key, message_index_key, track_index_key, ttl_ms
   set_ttl(events_key, ttl_ms)
   if message_index_key then set_ttl(message_index_key, ttl_ms) end
   lengthen_ttl(track_index_key, true, ttl_ms)
+end
+
+-- The lifetime of a session's summaries; a branch's starts anew with an append to the branch.
+local function touch_summaries(key, fields, ttl_ms, try_field_ttl)
+  if redis.call('EXISTS', key) == 0 then return end
+  lengthen_ttl(key, true, ttl_ms)
+  for i = 1, try_field_ttl == '1' and #fields or 0 do
+    if ttl_ms == 0 then
+      redis.pcall('HPERSIST', key, 'FIELDS', 1, fields[i])
+    else
+      redis.pcall('HPEXPIREAT', key, string.format('%.0f', now_ms + ttl_ms), 'FIELDS', 1, fields[i])
+    end
+  end
 end
 
 local function set_fields(key, pairs_, ttl_ms)

@@ -1,15 +1,26 @@
 -- Shared: the summaries of one session in the hash that a user's sessions share.
-
+--
 -- Ours are at 'session:filterKey' (session escaped), trpc-agent-go's at the session's id.
 -- Its ids are not escaped, so a field can look like ours: the value tells them apart.
+
+local function is_ours(value)
+  return string.sub(value, 1, 12) == '{"summary":"'
+end
+
+-- The score of the last event that a summary covers, as text; nil if it is none of ours.
+local function cutoff_of(value)
+  if not value or not is_ours(value) then return nil end
+  local cutoff = string.match(value, '"cutoff_score":"([%d.e+-]+)"}}$')
+  return tonumber(cutoff or '') and cutoff
+end
+
 local function delete_summaries(key, session_field, summary_field)
   local start = summary_field .. ':'
   for _, field in ipairs(redis.call('HKEYS', key)) do
-    local is_ours = string.sub(field, 1, #start) == start
-    if is_ours or field == session_field then
+    local looks_ours = string.sub(field, 1, #start) == start
+    if looks_ours or field == session_field then
       local value = redis.call('HGET', key, field)
-      local looks_ours = string.sub(value, 1, 12) == '{"summary":"'
-      if is_ours == looks_ours then redis.call('HDEL', key, field) end
+      if looks_ours == is_ours(value) then redis.call('HDEL', key, field) end
     end
   end
 end

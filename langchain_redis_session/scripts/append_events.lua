@@ -1,12 +1,14 @@
 -- Append events to a session, with their changes of state; all or nothing.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 user state
---       6 app state (absent where it lives in another slot)
+-- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 user state
+--       7 app state (absent where it lives in another slot)
 -- ARGV  1 session field  2 '1' may create, 'new' only create, '' neither
 --       3 the record's start for a new session, up to its state
 --       4 event limit (0 none)  5 session TTL ms (0 never)  6 '1' try TTL per field
 --       7 '1' leave out message ids that are stored
---       8 count, {score, member, message id or ''}…   the events
+--       8 '1' count what is removed before the session's summary covers it
+--       9 count, summary fields…   those whose lifetime starts anew; first the session's own
+--       count, {score, member, message id or ''}…   the events
 --       then, absent where state and message index have no part in it:
 --             '1' the session's own state changes, expected core, its replacement ('' =
 --             not known yet),
@@ -15,7 +17,8 @@
 --             app state TTL ms, count, {name, value}…
 --             count, top score, {id, score}…   the message index, read by the caller at
 --                                              that count and top
--- Gives {'OK', removed, TTL per field or -1, fates, scores}, or, nothing written:
+-- Gives {'OK', removed, TTL per field or -1, fates, scores, how many of the removed no summary
+-- covers}, or, nothing written:
 --   {'MISSING'}        no session, and it may not be created
 --   {'EXISTS'}         a session, and it was only to be created
 --   {'PURGE'}          remains of an expired session must go first
@@ -24,8 +27,12 @@
 --   {'STATE', record}  the record is not the expected one
 --#include _record
 --#include _sequence
+--#include _summaries
 
-local position = 8 + 3 * tonumber(ARGV[8])
+local last_field = 9 + tonumber(ARGV[9])
+local summary_fields = {}
+for i = 10, last_field do summary_fields[#summary_fields + 1] = ARGV[i] end
+local position = last_field + 1 + 3 * tonumber(ARGV[last_field + 1])
 local function shift()
   position = position + 1
   return ARGV[position]
@@ -37,9 +44,10 @@ local function shift_pairs()
 end
 
 local sessions_key, events_key, index_key, tracks_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local summaries_key = KEYS[5]
 local limit, ttl_ms, once = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[7] == '1'
 local wanted, members, ids = {}, {}, {}
-for i = 9, position, 3 do
+for i = last_field + 2, position, 3 do
   wanted[#wanted + 1], members[#members + 1], ids[#ids + 1] = ARGV[i], ARGV[i + 1], ARGV[i + 2]
 end
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
@@ -51,8 +59,9 @@ local index_size, index_top = shift(), shift()
 local record = redis.call('HGET', sessions_key, ARGV[1])
 local size = redis.call('ZCARD', events_key)
 local has_index = redis.call('ZCARD', index_key) > 0
-if #user_state > 0 then redis.call('HLEN', KEYS[5]) end
-if #app_state > 0 then redis.call('HLEN', KEYS[6]) end
+if #user_state > 0 then redis.call('HLEN', KEYS[6]) end
+if #app_state > 0 then redis.call('HLEN', KEYS[7]) end
+local cutoff = ARGV[8] == '1' and cutoff_of(redis.call('HGET', summaries_key, summary_fields[1]))
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
@@ -86,7 +95,7 @@ for i = 1, #fates do
 end
 if #members > 0 and #fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, -1, fates, scores}
+  return {'OK', 0, -1, fates, scores, 0}
 end
 
 local core, expires, foreign
@@ -116,6 +125,12 @@ elseif foreign or changes_state then
 end
 
 append_fresh(events_key, members, wanted, fates, scores, top)
+local uncovered = 0
+if ARGV[8] == '1' and limit > 0 and size + #fresh > limit then
+  local count = size + #fresh - limit
+  local last = redis.call('ZRANGE', events_key, count - 1, count - 1, 'WITHSCORES')[2]
+  uncovered = cutoff and redis.call('ZCOUNT', events_key, '(' .. cutoff, last) or count
+end
 local removed = apply_limit(events_key, limit, size + #fresh)
 local keeps_index = has_index or once
 if keeps_index then
@@ -130,8 +145,9 @@ if keeps_index then
     redis.call('ZREMRANGEBYSCORE', index_key, '-inf', '(' .. oldest[2])
   end
 end
-set_fields(KEYS[5], user_state, tonumber(user_ttl_ms))
-set_fields(KEYS[6], app_state, tonumber(app_ttl_ms))
+set_fields(KEYS[6], user_state, tonumber(user_ttl_ms))
+set_fields(KEYS[7], app_state, tonumber(app_ttl_ms))
 local field_ttl = save_record(sessions_key, ARGV[1], core, updated, ttl_ms, ARGV[6])
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
-return {'OK', removed, field_ttl, fates, scores}
+touch_summaries(summaries_key, summary_fields, ttl_ms, ARGV[6])
+return {'OK', removed, field_ttl, fates, scores, uncovered}

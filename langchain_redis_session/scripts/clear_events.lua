@@ -1,7 +1,7 @@
 -- Remove a session's events and summaries; its state and tracks stay. Events above the given
 -- score have come since the caller looked, or since a first try: they stay too.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries
+-- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 summary lease
 -- ARGV  1 session field  2 summary field  3 session TTL ms (0 never)
 --       4 '1' try TTL per field  5 highest score
 -- Gives {how many events were removed, TTL per field or -1}, or {'FOREIGN'}: nothing is
@@ -19,6 +19,7 @@ if record and not is_dead(record, KEYS[2]) then
   field_ttl = save_record(KEYS[1], ARGV[1], core, format_now(), ttl_ms, ARGV[4])
 end
 delete_summaries(KEYS[5], ARGV[1], ARGV[2])
+redis.call('DEL', KEYS[6])  -- a summary that is being made is of what goes
 local removed = redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[5])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[5])
 touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)

@@ -1,6 +1,7 @@
 -- Delete everything of a session, or what an expired one has left.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6… its tracks
+-- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 summary lease
+--       7… its tracks
 -- ARGV  1 session field  2 summary field  3 '1' only if it has expired
 --       4 createdAt of the session meant, '' if it has no record
 --       5… the names of the tracks whose keys are given
@@ -13,9 +14,7 @@
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local only_expired = ARGV[3] == '1'
 if only_expired and record and not is_dead(record, KEYS[2]) then return -1 end
-if record and (string.match(record, '^.*"createdAt":"([^"]*)"') or '') ~= ARGV[4] then
-  return -3
-end
+if record and created_of(record) ~= ARGV[4] then return -3 end
 local given = {}
 for i = 5, #ARGV do given[ARGV[i]] = true end
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[4])) do
@@ -24,7 +23,7 @@ end
 delete_summaries(KEYS[5], ARGV[1], ARGV[2])
 -- Events without a record: the record was evicted, not the session deleted; keep them.
 if record or not only_expired then redis.call('DEL', KEYS[2], KEYS[3]) end
-redis.call('DEL', KEYS[4])
-for i = 6, #KEYS do redis.call('DEL', KEYS[i]) end
+redis.call('DEL', KEYS[4], KEYS[6])
+for i = 7, #KEYS do redis.call('DEL', KEYS[i]) end
 redis.call('HDEL', KEYS[1], ARGV[1])
 return record and 1 or 0

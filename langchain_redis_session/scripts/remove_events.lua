@@ -1,8 +1,8 @@
 -- Remove the given events from a session.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index
+-- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 summary lease
 -- ARGV  1 session field  2 session TTL ms (0 never)  3 '1' try TTL per field
---       4… the entries
+--       4 summary field  5… the entries
 -- Gives {how many were there, TTL per field or -1}, or {'FOREIGN'} as clear_events.
 --#include _record
 
@@ -11,7 +11,7 @@ local core = record and split_record(record)
 if record and not core then return {'FOREIGN'} end
 redis.call('ZCARD', KEYS[3])
 local removed, field_ttl, ttl_ms = 0, -1, tonumber(ARGV[2])
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local score = redis.call('ZSCORE', KEYS[2], ARGV[i])
   if score then
     redis.call('ZREM', KEYS[2], ARGV[i])
@@ -19,9 +19,11 @@ for i = 4, #ARGV do
   end
 end
 -- An id may stand in an earlier event too: the next one to ask reads the index anew.
-if removed > 0 then redis.call('DEL', KEYS[3]) end
+-- A summary that is being made is of what goes.
+if removed > 0 then redis.call('DEL', KEYS[3], KEYS[6]) end
 if core and removed > 0 then
   field_ttl = save_record(KEYS[1], ARGV[1], core, format_now(), ttl_ms, ARGV[3])
   touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
+  touch_summaries(KEYS[5], {ARGV[4]}, ttl_ms, ARGV[3])
 end
 return {removed, field_ttl}

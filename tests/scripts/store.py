@@ -32,13 +32,14 @@ class Store:
         self.index = self.key("index")
         self.tracks = self.key("tracks")
         self.summaries = self.key("summaries")
+        self.lease = self.key("lease")
         self.user = self.key("user")
         self.app = self.key("app")
 
     @property
     def session_keys(self) -> list[bytes]:
-        """The four that most scripts begin with."""
-        return [self.sessions, self.events, self.index, self.tracks]
+        """The five that most scripts begin with."""
+        return [self.sessions, self.events, self.index, self.tracks, self.summaries]
 
     @property
     def field_ttl(self) -> int:
@@ -94,6 +95,12 @@ class Store:
         (left,) = self.client.execute_command("HPTTL", self.sessions, "FIELDS", 1, "s")
         return round(left / MINUTE) if left >= 0 else left
 
+    def summary_minutes(self, field: str) -> int:
+        """The minutes that a summary has left by itself."""
+        left: int
+        (left,) = self.client.execute_command("HPTTL", self.summaries, "FIELDS", 1, field)
+        return round(left / MINUTE) if left >= 0 else left
+
     def dump(self) -> dict[str, Any]:
         """Everything, to the byte."""
         found: dict[str, Any] = {}
@@ -121,3 +128,11 @@ class Store:
         except redis.ResponseError as error:
             return "WRONGTYPE" in str(error) and (self.dump(), self.ttls()) == before
         return False
+
+
+def make_summary(score: float, text: str = "x") -> str:
+    """Give a summary as it is stored, up to the event at a score."""
+    return (
+        f'{{"summary":"{text}","updated_at":"{CREATED}","boundary":{{"version":1,'
+        f'"filter_key":"","cutoff_score":"{score:.17g}"}}}}'
+    )

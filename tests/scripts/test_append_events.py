@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_redis_session._flow import Argument
-from tests.scripts.store import CORE, CREATED, MINUTE, UPDATED, Store
+from tests.scripts.store import CORE, CREATED, MINUTE, UPDATED, Store, make_summary
 
 FRESH, STORED, REPEATED, REMOVED = 1, 2, 3, 4
 Sent = "tuple[float, str] | tuple[float, str, str]"
@@ -27,9 +27,11 @@ def arguments(
     app: dict[str, str] | None = None,
     app_ttl: int = 0,
     index: tuple[int, float, dict[str, float]] | None = None,
+    counts: bool = False,
+    branches: tuple[str, ...] = (),
 ) -> list[Argument]:
     args: list[Argument] = ["s", create, '{"id":"s","state":{}', limit, ttl, try_field_ttl]
-    args += [int(once), len(sent)]
+    args += [int(once), int(counts), 1 + len(branches), "s:", *branches, len(sent)]
     for score, member, *message_id in sent:
         args += [f"{score:.17g}", member, *(message_id or [""])]
     if state or made_for or user or app or index:
@@ -55,7 +57,7 @@ def test_events_are_appended_in_order(store: Store) -> None:
     reply = append(store, (5, "a"), (3, "b"), (9, "c"))
     up = math.nextafter(5, 6)
     scores = [b"5", f"{up:.17g}".encode(), b"9"]
-    assert reply == [b"OK", 0, -1, [FRESH] * 3, scores]
+    assert reply == [b"OK", 0, -1, [FRESH] * 3, scores, 0]
     assert append(store, (1, "d"))[4] == [f"{math.nextafter(9, 10):.17g}".encode()]
     assert [member for member, _ in store.scored(store.events)] == ["a", "b", "c", "d"]
     assert store.names() == ["events", "sessions"]
@@ -84,7 +86,7 @@ def test_applied_twice(store: Store) -> None:
     after = store.dump()
     again = append(store, *sent, **options)
     assert first[3] == [FRESH] * 3
-    assert again == [b"OK", 0, -1, [REMOVED, STORED, STORED], [b"", *first[4][1:]]]
+    assert again == [b"OK", 0, -1, [REMOVED, STORED, STORED], [b"", *first[4][1:]], 0]
     assert store.dump() == after
 
 
@@ -247,3 +249,35 @@ def test_app_state_elsewhere(store: Store) -> None:
     reply = store.call("append_events", keys, arguments((1, "a"), user={"u": "1"}, made_for="1"))
     assert reply[0] == b"OK"
     assert CREATED in store.record
+
+
+def test_summaries_live_on(store: Store) -> None:
+    store.put_record()
+    values = {name: make_summary(1) for name in ("s:", "s:a", "s:b", "s2:")}
+    store.client.hset(store.summaries, mapping=values)
+    store.client.pexpire(store.summaries, MINUTE)
+    if store.has_field_ttl:
+        names = list(values)
+        store.client.execute_command("HPEXPIRE", store.summaries, MINUTE, "FIELDS", 4, *names)
+    append(store, (1, "a"), ttl=3 * MINUTE, branches=("s:a",))
+    assert store.ttls()["summaries"] == 3
+    if store.has_field_ttl:
+        assert [store.summary_minutes(name) for name in values] == [3, 3, 1, 1]
+    append(store, (2, "b"), ttl=2 * MINUTE)
+    assert store.ttls()["summaries"] == 3
+    append(store, (3, "c"), branches=("s:b",))
+    assert store.ttls()["summaries"] == -1
+    if store.has_field_ttl:
+        assert [store.summary_minutes(name) for name in values] == [-1, 3, -1, 1]
+
+
+@pytest.mark.parametrize("covered", [None, 0, 2, 9])
+def test_what_no_summary_covers_is_counted(store: Store, covered: int | None) -> None:
+    store.put_record()
+    store.put_events("a", "b", "c", "d")
+    if covered is not None:
+        store.client.hset(store.summaries, "s:", make_summary(covered))
+    reply = append(store, (8, "e"), (9, "f"), limit=3, counts=True)
+    assert (reply[1], reply[5]) == (3, {None: 3, 0: 3, 2: 1, 9: 0}[covered])
+    assert append(store, (8, "e"), (9, "f"), limit=3, counts=True)[5] == 0  # a second try
+    assert append(store, (10, "g"), limit=3)[5] == 0  # not asked for

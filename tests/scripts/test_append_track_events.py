@@ -19,7 +19,7 @@ def arguments(
     expected: str = CORE,
     replacement: str = NAMED,
 ) -> list[Argument]:
-    args: list[Argument] = ["s", "t", limit, ttl, track_ttl, 1, expected, replacement]
+    args: list[Argument] = ["s", "t", limit, ttl, track_ttl, 1, expected, replacement, "s:"]
     for score, member in sent:
         args += [f"{score:.17g}", member]
     return args

@@ -13,7 +13,7 @@ def arguments(ttl: int = 0, highest: str = "+inf") -> list[Argument]:
 
 
 def keys(store: Store) -> list[bytes]:
-    return [*store.session_keys, store.summaries]
+    return [*store.session_keys, store.lease]
 
 
 def fill(store: Store) -> None:
@@ -24,6 +24,7 @@ def fill(store: Store) -> None:
     neighbours = {"s2:": OURS, "s2": THEIRS, "s:theirs": THEIRS}
     store.client.hset(store.summaries, mapping={"s:": OURS, "s:a/b": OURS, **neighbours})
     store.client.hset(store.summaries, "s", THEIRS)
+    store.client.set(store.lease, "t")
 
 
 def test_events_and_summaries_go(store: Store) -> None:

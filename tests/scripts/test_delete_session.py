@@ -20,6 +20,7 @@ def fill(store: Store, *, expires: int | None = None) -> None:
         store.client.zadd(store.key(track), {"x": 1})
     fields = {"s:": OURS, "s": THEIRS, "s2:": OURS}
     store.client.hset(store.summaries, mapping=fields)
+    store.client.set(store.lease, "t")
 
 
 def delete(
@@ -29,7 +30,7 @@ def delete(
     only_expired: bool = False,
     created: str = CREATED,
 ) -> Any:
-    keys = [*store.session_keys, store.summaries, *(store.key(track) for track in tracks)]
+    keys = [*store.session_keys, store.lease, *(store.key(track) for track in tracks)]
     return store.call("delete_session", keys, ["s", "s", int(only_expired), created, *tracks])
 
 
@@ -91,6 +92,6 @@ def test_what_is_shared_keeps_its_ttl(store: Store) -> None:
 @pytest.mark.parametrize("wrong", ["sessions", "tracks", "summaries"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
-    keys = [*store.session_keys, store.summaries, store.key("t"), store.key("u")]
+    keys = [*store.session_keys, store.lease, store.key("t"), store.key("u")]
     args: list[Argument] = ["s", "s", 0, CREATED, "t", "u"]
     assert store.refuses(store.key(wrong), "delete_session", keys, args)

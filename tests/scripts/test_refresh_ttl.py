@@ -6,7 +6,7 @@ from tests.scripts.store import CORE, MINUTE, UPDATED, Store
 
 
 def refresh(store: Store, ttl: int) -> int:
-    reply: int = store.call("refresh_ttl", store.session_keys, ["s", ttl, 1])
+    reply: int = store.call("refresh_ttl", store.session_keys, ["s", ttl, 1, "s:"])
     return reply
 
 
@@ -51,4 +51,4 @@ def test_a_foreign_record_stays(store: Store) -> None:
 
 def test_a_key_of_the_wrong_type(store: Store) -> None:
     fill(store, expires=None)
-    assert store.refuses(store.sessions, "refresh_ttl", store.session_keys, ["s", MINUTE, 1])
+    assert store.refuses(store.sessions, "refresh_ttl", store.session_keys, ["s", MINUTE, 1, "s:"])

@@ -9,7 +9,8 @@ from tests.scripts.store import CORE, MINUTE, UPDATED, Store
 
 
 def remove(store: Store, *entries: str, ttl: int = 0) -> Any:
-    return store.call("remove_events", store.session_keys, ["s", ttl, 1, *entries])
+    keys = [*store.session_keys, store.lease]
+    return store.call("remove_events", keys, ["s", ttl, 1, "s:", *entries])
 
 
 def fill(store: Store) -> None:
@@ -17,6 +18,8 @@ def fill(store: Store) -> None:
     store.put_events("a", "b", "c")
     store.client.zadd(store.index, {"ia": 1, "ib": 2, "ic": 3})
     store.client.sadd(store.tracks, "t")
+    store.client.hset(store.summaries, "s:", "x")
+    store.client.set(store.lease, "t")
 
 
 def test_entries_go_and_only_once(store: Store) -> None:
@@ -24,6 +27,7 @@ def test_entries_go_and_only_once(store: Store) -> None:
     assert remove(store, "c", "a", "unknown") == [2, -1]
     assert store.scored(store.events) == [("b", 2)]
     assert not store.client.exists(store.index)  # made anew when it is asked for
+    assert not store.client.exists(store.lease)  # what is being made is of what went
     assert store.record != CORE + UPDATED
     after = store.dump()
     assert remove(store, "c", "a", "unknown") == [0, -1]
@@ -53,17 +57,18 @@ def test_events_without_a_record(store: Store) -> None:
 
 def test_the_ttl_of_every_key(store: Store) -> None:
     fill(store)
-    for key in (store.sessions, store.tracks):
+    for key in (store.sessions, store.tracks, store.summaries):
         store.client.pexpire(key, MINUTE)
     assert remove(store, "a", ttl=2 * MINUTE) == [1, store.field_ttl]
-    assert store.ttls() == {"sessions": 2, "events": 2, "tracks": 2}
+    assert store.ttls() == {"sessions": 2, "events": 2, "tracks": 2, "summaries": 2}
     assert store.field_minutes() in (None, 2)
     remove(store, "b")
-    assert store.ttls() == {"sessions": -1, "events": -1, "tracks": -1}
+    assert set(store.ttls().values()) == {-1}
 
 
 @pytest.mark.parametrize("wrong", ["sessions", "events", "index"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
-    args: list[Argument] = ["s", MINUTE, 1, "a", "b"]
-    assert store.refuses(store.key(wrong), "remove_events", store.session_keys, args)
+    keys = [*store.session_keys, store.lease]
+    args: list[Argument] = ["s", MINUTE, 1, "s:", "a", "b"]
+    assert store.refuses(store.key(wrong), "remove_events", keys, args)

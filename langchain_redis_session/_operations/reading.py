@@ -1,0 +1,280 @@
+"""Reading one session: its record, its events, its summary, and the state around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_redis_session._flow import Command, Flow, ScriptCall, call_batch, call_script
+from langchain_redis_session._keys import SessionKeys
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
+from langchain_redis_session._operations.windows import (
+    Bounds,
+    Window,
+    format_score,
+    make_event_window,
+    refresh_call,
+)
+from langchain_redis_session._record import Record, get_created_text, parse_record
+from langchain_redis_session._summary_record import (
+    choose_newest,
+    find_cutoff,
+    parse_foreign_summaries,
+    parse_summary,
+)
+from langchain_redis_session.models import Event, Session, SessionKey, Summary, to_datetime
+
+_NO_RECORD = Record({}, (), 0, 0, is_sound=True)
+
+
+def get_session(context: Context, key: SessionKey, bounds: Bounds) -> Flow[Session | None]:
+    """Read a session, its state and its events; None if there is none."""
+    return (yield from _read(Reading(context, key, bounds), counts_as_use=True))
+
+
+def get_since_summary(
+    context: Context,
+    key: SessionKey,
+    bounds: Bounds,
+    *,
+    wants: Callable[[Event], bool],
+) -> Flow[Session | None]:
+    """Read a session's summary and the events that it does not cover, without state."""
+    reading = Reading(context, key, bounds, wants=wants, since_summary=True, with_state=False)
+    return (yield from _read(reading, counts_as_use=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Unsummarized:
+    """A session with the events of a branch that its summary does not cover.
+
+    Attributes:
+        session: The session.
+        created_text: What tells it from a later one of the same id.
+        cutoff: The score that our stored summary goes to; b"" for none.
+    """
+
+    session: Session
+    created_text: bytes
+    cutoff: bytes
+
+
+def get_unsummarized(
+    context: Context, key: SessionKey, filter_key: str, *, at_least: int
+) -> Flow[Unsummarized | None]:
+    """Read what there is to summarize; no events where they are fewer than `at_least`.
+
+    It does not refresh the TTL.
+    """
+    reading = Reading(
+        context,
+        key,
+        Bounds(),
+        wants=lambda event: is_in_branch(event.filter_key, filter_key),
+        since_summary=True,
+        filter_key=filter_key,
+        at_least=at_least,
+    )
+    session = yield from _read(reading, counts_as_use=False)
+    if session is None:
+        return None
+    return Unsummarized(session, get_created_text(reading.record), find_cutoff(reading.ours))
+
+
+def is_in_branch(filter_key: str, branch: str) -> bool:
+    """Whether a filter key is a branch or lies below it, segment by segment.
+
+    >>> is_in_branch("app/tools/search", "app/tools"), is_in_branch("app/toolbox", "app/tool")
+    (True, False)
+    >>> is_in_branch("app", "")  # the whole session
+    True
+    """
+    return not branch or filter_key == branch or filter_key.startswith(branch + "/")
+
+
+def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
+    context, key, calls = reading.context, reading.key, reading.calls()
+    if counts_as_use and context.options.refresh_ttl_on_read:
+        *replies, field_ttl = yield from call_batch([*calls, refresh_call(context, key)])
+        context.note_field_ttl(field_ttl)
+    elif len(calls) > 1:
+        replies = yield from call_batch(calls)
+    else:
+        read = calls[0]
+        assert isinstance(read, ScriptCall)
+        replies = [(yield from call_script(read.name, read.keys, read.args))]
+    return (yield from reading.complete(replies))
+
+
+class Reading:
+    """One session being read.
+
+    Args:
+        context: Options and key names.
+        key: The session.
+        bounds: Which of its events.
+        wants: Which of these to keep; default: all.
+        filter_key: Whose summary to read.
+        since_summary: Whether only events that this summary does not cover are read.
+        with_state: Whether the app's and the user's state is read.
+        at_least: Give no events if there are fewer.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        key: SessionKey,
+        bounds: Bounds,
+        *,
+        wants: Callable[[Event], bool] = lambda _event: True,
+        filter_key: str = "",
+        since_summary: bool = False,
+        with_state: bool = True,
+        at_least: int = 0,
+    ) -> None:
+        self.context, self.key = context, key
+        self.keys = context.keyspace.session(key)
+        self.window = make_event_window(context, self.keys, bounds, wants)
+        self.filter_key = filter_key
+        self._since_summary, self._at_least = since_summary, at_least
+        self._with_state = with_state
+        self._app_state_is_near = context.options.hash_tag == "app"
+        self.record = self.ours = b""
+
+    def calls(self) -> list[ScriptCall | Command]:
+        """What reads it: a script, and the app's state where the script can't reach it."""
+        keys = self.keys
+        near = [keys.sessions, keys.events, keys.summaries]
+        highest, lowest, *page = self.window.first_args()
+        args = [
+            keys.session_field,
+            keys.summary(self.filter_key),
+            self._at_least,
+            highest,
+            "summary" if self._since_summary else lowest,
+            *page,
+        ]
+        if not self._with_state:
+            return [ScriptCall("get_session", near, args)]
+        if self._app_state_is_near:
+            return [ScriptCall("get_session", [*near, keys.user_state, keys.app_state], args)]
+        read = ScriptCall("get_session", [*near, keys.user_state], args)
+        return [read, ("HGETALL", keys.app_state)]
+
+    def complete(self, replies: list[Any]) -> Flow[Session | None]:
+        """Make the session of the replies, with further reads where entries were skipped."""
+        if not replies[0]:
+            return None
+        record, ours, foreign, size, older, entries, user_fields, near_app_fields = replies[0]
+        if not record and (self._with_state or not size):
+            return None
+        self.record, self.ours = record, ours
+        parsed = _NO_RECORD
+        if record:
+            parsed = parse_sound_record(self.context, self.keys.sessions, record)
+        found = {self.filter_key: ours}
+        summaries = decode_summaries(self.context, self.keys, parsed, found, foreign)
+        summary = summaries.get(self.filter_key)
+        if self._since_summary:
+            size, older, entries = yield from self._start_at_summary(
+                summary, ours, (size, older, entries)
+            )
+        self.window.take(size, older, entries)
+        yield from self.window.finish()
+        app_fields = near_app_fields if self._app_state_is_near else replies[1:] and replies[1]
+        shared_state = {
+            **decode_fields(app_fields, APP_PREFIX),
+            **decode_fields(user_fields, USER_PREFIX),
+        }
+        return make_session(self.key, parsed, shared_state, self.window, summary)
+
+    def _start_at_summary(
+        self, summary: Summary | None, ours: bytes, page: tuple[int, int, list[bytes]]
+    ) -> Flow[tuple[int, int, list[bytes]]]:
+        """Let the window begin where the summary ends; read again if that is elsewhere.
+
+        The script knows our summaries only, and not whether they are of an earlier session.
+        """
+        window = self.window
+        cutoff = format_cutoff(summary)
+        lowest = f"({cutoff}" if cutoff else "-inf"
+        window.bounds = replace(window.bounds, lowest=lowest)
+        if cutoff.encode() == find_cutoff(ours):
+            return page
+        _, _, *rest = window.first_args()
+        args = ["newest", window.bounds.highest, lowest, *rest]
+        size, older, entries = yield from call_script("read_events", [self.keys.events], args)
+        return size, older, entries
+
+
+def format_cutoff(summary: Summary | None) -> str:
+    """The score that a summary goes to, as Redis writes it; "" for no summary."""
+    return "" if summary is None else format_score(summary.boundary.cutoff_score)
+
+
+def decode_summaries(
+    context: Context,
+    keys: SessionKeys,
+    record: Record,
+    ours: Mapping[str, bytes],
+    foreign: bytes,
+) -> dict[str, Summary]:
+    """Read the summaries of a session; of two of a filter key, the one that goes further.
+
+    Args:
+        context: What to report unreadable ones to.
+        keys: The session's keys.
+        record: The session's record. What is older than the session is left out.
+        ours: Values by filter key; b"" for none.
+        foreign: The value that trpc-agent-go writes; b"" for none.
+    """
+    theirs: dict[str, Summary] = {}
+    if foreign:
+        try:
+            theirs = parse_foreign_summaries(foreign)
+        except ValueError:
+            context.report_corrupt(keys.summaries, "a summary")
+    found: dict[str, Summary] = {}
+    created_at = to_datetime(record.created_ns)
+    for filter_key in {**ours, **theirs}:
+        own = None
+        if value := ours.get(filter_key):
+            try:
+                own = parse_summary(value, filter_key)
+            except ValueError:
+                context.report_corrupt(keys.summaries, "a summary")
+        both = (own, theirs.get(filter_key))
+        newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
+        if newest is not None:
+            found[filter_key] = newest
+    return found
+
+
+def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Record:
+    """Read a record; report what in it can't be read."""
+    parsed = parse_record(record)
+    if not parsed.is_sound:
+        context.report_corrupt(sessions_key, "a part of a session's record")
+    return parsed
+
+
+def make_session(
+    key: SessionKey,
+    record: Record,
+    shared_state: dict[str, Any],
+    window: Window[Event] | None,
+    summary: Summary | None = None,
+) -> Session:
+    """Put a session together; without a window, its events were not read."""
+    return Session(
+        key=key,
+        state={**shared_state, **record.state},
+        events=window.items if window else [],
+        tracks=record.tracks,
+        created_at=to_datetime(record.created_ns),
+        updated_at=to_datetime(record.updated_ns),
+        is_cut=window.is_cut if window else True,
+        summary=summary,
+    )

@@ -1,0 +1,721 @@
+"""Summaries: what is covered, what is stored, and what leaves everything as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableLambda
+
+from langchain_redis_session import (
+    ConfigurationError,
+    Session,
+    SessionKey,
+    SessionNotFoundError,
+    SessionSummarizer,
+    Summary,
+    SummaryError,
+    SummaryRequest,
+    event_threshold,
+)
+from langchain_redis_session._summary_record import parse_summary
+from langchain_redis_session._times import format_time
+from tests.contract.backends import Backend, RedisProbe, Verbs
+from tests.contract.intercept import intercept
+from tests.contract.narrow import each_server, one_mode, one_server
+from tests.contract.store import NOON, STEP, make_event, make_events, read_record, tag_of, texts
+
+MINUTE = timedelta(minutes=1)
+
+
+class Echo:
+    """A summarizer that says what it was given: the last summary, and every new text.
+
+    Attributes:
+        requests: What it was asked for.
+        before: Called before it answers.
+    """
+
+    def __init__(self, before: Callable[[], Any] | None = None) -> None:
+        self.requests: list[SummaryRequest] = []
+        self.before = before
+
+    def __call__(self, request: SummaryRequest) -> str:
+        self.requests.append(request)
+        if self.before is not None:
+            self.before()
+        return " ".join([request.previous_summary, *texts(request.messages)]).strip()
+
+
+def covered(summary: Summary | None) -> list[str]:
+    return [] if summary is None else summary.text.split()
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def summing(make_verbs: Callable[..., Verbs], echo: Echo) -> Verbs:
+    """Verbs of a service that makes summaries only when asked to."""
+    return make_verbs(summarizer=echo, auto_summarize=False)
+
+
+async def fill(verbs: Verbs, key: SessionKey, *numbers: int, **members: Any) -> None:
+    await verbs.create_session(key.app_name, key.user_id, key.session_id)
+    await verbs.append_events(key, [make_event(number, **members) for number in numbers])
+
+
+def summaries_key(backend: Backend, probe: RedisProbe) -> bytes:
+    return probe.key(f"sesssum:{tag_of(backend)}:ann")
+
+
+# --- What is made --------------------------------------------------------------------------------
+
+
+async def test_only_what_is_new_is_read_and_sent(
+    summing: Verbs, echo: Echo, key: SessionKey
+) -> None:
+    await fill(summing, key, 1, 2, 3)
+    first = await summing.create_summary(key, force=True)
+    assert covered(first) == ["m1", "m2", "m3"]
+    await summing.append_events(key, make_events(4, 5))
+    second = await summing.create_summary(key, force=True)
+    assert covered(second) == ["m1", "m2", "m3", "m4", "m5"]
+    assert [texts(request.messages) for request in echo.requests] == [
+        ["m1", "m2", "m3"],
+        ["m4", "m5"],
+    ]
+    assert [request.previous_summary for request in echo.requests] == ["", "m1 m2 m3"]
+    # Nothing new: nothing is asked for.
+    assert await summing.create_summary(key, force=True) == second
+    assert len(echo.requests) == 2
+    assert texts(await summing.get_events(key)) == ["m1", "m2", "m3", "m4", "m5"]
+
+
+async def test_what_the_summarizer_sees_of_the_session(
+    summing: Verbs, echo: Echo, key: SessionKey
+) -> None:
+    await summing.create_session("shop", "ann", "s1", {"k": 1, "user:u": 2, "app:a": 3})
+    await summing.append_events(key, make_events(1, 2))
+    await summing.create_summary(key, force=True)
+    await summing.append_events(key, make_events(3))
+    await summing.create_summary(key, force=True)
+    session = echo.requests[1].session
+    assert session is not None
+    assert session.key == key
+    assert session.state == {"k": 1, "user:u": 2, "app:a": 3}
+    assert texts(session.events) == ["m3"]
+    assert covered(session.summary) == ["m1", "m2"]
+
+
+@each_server
+async def test_what_is_stored(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    await fill(summing, key, 1, 2)
+    began = datetime.now(timezone.utc) - timedelta(seconds=5)
+    summary = await summing.create_summary(key, force=True)
+    last = (await summing.get_events(key))[-1]
+    (name, value), = redis_probe.hgetall(summaries_key(backend, redis_probe)).items()  # fmt: skip
+    assert name == b"s1:"
+    updated = re.search(rb'"updated_at":"([^"]*)"', value)
+    assert updated is not None
+    cutoff_at = format_time(int(last.score))
+    assert value.decode() == (
+        f'{{"summary":"m1 m2","updated_at":"{updated[1].decode()}","boundary":{{"version":1,'
+        f'"filter_key":"","cutoff_at":"{cutoff_at}","last_event_id":"{last.id}",'
+        f'"cutoff_score":"{last.score:.17g}"}}}}'
+    )
+    assert began < summary.updated_at < began + timedelta(seconds=60)
+    assert summary.boundary.last_event_id == last.id
+    assert summary.boundary.cutoff_score == last.score
+    assert parse_summary(value, "") == summary
+    assert await summing.get_summary(key) == summary
+    assert (await summing.get_session(key)).summary == summary
+    assert (await summing.get_session(key, limit=0)).summary == summary
+    assert await summing.list_summaries(key) == [summary]
+    # Nothing is left of the making.
+    assert not [name for name in redis_probe.names() if "lease" in name]
+
+
+async def test_odd_text(make_verbs: Callable[..., Verbs], key: SessionKey) -> None:
+    said = ' "cutoff_score":"9"}} \\ \n \ud800 東京 \x00 \u2028 '
+    verbs = make_verbs(summarizer=lambda _: said, auto_summarize=False)
+    await fill(verbs, key, 1)
+    summary = await verbs.create_summary(key, force=True)
+    assert summary.text == said.strip().replace("\ud800", "\ufffd")
+    assert await verbs.get_summary(key) == summary
+    await verbs.append_event(key, make_event(2))
+    assert texts((await verbs.get_summarized_messages(key)).messages) == ["m2"]
+
+
+@one_server
+async def test_a_trigger_decides_unless_forced(
+    make_verbs: Callable[..., Verbs], key: SessionKey, echo: Echo
+) -> None:
+    summarizer = SessionSummarizer(RunnableLambda(lambda _: "s"), trigger=event_threshold(3))
+    verbs = make_verbs(summarizer=summarizer, auto_summarize=False)
+    await fill(verbs, key, 1, 2)
+    assert await verbs.create_summary(key) is None
+    await verbs.append_events(key, make_events(3))
+    first = await verbs.create_summary(key)
+    assert first.text == "s"
+    await verbs.append_events(key, make_events(4, 5))
+    assert await verbs.create_summary(key) == first
+    assert (await verbs.create_summary(key, force=True)).boundary != first.boundary
+
+
+async def test_tool_calls_and_their_results_stay_together(
+    summing: Verbs, echo: Echo, key: SessionKey
+) -> None:
+    call = {"name": "add", "args": {}, "id": "c1", "type": "tool_call"}
+    await fill(summing, key, 1)
+    await summing.append_events(key, [make_event(2, AIMessage("calls", tool_calls=[call]))])
+    summary = await summing.create_summary(key, force=True)
+    assert covered(summary) == ["m1"]
+    found = await summing.get_summarized_messages(key)
+    assert texts(found.messages) == ["calls"]
+    await summing.append_events(
+        key, [make_event(3, ToolMessage("2", tool_call_id="c1")), make_event(4)]
+    )
+    assert texts((await summing.get_summarized_messages(key)).messages) == ["calls", "2", "m4"]
+    summary = await summing.create_summary(key, force=True)
+    assert summary.boundary.last_event_id == make_event(4).id
+    assert texts(echo.requests[1].messages) == ["calls", "2", "m4"]
+
+
+# --- Branches ------------------------------------------------------------------------------------
+
+
+async def test_a_summary_of_a_branch_covers_what_is_below(
+    summing: Verbs, echo: Echo, key: SessionKey
+) -> None:
+    await fill(summing, key, 1)
+    await summing.append_events(
+        key,
+        [
+            make_event(2, filter_key="app/tools"),
+            make_event(3, filter_key="app/tools/search"),
+            make_event(4, filter_key="app/toolbox"),
+            make_event(5, filter_key="app"),
+        ],
+    )
+    summary = await summing.create_summary(key, "app/tools", force=True)
+    assert (summary.filter_key, covered(summary)) == ("app/tools", ["m2", "m3"])
+    # The whole session's follows.
+    whole = await summing.get_summary(key)
+    assert covered(whole) == ["m1", "m2", "m3", "m4", "m5"]
+    assert await summing.list_summaries(key) == [whole, summary]
+    assert await summing.get_summary(key, "app/tools") == summary
+    assert await summing.get_summary(key, "app/tools/search") == whole
+    assert await summing.get_summary(key, "no/such") == whole
+    assert (await summing.get_session(key)).summary == whole
+
+
+async def test_without_the_cascade(make_verbs: Callable[..., Verbs], key: SessionKey) -> None:
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, cascade_full_session_summary=False)
+    await fill(verbs, key, 1, filter_key="a:b/{c}*")
+    summary = await verbs.create_summary(key, "a:b/{c}*", force=True)
+    assert await verbs.list_summaries(key) == [summary]
+    assert await verbs.get_summary(key) is None
+    assert await verbs.get_summary(key, "other") is None
+
+
+@one_server
+async def test_the_allowlist_goes_by_segments(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    verbs = make_verbs(
+        summarizer=Echo(), auto_summarize=False, summary_filter_allowlist=["app/tool", "x"]
+    )
+    for number, filter_key in enumerate(("app/tool", "app/tool/deep", "app/toolbox", "app", "x")):
+        await fill(verbs, key, number, filter_key=filter_key)
+    for allowed in ("app/tool", "app/tool/deep", "x", ""):
+        assert (await verbs.create_summary(key, allowed, force=True)).filter_key == allowed
+    for refused in ("app/toolbox", "app", "app/too", "xy", "/"):
+        with pytest.raises(ConfigurationError, match="summary_filter_allowlist"):
+            await verbs.create_summary(key, refused, force=True)
+        with pytest.raises(ConfigurationError, match="summary_filter_allowlist"):
+            await verbs.enqueue_summary(key, refused, force=True)
+
+
+# --- Reading with a summary ----------------------------------------------------------------------
+
+
+async def test_the_summary_and_what_came_after_it(summing: Verbs, key: SessionKey) -> None:
+    nothing = await summing.get_summarized_messages(key)
+    assert (nothing.summary, nothing.messages) == (None, [])
+    await fill(summing, key, 1, 2, 3)
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary, texts(found.messages)) == (None, ["m1", "m2", "m3"])
+    summary = await summing.create_summary(key, force=True)
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary, found.messages) == (summary, [])
+    await summing.append_events(key, make_events(4, 5, 6))
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary, texts(found.messages)) == (summary, ["m4", "m5", "m6"])
+    found = await summing.get_summarized_messages(key, limit=2)
+    assert (found.summary, texts(found.messages)) == (summary, ["m5", "m6"])
+
+
+@each_server
+async def test_round_trips(
+    backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    verbs, interceptor = intercept(backend, make_verbs, summarizer=Echo(), auto_summarize=False)
+    for session in (SessionKey("shop", "ann", "warm"), key):
+        await fill(verbs, session, 1, 2)
+        interceptor.requests.clear()
+        await verbs.create_summary(session, force=True)
+        made = len(interceptor.requests)
+        counts = []
+        for read in ("get_summary", "get_summarized_messages", "get_session"):
+            interceptor.requests.clear()
+            await getattr(verbs, read)(session)
+            counts.append(len(interceptor.requests))
+    assert (made, counts) == (3, [1, 1, 1])
+
+
+@each_server
+async def test_every_request_sent_twice(
+    backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    echo = Echo()
+    verbs, _ = intercept(
+        backend, make_verbs, times=2, summarizer=echo, auto_summarize=False, session_ttl=60
+    )
+    await fill(verbs, key, 1, 2)
+    summary = await verbs.create_summary(key, force=True)
+    assert covered(summary) == ["m1", "m2"]
+    await verbs.append_events(key, make_events(3))
+    assert covered(await verbs.create_summary(key, force=True)) == ["m1", "m2", "m3"]
+    assert len(echo.requests) == 2
+    assert len(await verbs.list_summaries(key)) == 1
+
+
+# --- trpc-agent-go's -----------------------------------------------------------------------------
+
+
+def moment(number: int) -> str:
+    """A time between event `number` and the next one."""
+    return format_time(NOON + number * STEP + STEP // 2)
+
+
+def go_summaries(**times: str) -> str:
+    """Summaries as trpc-agent-go writes them; `whole` is the one of the empty filter key."""
+    return json.dumps(
+        {
+            "" if name == "whole" else name: {
+                "summary": f"go {name}",
+                "topics": ["tea"],
+                "updated_at": "2099-01-01T00:00:00+08:00",
+                "boundary": {"version": 1, "cutoff_at": at, "last_event_id": "e"},
+            }
+            for name, at in times.items()
+        }
+    )
+
+
+@each_server
+async def test_the_one_that_goes_further_is_read(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend, echo: Echo
+) -> None:
+    await fill(summing, key, 1, 2, 3, 4)
+    theirs = go_summaries(whole=moment(2), app=moment(1))
+    hash_key = summaries_key(backend, redis_probe)
+    redis_probe.hset(hash_key, "s1", theirs)
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary.text, found.summary.topics) == ("go whole", ("tea",))
+    assert texts(found.messages) == ["m3", "m4"]
+    assert (await summing.get_session(key)).summary == found.summary
+    assert (await summing.get_summary(key, "app")).text == "go app"
+    assert (await summing.get_summary(key, "other")).text == "go whole"
+    assert [s.text for s in await summing.list_summaries(key)] == ["go whole", "go app"]
+    # Ours goes on where theirs ends, and theirs stays what it was.
+    summary = await summing.create_summary(key, force=True)
+    assert summary.text == "go whole m3 m4"
+    assert texts(echo.requests[0].messages) == ["m3", "m4"]
+    assert redis_probe.hget(hash_key, "s1").decode() == theirs
+    assert (await summing.get_session(key)).summary == summary
+    redis_probe.hset(hash_key, "s1", go_summaries(whole=moment(0)))
+    assert (await summing.get_session(key)).summary == summary
+    # Without a boundary, its update is where it ends.
+    bare = {"": {"summary": "bare", "updated_at": "2099-01-01T00:00:00Z"}}
+    redis_probe.hset(hash_key, "s1", json.dumps(bare))
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary.text, found.messages) == ("bare", [])
+
+
+@one_server
+async def test_a_field_of_another_session_of_theirs_is_never_ours(
+    make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    """Their session ids are not escaped: the one of `s1:` stands where ours of `s1` does."""
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False)
+    await fill(verbs, key, 1, 2)
+    theirs = go_summaries(whole=moment(1))
+    hash_key = summaries_key(backend, redis_probe)
+    redis_probe.hset(hash_key, "s1:", theirs)
+    assert (await verbs.get_session(key)).summary is None
+    assert await verbs.list_summaries(key) == []
+    assert texts((await verbs.get_summarized_messages(key)).messages) == ["m1", "m2"]
+    with pytest.raises(SummaryError, match="another program"):
+        await verbs.create_summary(key, force=True)
+    assert redis_probe.hget(hash_key, "s1:").decode() == theirs
+
+
+# --- What counts for nothing ---------------------------------------------------------------------
+
+
+@each_server
+async def test_a_summary_older_than_the_session(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    await fill(summing, key, 1, 2, 3)
+    await summing.create_summary(key, force=True)
+    record = read_record(redis_probe, key, tag_of(backend))
+    later = re.sub(rb'"createdAt":"20\d\d', b'"createdAt":"2090', record)
+    redis_probe.hset(redis_probe.key(f"sess:{tag_of(backend)}:ann"), "s1", later)
+    assert await summing.get_summary(key) is None
+    assert await summing.list_summaries(key) == []
+    assert (await summing.get_session(key)).summary is None
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary, texts(found.messages)) == (None, ["m1", "m2", "m3"])
+    found = await summing.get_summarized_messages(key, limit=2)
+    assert texts(found.messages) == ["m2", "m3"]
+
+
+@each_server
+@pytest.mark.parametrize(
+    "value",
+    [
+        "quite broken",
+        "[]",
+        '{"summary":"',
+        '{"summary":7,"boundary":{"cutoff_score":"1e30"}}',
+        '{"summary":"s","updated_at":"x","boundary":{"cutoff_score":"1e30"}}',
+        '{"summary":"s","boundary":{"cutoff_score":"1e30"}}',
+        '{"summary":"s","updated_at":"2099-01-01T00:00:00Z","boundary":{"cutoff_score":"1e"}}',
+        '{"summary":"s","updated_at":"2099-01-01T00:00:00Z","boundary":{"cutoff_score":"1e999"}}',
+        '{"summary":"s","updated_at":"2099-01-01T00:00:00Z","boundary":{"cutoff_score":"nan"}}',
+        '{"summary":"s","updated_at":"2099-01-01T00:00:00Z","boundary":{"cutoff_score":"x"}}',
+        "[" * 5000,
+    ],
+)
+async def test_one_that_cannot_be_read(
+    summing: Verbs,
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    backend: Backend,
+    value: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await fill(summing, key, 1, 2)
+    hash_key = summaries_key(backend, redis_probe)
+    redis_probe.hset(hash_key, "s1:", value)
+    redis_probe.hset(hash_key, "s1", value)
+    assert (await summing.get_session(key)).summary is None
+    assert await summing.get_summary(key) is None
+    assert await summing.list_summaries(key) == []
+    found = await summing.get_summarized_messages(key)
+    assert (found.summary, texts(found.messages)) == (None, ["m1", "m2"])
+    assert summing.service.stats().corrupt_entries > 0
+    assert "a summary" in caplog.text
+    assert value not in caplog.text
+
+
+# --- What leaves everything as it was ------------------------------------------------------------
+
+
+def fail() -> None:
+    raise ValueError("the model is out")
+
+
+@pytest.mark.parametrize(
+    ("summarizer", "text"),
+    [
+        (Echo(fail), "ValueError: the model is out"),
+        (lambda _: "", "empty"),
+        (lambda _: " \n", "empty"),
+        (lambda _: "Error generating summary: 500", "an error's text"),
+        (Echo(lambda: time.sleep(0.4)), "no answer within 0.2 s; raise summary_job_timeout"),
+    ],
+)
+async def test_a_summarizer_that_fails(
+    make_verbs: Callable[..., Verbs],
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    backend: Backend,
+    summarizer: Any,
+    text: str,
+) -> None:
+    good = make_verbs(summarizer=Echo(), auto_summarize=False)
+    bad = make_verbs(summarizer=summarizer, auto_summarize=False, summary_job_timeout=0.2)
+    await fill(good, key, 1, 2)
+    with pytest.raises(SummaryError, match=re.escape(text)):
+        await bad.create_summary(key, force=True)
+    assert not redis_probe.names("sess?um*")
+    assert not redis_probe.names("sumlease*")
+    before = await good.create_summary(key, force=True)
+    await good.append_events(key, make_events(3))
+    with pytest.raises(SummaryError, match=re.escape(text)):
+        await bad.create_summary(key, force=True)
+    assert await good.get_summary(key) == before
+    # And the next one can begin at once.
+    assert covered(await good.create_summary(key, force=True)) == ["m1", "m2", "m3"]
+
+
+@pytest.mark.parametrize("what", ["clear_events", "delete_session", "trim_conversations"])
+@one_mode
+async def test_a_session_that_goes_while_it_is_summarized(
+    make_verbs: Callable[..., Verbs],
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    backend: Backend,
+    what: str,
+) -> None:
+    """What was cleared must not come back as a summary."""
+    other = make_verbs().service
+
+    def intervene() -> None:
+        # In a thread of the summarizer's, so the sync verbs need a client of their own.
+        clear = make_sync(backend, other)
+        getattr(clear, what)(key)
+
+    echo = Echo(intervene)
+    verbs = make_verbs(summarizer=echo, auto_summarize=False)
+    await fill(verbs, key, 1, 2)
+    with pytest.raises(SummaryError, match="cleared"):
+        await verbs.create_summary(key, force=True)
+    assert await verbs.get_summary(key) is None
+    assert not redis_probe.names("sesssum*")
+    assert not redis_probe.names("sumlease*")
+    echo.before = None
+    await fill(verbs, key, 7)
+    assert "m7" in covered(await verbs.create_summary(key, force=True))
+
+
+def make_sync(backend: Backend, like: Any) -> Any:
+    from langchain_redis_session import RedisSessionService
+
+    options = like._context.options
+    return RedisSessionService(
+        client=backend.client, key_prefix=options.key_prefix, hash_tag=options.hash_tag
+    )
+
+
+@one_mode
+async def test_the_one_that_goes_further_wins_whatever_the_order(
+    make_verbs: Callable[..., Verbs],
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    backend: Backend,
+) -> None:
+    """A first one hangs until its lease has run out; a second one overtakes it."""
+    quick = make_sync_summing(backend, make_verbs().service)
+
+    def overtake() -> None:
+        (lease,) = redis_probe.names("sumlease*")
+        redis_probe.unlink(redis_probe.key(lease))
+        quick.append_events(key, make_events(3))
+        quick.create_summary(key, force=True)
+
+    verbs = make_verbs(summarizer=Echo(overtake), auto_summarize=False)
+    await fill(verbs, key, 1, 2)
+    summary = await verbs.create_summary(key, force=True)
+    assert covered(summary) == ["m1", "m2", "m3"]
+    assert await verbs.get_summary(key) == summary
+    assert not redis_probe.names("sumlease*")
+
+
+def make_sync_summing(backend: Backend, like: Any) -> Any:
+    from langchain_redis_session import RedisSessionService
+
+    options = like._context.options
+    return RedisSessionService(
+        client=backend.client,
+        key_prefix=options.key_prefix,
+        hash_tag=options.hash_tag,
+        summarizer=Echo(),
+        auto_summarize=False,
+    )
+
+
+@each_server
+async def test_another_owner_of_the_lease(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    await fill(summing, key, 1, 2)
+    lease = redis_probe.key(f"sumlease:{tag_of(backend)}:ann:s1")
+    redis_probe.set(lease, "of a process that has died", px=400)
+    began_s = time.monotonic()
+    assert covered(await summing.create_summary(key, force=True)) == ["m1", "m2"]
+    assert time.monotonic() - began_s > 0.3
+    # A branch's too: the lease is the session's.
+    await summing.append_events(key, [make_event(3, filter_key="b")])
+    redis_probe.set(lease, "of a process that has died", px=100)
+    assert covered(await summing.create_summary(key, "b", force=True)) == ["m3"]
+
+
+@one_server
+async def test_an_owner_that_never_ends(
+    make_verbs: Callable[..., Verbs],
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from langchain_redis_session._operations import summaries
+
+    monkeypatch.setattr(summaries, "_LEASE_MARGIN_MS", 50)
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, summary_job_timeout=0.2)
+    await fill(verbs, key, 1)
+    redis_probe.set(redis_probe.key("sumlease:{shop}:ann:s1"), "busy")
+    with pytest.raises(SummaryError, match="try again later"):
+        await verbs.create_summary(key, force=True)
+
+
+# --- How long they live --------------------------------------------------------------------------
+
+
+@each_server
+async def test_a_summary_lives_as_long_as_its_session(
+    make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_ttl=100)
+    await fill(verbs, key, 1)
+    await verbs.create_summary(key, force=True)
+    name = f"sesssum:{tag_of(backend)}:ann"
+    assert 90_000 < redis_probe.ttls()[name] <= 100_000
+    longer = make_verbs(session_ttl=1000)
+    await longer.append_events(key, make_events(2))
+    assert 900_000 < redis_probe.ttls()[name] <= 1_000_000
+    assert await longer.get_summary(key) is not None
+    forever = make_verbs()
+    await forever.append_events(key, make_events(3))
+    assert redis_probe.ttls()[name] == -1
+    await forever.clear_events(key)
+    assert name not in redis_probe.names()
+
+
+@each_server
+async def test_deleting_takes_leases_and_summaries_along(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    await fill(summing, key, 1)
+    await summing.create_summary(key, force=True)
+    lease = redis_probe.key(f"sumlease:{tag_of(backend)}:ann:s1")
+    redis_probe.set(lease, "x", px=60_000)
+    await summing.delete_session(key)
+    assert redis_probe.names() == []
+    await fill(summing, key, 1)
+    await summing.create_summary(key, force=True)
+    redis_probe.set(lease, "x", px=60_000)
+    await summing.delete_user("shop", "ann")
+    assert redis_probe.names() == []
+
+
+@each_server
+async def test_what_retention_removes_before_a_summary_covers_it(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_event_limit=4)
+    await fill(verbs, key, 1, 2, 3, 4, 5, 6)  # 1 and 2 go
+    assert verbs.service.stats().uncovered_events == 2
+    assert covered(await verbs.create_summary(key, force=True)) == ["m3", "m4", "m5", "m6"]
+    await verbs.append_events(key, make_events(7, 8, 9))  # 3, 4 and 5 go, and are covered
+    assert verbs.service.stats().uncovered_events == 2
+    await verbs.append_events(key, make_events(10, 11, 12))  # 6, and 7 and 8, which are not
+    assert verbs.service.stats().uncovered_events == 4
+
+
+# --- Bad input -----------------------------------------------------------------------------------
+
+
+@one_server
+async def test_bad_input(
+    make_verbs: Callable[..., Verbs],
+    summing: Verbs,
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    mode: str,
+) -> None:
+    plain = make_verbs()
+    for verb in (plain.create_summary, plain.enqueue_summary):
+        with pytest.raises(ConfigurationError, match="summarizer="):
+            await verb(key)
+    with pytest.raises(SessionNotFoundError, match="to summarize"):
+        await summing.create_summary(key, force=True)
+    if mode == "sync":  # where there are workers
+        await summing.enqueue_summary(key, force=True)
+        assert await summing.flush(10)
+        assert summing.service.stats().summaries.failed == 0
+    assert await summing.get_summary(key) is None
+    assert await summing.list_summaries(key) == []
+    for wrong in (None, 5, "\ud800", "x" * 513):
+        for verb in (summing.create_summary, summing.enqueue_summary, summing.get_summary):
+            with pytest.raises(ConfigurationError, match="filter_key="):
+                await verb(key, wrong)
+    for options, text in (
+        ({"summarizer": 5}, "summarizer"),
+        ({"summarizer": Echo(), "pick_summarizer": lambda _: None}, "exclude each other"),
+        ({"pick_summarizer": "x"}, "pick_summarizer must be a function"),
+        ({"summary_filter_allowlist": "app"}, "summary_filter_allowlist"),
+        ({"summary_filter_allowlist": [5]}, "summary_filter_allowlist"),
+        ({"async_summary_num": 0}, "async_summary_num"),
+        ({"summary_queue_size": 0}, "summary_queue_size"),
+        ({"summary_job_timeout": 0}, "summary_job_timeout"),
+    ):
+        with pytest.raises(ConfigurationError, match=text):
+            make_verbs(**options)
+    assert redis_probe.names() == []
+
+
+@one_server
+async def test_picked_by_the_session(
+    make_verbs: Callable[..., Verbs], key: SessionKey, mode: str
+) -> None:
+    def pick(session: Session) -> Any:
+        tenant = session.state.get("tenant")
+        return tenant and (lambda _request: f"summary for {tenant}")
+
+    verbs = make_verbs(pick_summarizer=pick, auto_summarize=False)
+    await fill(verbs, key, 1)
+    assert await verbs.create_summary(key, force=True) is None
+    await verbs.update_session_state(key, {"tenant": "blue"})
+    assert (await verbs.create_summary(key, force=True)).text == "summary for blue"
+    await verbs.append_events(key, make_events(2))
+
+    def fails(_: Session) -> Any:
+        raise KeyError("tenant")
+
+    with pytest.raises(SummaryError, match="KeyError"):
+        await make_verbs(pick_summarizer=fails, auto_summarize=False).create_summary(key)
+
+
+async def only_async(request: SummaryRequest) -> str:
+    return f"{len(request.messages)} messages"
+
+
+@one_server
+async def test_an_async_summarizer(
+    make_verbs: Callable[..., Verbs], key: SessionKey, mode: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="RunnableLambda"):
+        make_verbs(summarizer=only_async)
+    verbs = make_verbs(summarizer=only_async, auto_summarize=False)
+    await fill(verbs, key, 1, 2)
+    with pytest.raises(ConfigurationError, match="acreate_summary"):
+        await verbs.enqueue_summary(key)
+    if mode == "async":
+        assert (await verbs.create_summary(key, force=True)).text == "2 messages"
+    else:
+        with pytest.raises(SummaryError, match=r"async|coroutine"):
+            await verbs.create_summary(key, force=True)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from langchain_redis_session._flow import Argument
+from tests.scripts.store import CREATED, MINUTE, Store, make_summary
+
+
+def keys(store: Store) -> list[bytes]:
+    return [store.sessions, store.events, store.summaries, store.lease]
+
+
+def arguments(
+    token: str = "t1", *, created: str = CREATED, cutoff: str = "", last: float = 2
+) -> list[Argument]:
+    return ["s", "s:", token, MINUTE, created, cutoff, f"{last:.17g}"]
+
+
+def claim(store: Store, token: str = "t1", **options: Any) -> Any:
+    return store.call("claim_summary", keys(store), arguments(token, **options))
+
+
+def fill(store: Store) -> None:
+    store.put_record()
+    store.put_events("a", "b", "c")
+
+
+def test_one_owner_at_a_time(store: Store) -> None:
+    fill(store)
+    assert claim(store) == [b"OK"]
+    assert store.client.get(store.lease) == b"t1"
+    assert store.ttls()["lease"] == 1
+    before = store.dump()
+    status, left = claim(store, "t2")
+    assert (status, 0 < left <= MINUTE) == (b"BUSY", True)
+    assert store.dump() == before
+    store.client.pexpire(store.lease, 5)
+    assert claim(store) == [b"OK"]  # the owner's again: a second try starts it anew
+    assert store.ttls()["lease"] == 1
+    store.client.unlink(store.lease)  # as if it had run out
+    assert claim(store, "t2") == [b"OK"]
+
+
+def test_of_what_was_read_only(store: Store) -> None:
+    assert claim(store) == [b"CHANGED"]
+    store.put_events("a", "b", "c")
+    assert claim(store) == [b"CHANGED"]
+    store.put_record(expires=1)
+    assert claim(store) == [b"OK"]  # it has events, so it lives
+    store.client.unlink(store.lease)
+    assert claim(store, created="2020-01-01T00:00:00Z") == [b"CHANGED"]
+    assert claim(store, last=4) == [b"CHANGED"]
+    assert claim(store, cutoff="1") == [b"CHANGED"]
+    store.client.hset(store.summaries, "s:", make_summary(1))
+    assert claim(store) == [b"CHANGED"]
+    assert claim(store, cutoff="2") == [b"CHANGED"]
+    assert store.names() == ["events", "sessions", "summaries"]
+    assert claim(store, cutoff="1") == [b"OK"]
+
+
+def test_an_expired_session(store: Store) -> None:
+    store.put_record(expires=1)
+    assert claim(store) == [b"CHANGED"]
+    assert store.names() == ["sessions"]
+
+
+@pytest.mark.parametrize("wrong", ["sessions", "events", "summaries", "lease"])
+def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
+    fill(store)
+    if wrong == "lease":  # here the test's own wrong value would be a lease
+        store.client.unlink(store.lease)
+        store.client.sadd(store.lease, "x")
+        with pytest.raises(Exception, match="WRONGTYPE"):
+            claim(store)
+        return
+    assert store.refuses(store.key(wrong), "claim_summary", keys(store), arguments())

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from langchain_redis_session._flow import Argument
+from tests.scripts.store import CREATED, MINUTE, Store, make_summary
+
+
+def keys(store: Store) -> list[bytes]:
+    return [store.sessions, store.events, store.summaries, store.lease]
+
+
+def arguments(
+    score: float = 2, *, token: str = "t", text: str = "new", created: str = CREATED
+) -> list[Argument]:
+    tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
+    return ["s", "s:", token, created, f'{{"summary":"{text}"', tail, f"{score:.17g}", 1]
+
+
+def put(store: Store, score: float = 2, **options: Any) -> Any:
+    return store.call("put_summary", keys(store), arguments(score, **options))
+
+
+def fill(store: Store, *, lease: str = "t") -> None:
+    store.put_record()
+    store.put_events("a", "b", "c")
+    store.client.set(store.lease, lease)
+
+
+def stored(store: Store) -> bytes:
+    value: bytes = store.client.hget(store.summaries, "s:")
+    return value
+
+
+def test_it_is_stored_and_the_lease_given_back(store: Store) -> None:
+    fill(store)
+    record = store.record
+    status, value, field_ttl = put(store)
+    assert (status, field_ttl) == (b"OK", -1)
+    assert value == stored(store)
+    expected = rb'\{"summary":"new","updated_at":"20\d\d-[^"]*Z","boundary":\{.*"2"\}\}'
+    assert re.fullmatch(expected, value)
+    assert store.names() == ["events", "sessions", "summaries"]
+    assert store.record == record  # no use of the session
+
+
+@pytest.mark.parametrize(("score", "is_newer"), [(1, False), (2, False), (2.5, True)])
+def test_the_one_that_goes_further_wins(store: Store, score: float, is_newer: bool) -> None:
+    fill(store)
+    old = make_summary(2, "old")
+    store.client.hset(store.summaries, "s:", old)
+    reply = put(store, score)
+    assert store.client.exists(store.lease) == 0
+    if is_newer:
+        assert reply[0] == b"OK"
+        assert b'"new"' in stored(store)
+    else:
+        assert reply == [b"FURTHER", old.encode()]
+        assert stored(store) == old.encode()
+
+
+def test_applied_twice(store: Store) -> None:
+    fill(store)
+    _, value, _ = put(store)
+    after = store.dump()
+    assert put(store) == [b"FURTHER", value]
+    assert store.dump() == after
+
+
+@pytest.mark.parametrize("lease", [None, "another's"])
+def test_without_the_lease(store: Store, lease: str | None) -> None:
+    fill(store, lease=lease or "")
+    if lease is None:
+        store.client.unlink(store.lease)
+    before = store.dump()
+    assert put(store) == [b"LOST"]
+    assert store.dump() == before
+    store.client.hset(store.summaries, "s:", make_summary(9))
+    assert put(store)[0] == b"FURTHER"
+    assert store.client.get(store.lease) == (lease.encode() if lease else None)
+
+
+def test_no_session_or_another_one(store: Store) -> None:
+    fill(store)
+    assert put(store, created="2020-01-01T00:00:00Z") == [b"LOST"]
+    store.client.unlink(store.sessions)
+    assert put(store) == [b"LOST"]
+    store.put_record(expires=1)
+    store.client.unlink(store.events)
+    assert put(store) == [b"LOST"]
+    assert not store.client.exists(store.summaries)
+
+
+@pytest.mark.parametrize("value", ['{"":{"summary":"x"}}', "x", ""])
+def test_another_programs_value_stays(store: Store, value: str) -> None:
+    fill(store)
+    store.client.hset(store.summaries, "s:", value)
+    before = store.dump()
+    assert put(store) == [b"FOREIGN"]
+    assert store.dump() == before
+
+
+def test_what_is_ours_and_broken_is_replaced(store: Store) -> None:
+    fill(store)
+    store.client.hset(store.summaries, "s:", '{"summary":"broken')
+    assert put(store)[0] == b"OK"
+
+
+def test_it_lives_as_long_as_the_session(store: Store) -> None:
+    fill(store)
+    store.client.pexpire(store.events, 3 * MINUTE)
+    assert put(store)[2] == store.field_ttl
+    assert store.ttls() == {"events": 3, "sessions": -1, "summaries": 3}
+    if store.has_field_ttl:
+        (left,) = store.client.execute_command("HPTTL", store.summaries, "FIELDS", 1, "s:")
+        assert round(left / MINUTE) == 3
+
+
+def test_a_neighbours_life_is_not_shortened(store: Store) -> None:
+    fill(store)
+    store.client.hset(store.summaries, "s2:", "x")
+    store.client.pexpire(store.summaries, 9 * MINUTE)
+    store.client.pexpire(store.events, 3 * MINUTE)
+    put(store)
+    assert store.ttls()["summaries"] == 9
+    store.client.persist(store.summaries)
+    store.client.set(store.lease, "t")
+    put(store, 3)
+    assert store.ttls()["summaries"] == -1
+    store.client.pexpire(store.summaries, MINUTE)
+    store.client.persist(store.events)
+    store.client.set(store.lease, "t")
+    put(store, 4)
+    assert store.ttls()["summaries"] == -1
+
+
+@pytest.mark.parametrize("wrong", ["sessions", "summaries"])
+def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
+    fill(store)
+    assert store.refuses(store.key(wrong), "put_summary", keys(store), arguments())
+
+
+def test_release(store: Store) -> None:
+    store.client.set(store.lease, "t")
+    assert store.call("release_summary", [store.lease], ["other"]) == 0
+    assert store.client.get(store.lease) == b"t"
+    assert store.call("release_summary", [store.lease], ["t"]) == 1
+    assert store.names() == []
+    assert store.call("release_summary", [store.lease], ["t"]) == 0
