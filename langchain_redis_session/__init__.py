@@ -10,6 +10,7 @@ from langchain_redis_session.errors import (
     RedisSessionError,
     SessionNotFoundError,
     SessionServiceClosedError,
+    SummaryError,
     UnserializableMessageError,
 )
 from langchain_redis_session.history import RedisSessionChatMessageHistory
@@ -22,11 +23,23 @@ from langchain_redis_session.models import (
     ServiceStats,
     Session,
     SessionKey,
+    Summary,
+    SummaryBoundary,
+    SummaryRequest,
     TrackEvent,
 )
 from langchain_redis_session.run_tracks import AsyncTrackCallbackHandler, TrackCallbackHandler
 from langchain_redis_session.runs import Run, RunTree, read_runs
 from langchain_redis_session.service import RedisSessionService
+from langchain_redis_session.summarizer import (
+    SessionSummarizer,
+    all_of,
+    any_of,
+    context_threshold,
+    event_threshold,
+    time_threshold,
+    token_threshold,
+)
 
 __all__ = [
     "AppendResult",
@@ -51,8 +64,19 @@ __all__ = [
     "SessionKey",
     "SessionNotFoundError",
     "SessionServiceClosedError",
+    "SessionSummarizer",
+    "Summary",
+    "SummaryBoundary",
+    "SummaryError",
+    "SummaryRequest",
     "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",
+    "all_of",
+    "any_of",
+    "context_threshold",
+    "event_threshold",
     "read_runs",
+    "time_threshold",
+    "token_threshold",
 ]

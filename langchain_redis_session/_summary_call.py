@@ -1,0 +1,118 @@
+"""One summary in the making: from what a summarizer was given to its result."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableConfig
+
+from langchain_redis_session._plain_json import approximate_text
+from langchain_redis_session._summary_writers import Steps, SummaryWriter
+from langchain_redis_session.errors import ConfigurationError, SummaryError, shorten
+from langchain_redis_session.models import SummaryRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryResult:
+    """What a summarizer gave.
+
+    Attributes:
+        text: The summary; "" if the model said nothing.
+        usage: The tokens that the models took, all calls together; None where they
+            don't tell.
+    """
+
+    text: str
+    usage: UsageMetadata | None = None
+
+
+class SummaryCall:
+    """One summary in the making.
+
+    Raises:
+        ConfigurationError: `value` is no request and no list of messages.
+    """
+
+    result: SummaryResult
+
+    def __init__(self, writer: SummaryWriter, value: object) -> None:
+        self._request = _to_request(value)
+        self._writer = writer
+        self._usage = _UsageCollector()
+
+    @property
+    def shown_input(self) -> Any:
+        """What a trace shows as the input."""
+        # Not the request: a trace with the whole session in it helps nobody.
+        request = self._request
+        return {"messages": request.messages, "previous_summary": request.previous_summary}
+
+    @property
+    def steps(self) -> Steps:
+        """What has to be run."""
+        if not self._request.messages:  # nothing came since, so the last summary still holds
+            return _answer(self._request.previous_summary)
+        return self._writer.write(self._request)
+
+    def watch(self, config: RunnableConfig) -> RunnableConfig:
+        """Count the tokens of the runs inside."""
+        manager = config.get("callbacks")
+        if isinstance(manager, BaseCallbackManager):  # always, inside of a run
+            manager.add_handler(self._usage)
+        return config
+
+    def finish(self, answer: Any) -> str:
+        """Take the writer's answer.
+
+        Raises:
+            SummaryError: It is no text.
+        """
+        text = answer.text if isinstance(answer, BaseMessage) else answer
+        if not isinstance(text, str):
+            raise SummaryError(
+                f"the summarizer gave no text and no message but {shorten(answer)}; "
+                "add a step that makes a text of it"
+            )
+        # A lone surrogate could not be stored.
+        self.result = SummaryResult(approximate_text(str(text)).strip(), self._usage.total)
+        return self.result.text
+
+
+def _answer(text: str) -> Steps:
+    yield from ()
+    return text
+
+
+class _UsageCollector(BaseCallbackHandler):
+    """Adds up the tokens that models took."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.total: UsageMetadata | None = None
+        self._lock = threading.Lock()
+
+    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        for generations in response.generations:
+            # Where a model gave several answers, each tells the tokens of all.
+            first = generations[0] if generations else None
+            message = first.message if isinstance(first, ChatGeneration) else None
+            if isinstance(message, AIMessage) and message.usage_metadata:
+                with self._lock:
+                    self.total = add_usage(self.total, message.usage_metadata)
+
+
+def _to_request(value: object) -> SummaryRequest:
+    if isinstance(value, SummaryRequest):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(m, BaseMessage) for m in value):
+        return SummaryRequest(list(value))
+    raise ConfigurationError(
+        f"a summarizer takes a SummaryRequest or a list of messages, not {shorten(value)}"
+    )

@@ -1,0 +1,107 @@
+"""How many of a session's events to summarize now.
+
+A summary may end behind any event but where that would part a tool call from its result:
+models refuse a conversation that starts with a result, and a summary should not say that
+something was asked for when the answer is at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
+
+from langchain_redis_session.models import Event
+
+
+def choose_count(events: Sequence[Event], most: int, fits: Callable[[int], bool]) -> int:
+    """Give the length of the longest prefix that a summary may cover now; 0 for none.
+
+    Args:
+        events: What is new, oldest first, all of it.
+        most: How many of these may be covered at most.
+        fits: Whether a prefix of this length is small enough. It is asked seldom: for
+            1000 events about ten times, and once where everything fits. Where the
+            shortest prefix is too large, it is taken all the same: there must always be
+            a way on.
+    """
+    ends = [end for end in _possible_ends(events) if end <= most]
+    if not ends:
+        return 0
+    if fits(ends[-1]):
+        return ends[-1]
+    fitting, too_large = 0, len(ends) - 1
+    while too_large - fitting > 1:
+        middle = (fitting + too_large) // 2
+        if fits(ends[middle]):
+            fitting = middle
+        else:
+            too_large = middle
+    return ends[fitting]
+
+
+def _possible_ends(events: Sequence[Event]) -> Iterator[int]:
+    """Give the lengths of prefixes with a message that part no call from its result.
+
+    A call that waits for its result can't be covered, nor what follows it, until the
+    result is there or a user goes on without it.
+    """
+    last_results, first_waiting = _pair_calls(events)
+    paired_until = -1
+    has_message = False
+    for place, event in enumerate(events):
+        if place == first_waiting:
+            return
+        paired_until = max(paired_until, last_results.get(place, -1))
+        has_message = has_message or event.message is not None
+        if has_message and paired_until <= place:
+            yield place + 1
+
+
+def _pair_calls(events: Sequence[Event]) -> tuple[dict[int, int], int | None]:
+    """Find for each event with tool calls that of the last result.
+
+    Returns:
+        The places of events with calls, and of their last results; the first place with a
+        call that still waits for its result.
+    """
+    askers: dict[str, int] = {}
+    last_results: dict[int, int] = {}
+    waiting: dict[int, list[str]] = {}
+    for place, message in _messages(events):
+        if isinstance(message, ToolMessage):
+            asker = askers.get(message.tool_call_id)
+            if asker is not None:
+                last_results[asker] = place
+                _remove(waiting.get(asker, []), message.tool_call_id)
+        elif isinstance(message, AIMessage):
+            calls = [call["id"] or "" for call in message.tool_calls]
+            # A call that is no valid one may get no result.
+            for call_id in [*calls, *(call["id"] or "" for call in message.invalid_tool_calls)]:
+                earlier = askers.get(call_id, place)
+                if earlier != place:  # some models number their calls anew in every turn
+                    _remove(waiting.get(earlier, []), call_id)
+                askers[call_id] = place
+            waiting[place] = waiting.get(place, []) + calls
+        elif _is_from_user(message):
+            waiting.clear()
+    return last_results, next((place for place, calls in waiting.items() if calls), None)
+
+
+def _messages(events: Sequence[Event]) -> Iterator[tuple[int, BaseMessage]]:
+    for place, event in enumerate(events):
+        if event.message is not None:
+            yield place, event.message
+        for message in event.further_messages:
+            yield place, message
+
+
+def _is_from_user(message: BaseMessage) -> bool:
+    if isinstance(message, ChatMessage):
+        return message.role == "user"
+    return message.type == "human"
+
+
+def _remove(calls: list[str], call_id: str) -> None:
+    if call_id in calls:
+        calls.remove(call_id)

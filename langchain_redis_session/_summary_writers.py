@@ -1,0 +1,272 @@
+"""What turns a request into a summary: a prompted model, or a runnable of the user's.
+
+A writer runs nothing itself: it yields what is to be run and on which input, receives what
+that gave, and returns the answer. Two short drivers, `run_steps` and `arun_steps`, do the
+rest, so that nothing is written twice for async code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol, get_args
+
+from langchain_core.messages import HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
+from langchain_core.runnables import (
+    Runnable,
+    RunnableConfig,
+    RunnableLambda,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
+from langchain_core.runnables.base import RunnableBindingBase
+
+from langchain_redis_session._summary_prompt import VARIABLES, disarm, fill_in, put_previous
+from langchain_redis_session._summary_text import (
+    FormatToolCall,
+    FormatToolResult,
+    conversation_text,
+    format_tool_call,
+    format_tool_result,
+    shorten_to_fit,
+)
+from langchain_redis_session._summary_triggers import TokenCounter
+from langchain_redis_session.errors import ConfigurationError
+from langchain_redis_session.models import SummaryRequest
+
+Steps = Generator[tuple[Runnable[Any, Any], Any], Any, Any]
+
+# At least as long as any note on what was left out.
+_NOTE = "\n[… 1,000,000,000,000 characters left out …]\n"
+
+
+def run_steps(steps: Steps, config: RunnableConfig) -> Any:
+    """Run what a writer asks for, and give its answer."""
+    given: Any = None
+    while True:
+        try:
+            runnable, value = steps.send(given)
+        except StopIteration as stop:
+            return stop.value
+        given = runnable.invoke(value, config)
+
+
+async def arun_steps(steps: Steps, config: RunnableConfig) -> Any:
+    """Likewise, in async code."""
+    given: Any = None
+    while True:
+        try:
+            runnable, value = steps.send(given)
+        except StopIteration as stop:
+            return stop.value
+        given = await runnable.ainvoke(value, config)
+
+
+class SummaryWriter(Protocol):
+    """Turns a request into an answer: a text or a message."""
+
+    @property
+    def runnable(self) -> Runnable[Any, Any]:
+        """What does the work."""
+
+    def write(self, request: SummaryRequest) -> Steps:
+        """Say what to run, step by step, and return the answer."""
+
+    def fits(self, request: SummaryRequest) -> bool:
+        """Whether the request can be met without cutting its text."""
+
+    def count_input_tokens(self, request: SummaryRequest) -> int:
+        """Count the tokens that would be sent."""
+
+
+@dataclass(frozen=True)
+class PromptedModel:
+    """A model with a prompt that its input is put into.
+
+    Raises:
+        ConfigurationError: The prompt alone is larger than `max_input_tokens`.
+    """
+
+    prompt: ChatPromptTemplate
+    runnable: Runnable[Any, Any]
+    max_summary_words: int | None
+    max_input_tokens: int | None
+    token_counter: TokenCounter
+    call_formatter: FormatToolCall
+    result_formatter: FormatToolResult
+    disarm: bool
+
+    def __post_init__(self) -> None:
+        most = self.max_input_tokens
+        if most is not None and (least := self._count(_NOTE, _NOTE)) > most:
+            raise ConfigurationError(
+                f"max_input_tokens={most} has no room for a conversation: the prompt alone "
+                f"takes {least} tokens"
+            )
+
+    def write(self, request: SummaryRequest) -> Steps:
+        conversation, previous = self._texts(request)
+        if not conversation:  # only what has no text, so the last summary still holds
+            return request.previous_summary
+        filled = self._fill_in(*self._cut(conversation, previous))
+        return (yield self.runnable, (yield self.prompt, filled))
+
+    def fits(self, request: SummaryRequest) -> bool:
+        most = self.max_input_tokens
+        return most is None or self._count(*self._texts(request)) <= most
+
+    def count_input_tokens(self, request: SummaryRequest) -> int:
+        conversation, previous = self._texts(request)
+        return self._count(*self._cut(conversation, previous)) if conversation else 0
+
+    def _texts(self, request: SummaryRequest) -> tuple[str, str]:
+        conversation = conversation_text(
+            request.messages, self.call_formatter, self.result_formatter
+        )
+        if self.disarm:
+            return disarm(conversation), disarm(request.previous_summary)
+        return conversation, request.previous_summary
+
+    def _cut(self, conversation: str, previous: str) -> tuple[str, str]:
+        """Make the prompt fit. The previous summary may take half of the room, at most."""
+        most = self.max_input_tokens
+        if most is None or self._count(conversation, previous) <= most:
+            return conversation, previous
+        room = most - self._count("", "")
+        previous = shorten_to_fit(
+            previous, lambda text: self._count("", text), most - room + room // 2
+        )
+        return shorten_to_fit(
+            conversation, lambda text: self._count(text, previous), most
+        ), previous
+
+    def _count(self, conversation: str, previous: str) -> int:
+        filled = self._fill_in(conversation, previous)
+        return self.token_counter(self.prompt.format_messages(**filled))
+
+    def _fill_in(self, conversation: str, previous: str) -> dict[str, Any]:
+        return fill_in(self.prompt.input_variables, conversation, previous, self.max_summary_words)
+
+
+@dataclass(frozen=True)
+class WholeRunnable:
+    """A runnable that makes the whole summary, out of an input that `make_input` gives."""
+
+    runnable: Runnable[Any, Any]
+    make_input: Callable[[SummaryRequest], Any]
+
+    def write(self, request: SummaryRequest) -> Steps:
+        return (yield self.runnable, self.make_input(request))
+
+    def fits(self, request: SummaryRequest) -> bool:
+        return True
+
+    def count_input_tokens(self, request: SummaryRequest) -> int:
+        # What it really sends is its own affair.
+        texts = filter(None, [request.previous_summary, _text_of(request)])
+        return count_tokens_approximately([HumanMessage(text) for text in texts])
+
+
+@dataclass(frozen=True)
+class Decorated:
+    """A writer inside of a runnable, such as one `with_retry`, that takes requests too."""
+
+    runnable: Runnable[Any, Any]
+    inner: SummaryWriter
+
+    def write(self, request: SummaryRequest) -> Steps:
+        return (yield self.runnable, request)
+
+    def fits(self, request: SummaryRequest) -> bool:
+        return self.inner.fits(request)
+
+    def count_input_tokens(self, request: SummaryRequest) -> int:
+        return self.inner.count_input_tokens(request)
+
+
+def take_request(request: SummaryRequest) -> SummaryRequest:
+    """Give the request itself, the input of a plain function."""
+    return request
+
+
+def make_variables(runnable: Runnable[Any, Any]) -> Callable[[SummaryRequest], dict[str, Any]]:
+    """Give what makes the input of any other runnable: a dict, for its prompt.
+
+    Raises:
+        ConfigurationError: It starts with a prompt that asks for more than there is.
+    """
+    prompt = find_start(runnable)
+    offered = {*VARIABLES, "messages", "session"}
+    variables = offered
+    if isinstance(prompt, BasePromptTemplate):
+        variables = set(prompt.input_variables)
+    if unknown := sorted(variables - offered):
+        raise ConfigurationError(
+            f"the summarizer's prompt asks for {{{unknown[0]}}}; there are {sorted(offered)}"
+        )
+
+    def make(request: SummaryRequest) -> dict[str, Any]:
+        previous, messages = request.previous_summary, request.messages
+        if previous and "previous_summary" not in variables:
+            messages = [HumanMessage(put_previous(previous)), *messages]
+        return {
+            "previous_summary": previous,
+            "max_summary_words": None,
+            **fill_in(variables | {"conversation_text"}, _text_of(request), previous, None),
+            "messages": messages,
+            "session": request.session,
+        }
+
+    return make
+
+
+def _text_of(request: SummaryRequest) -> str:
+    return conversation_text(request.messages, format_tool_call, format_tool_result)
+
+
+def find_start(runnable: object) -> object:
+    """Give what a runnable starts with, inside of bindings and chains."""
+    while True:
+        if isinstance(runnable, RunnableBindingBase):
+            runnable = runnable.bound
+        elif isinstance(runnable, RunnableSequence):
+            runnable = runnable.first
+        elif isinstance(runnable, RunnableWithFallbacks):
+            runnable = runnable.runnable
+        else:
+            return runnable
+
+
+def needs_async(runnable: object) -> bool:
+    """Whether some step of a runnable can only run in async code."""
+    if isinstance(runnable, RunnableBindingBase):
+        return needs_async(runnable.bound)
+    if isinstance(runnable, RunnableSequence):
+        return any(map(needs_async, runnable.steps))
+    if isinstance(runnable, RunnableWithFallbacks):
+        return any(map(needs_async, runnable.runnables))
+    if isinstance(runnable, RunnableLambda):
+        return not hasattr(runnable, "func")
+    return getattr(runnable, "is_async_only", False) is True
+
+
+def is_model(runnable: Runnable[Any, Any]) -> bool:
+    """Whether it takes what a model takes: a prompt, a text or messages."""
+    return bool(_names_in_input_type(runnable) & {"PromptValue", "ChatPromptValueConcrete"})
+
+
+def takes_requests(runnable: Runnable[Any, Any]) -> bool:
+    """Whether it says that its input is a `SummaryRequest`."""
+    return "SummaryRequest" in _names_in_input_type(runnable)
+
+
+def _names_in_input_type(runnable: Runnable[Any, Any]) -> set[str]:
+    try:
+        kind = runnable.InputType
+    except TypeError:  # it doesn't say
+        return set()
+    if isinstance(kind, str):  # an annotation that was not looked up
+        return {part.strip() for part in kind.split("|")}
+    return {getattr(part, "__name__", "") for part in (kind, *get_args(kind))}

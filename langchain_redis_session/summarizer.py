@@ -1,0 +1,393 @@
+"""SessionSummarizer: makes a summary of a session's events, and says when and of which.
+
+A summarizer does no Redis I/O: `RedisSessionService(summarizer=…)` reads and stores. It is
+a LangChain runnable of its own, too:
+
+>>> from langchain_core.language_models import FakeListLLM
+>>> from langchain_core.messages import HumanMessage
+>>> summarizer = SessionSummarizer(FakeListLLM(responses=["Ann has a cat."]))
+>>> summarizer.invoke([HumanMessage("I am Ann. My cat says hello.")])
+'Ann has a cat.'
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.base import coerce_to_runnable
+
+from langchain_redis_session import _summary_text
+from langchain_redis_session._summary_call import SummaryCall, SummaryResult
+from langchain_redis_session._summary_choice import choose_count
+from langchain_redis_session._summary_prompt import make_prompt
+from langchain_redis_session._summary_text import FormatToolCall, FormatToolResult
+from langchain_redis_session._summary_triggers import (
+    SummaryTrigger,
+    TokenCounter,
+    all_of,
+    any_of,
+    check_counter,
+    check_int,
+    check_trigger,
+    context_threshold,
+    event_threshold,
+    get_minimum_events,
+    time_threshold,
+    token_threshold,
+)
+from langchain_redis_session._summary_writers import (
+    Decorated,
+    PromptedModel,
+    SummaryWriter,
+    WholeRunnable,
+    arun_steps,
+    find_start,
+    is_model,
+    make_variables,
+    needs_async,
+    run_steps,
+    take_request,
+    takes_requests,
+)
+from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.models import Event, Session, SummaryRequest, select_messages
+
+__all__ = [
+    "DEFAULT_TRIGGER",
+    "SessionSummarizer",
+    "SummaryResult",
+    "SummaryTrigger",
+    "TokenCounter",
+    "all_of",
+    "any_of",
+    "context_threshold",
+    "event_threshold",
+    "get_minimum_events",
+    "time_threshold",
+    "to_summarizer",
+    "token_threshold",
+]
+
+SkipRecent: TypeAlias = int | Callable[[list[Event]], int]
+
+DEFAULT_TRIGGER = any_of(event_threshold(40), token_threshold(4000))
+"""Fires at 40 new events, or at about 4000 tokens: some ten turns, or a few long ones.
+
+So many messages are cheap to send once more, and a summary of less would mostly repeat them.
+"""
+
+# Of the window that a model's profile tells: counters only estimate, by English text, and
+# the answer needs room as well.
+_SHARE_OF_WINDOW = 0.5
+
+
+class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
+    """Makes a summary of a conversation: a runnable from a request, or messages, to text.
+
+    The last summary is brought up to date with what came since, so a long session costs no
+    more than a short one. It also plugs into LangChain's own middleware:
+    `SummarizationMiddleware(model, summarizer=SessionSummarizer(model))`.
+
+    Args:
+        model: A chat model, a text model, or any runnable that takes a prompt and gives a
+            message or text.
+        prompt: A `ChatPromptTemplate`, or a str for one user message, with
+            `{conversation_text}`. It may use `{previous_summary}`, which is "" the first
+            time (without it the last summary goes in front of the conversation), and
+            `{max_summary_words}`.
+        system_prompt: A system message in front; it may use the same variables.
+        max_summary_words: How long a summary may be; None leaves it to the model.
+        trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`.
+        skip_recent: How many of the newest events are left as they are, or a function that
+            tells from the new events.
+        max_input_tokens: The largest prompt. Where more is new, the oldest part of it is
+            summarized first; what is too large by itself is cut in its middle. Default: half
+            of what the model's profile allows; no limit without a profile.
+        token_counter: Counts the tokens of messages. The default estimates.
+        format_tool_call: Shows a tool call; "" leaves it out.
+        format_tool_result: Shows a tool's result; "" leaves it out.
+        name: The name of its runs in traces.
+
+    Raises:
+        ConfigurationError: An argument can't work.
+
+    Example:
+        >>> from langchain_core.language_models import FakeListLLM
+        >>> from langchain_core.messages import HumanMessage
+        >>> model = FakeListLLM(responses=["Ann has a cat. It is ill."])
+        >>> summarizer = SessionSummarizer(model, trigger=event_threshold(20), skip_recent=4)
+        >>> request = SummaryRequest([HumanMessage("It is ill.")], "Ann has a cat.")
+        >>> summarizer.summarize(request)
+        SummaryResult(text='Ann has a cat. It is ill.', usage=None)
+    """
+
+    _writer: SummaryWriter
+    _trigger: SummaryTrigger
+    _skip_recent: SkipRecent
+
+    def __init__(
+        self,
+        model: Runnable[Any, Any] | Callable[[Any], Any],
+        *,
+        prompt: ChatPromptTemplate | str | None = None,
+        system_prompt: str | None = None,
+        max_summary_words: int | None = None,
+        trigger: SummaryTrigger | None = None,
+        skip_recent: SkipRecent = 0,
+        max_input_tokens: int | None = None,
+        token_counter: TokenCounter = count_tokens_approximately,
+        format_tool_call: FormatToolCall = _summary_text.format_tool_call,
+        format_tool_result: FormatToolResult = _summary_text.format_tool_result,
+        name: str = "SessionSummarizer",
+    ) -> None:
+        runnable = _to_runnable("model", model)
+        if max_summary_words is not None:
+            check_int("max_summary_words", max_summary_words, 1)
+        if max_input_tokens is None:
+            max_input_tokens = _find_limit(runnable)
+        else:
+            check_int("max_input_tokens", max_input_tokens, 1)
+        writer = PromptedModel(
+            make_prompt(prompt, system_prompt, max_summary_words),
+            runnable,
+            max_summary_words,
+            max_input_tokens,
+            check_counter(token_counter),
+            _check_formatter("format_tool_call", format_tool_call),
+            _check_formatter("format_tool_result", format_tool_result),
+            disarm=prompt is None,
+        )
+        self._set_up(writer, trigger, skip_recent, name)
+
+    def _set_up(
+        self,
+        writer: SummaryWriter,
+        trigger: SummaryTrigger | None = None,
+        skip_recent: SkipRecent = 0,
+        name: str = "SessionSummarizer",
+    ) -> None:
+        if trigger is not None:
+            check_trigger("trigger", trigger)
+        if not callable(skip_recent):
+            check_int("skip_recent", skip_recent, 0)
+        self._writer = writer
+        self._trigger = DEFAULT_TRIGGER if trigger is None else trigger
+        self._skip_recent = skip_recent
+        self.name = name
+
+    def __repr__(self) -> str:
+        # A model's own repr may be long and tell its API key.
+        return f"<{type(self).__name__}: {type(self._writer.runnable).__name__}>"
+
+    @property
+    def InputType(self) -> Any:
+        """A request, or messages."""
+        return SummaryRequest | list[AnyMessage]
+
+    @property
+    def OutputType(self) -> type[str]:
+        """A text."""
+        return str
+
+    @property
+    def trigger(self) -> SummaryTrigger:
+        """Says whether there is enough that is new."""
+        return self._trigger
+
+    @property
+    def is_async_only(self) -> bool:
+        """Whether it runs in async code only, as some part of it is an async function."""
+        return needs_async(self._writer.runnable)
+
+    def should_summarize(self, session: Session) -> bool:
+        """Whether there is enough that is new for another summary.
+
+        Args:
+            session: Its `events` are those after the last summary, oldest first; its
+                `summary` is that last summary.
+        """
+        return bool(self._trigger(session))
+
+    def choose_events(self, session: Session) -> list[Event]:
+        """Choose the events to summarize now: the oldest of the session's new ones.
+
+        Left for later are the newest (`skip_recent`), tool calls that still wait for their
+        results, and what would make the prompt too large.
+
+        Args:
+            session: As for `should_summarize`.
+
+        Returns:
+            The first events of `session.events`; none where there is nothing to do.
+        """
+        events = session.events
+        most = len(events) - self._count_recent(events)
+        count = choose_count(
+            events,
+            most,
+            lambda end: self._writer.fits(self.make_request(session, events[:end])),
+        )
+        return events[:count]
+
+    def _count_recent(self, events: list[Event]) -> int:
+        skip = self._skip_recent
+        if callable(skip):
+            skip = check_int("what skip_recent gives", skip(list(events)), 0)
+        return skip
+
+    def make_request(
+        self, session: Session, events: list[Event] | None = None, filter_key: str = ""
+    ) -> SummaryRequest:
+        """Give the request for a summary of some of a session's new events.
+
+        Args:
+            session: As for `should_summarize`.
+            events: Which; as `choose_events` does by default.
+            filter_key: The branch of events that the summary is of.
+        """
+        if events is None:
+            events = self.choose_events(session)
+        return SummaryRequest(
+            select_messages(events, is_cut=False),
+            session.summary.text if session.summary else "",
+            replace(session, events=events),
+            filter_key,
+        )
+
+    def count_input_tokens(self, request: SummaryRequest) -> int:
+        """Count the tokens of the prompt that a request is turned into."""
+        return self._writer.count_input_tokens(request)
+
+    def summarize(
+        self,
+        request: SummaryRequest | Sequence[BaseMessage],
+        config: RunnableConfig | None = None,
+    ) -> SummaryResult:
+        """Make a summary, and tell what it took.
+
+        Args:
+            request: A request, or only messages.
+            config: Callbacks, tags and the like, as for any runnable.
+
+        Raises:
+            ConfigurationError: The input is neither, or the summarizer is an async function.
+            SummaryError: The summarizer gave something that is no text.
+        """
+        if self.is_async_only:
+            raise ConfigurationError(
+                f"{self!r} runs an async function: use ainvoke or asummarize, or give it a "
+                "function that is not async"
+            )
+        call = SummaryCall(self._writer, request)
+
+        def run(_: Any, run_manager: Any, config: RunnableConfig) -> str:
+            return call.finish(run_steps(call.steps, call.watch(config)))
+
+        self._call_with_config(run, call.shown_input, config)
+        return call.result
+
+    async def asummarize(
+        self,
+        request: SummaryRequest | Sequence[BaseMessage],
+        config: RunnableConfig | None = None,
+    ) -> SummaryResult:
+        """As `summarize`, in async code."""
+        call = SummaryCall(self._writer, request)
+
+        async def run(_: Any, run_manager: Any, config: RunnableConfig) -> str:
+            return call.finish(await arun_steps(call.steps, call.watch(config)))
+
+        await self._acall_with_config(run, call.shown_input, config)
+        return call.result
+
+    def invoke(
+        self,
+        input: SummaryRequest | Sequence[BaseMessage],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Make a summary; see `summarize`."""
+        return self.summarize(input, config, **kwargs).text
+
+    async def ainvoke(
+        self,
+        input: SummaryRequest | Sequence[BaseMessage],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Make a summary; see `summarize`."""
+        return (await self.asummarize(input, config, **kwargs)).text
+
+
+def to_summarizer(value: Any) -> SessionSummarizer:
+    """Give a summarizer for what a user passed as one.
+
+    Args:
+        value: One of
+            - a `SessionSummarizer`, also one `with_retry` and the like: what it chooses stays;
+            - a model, also one with bound options or followed by a parser: it gets the
+              default prompt;
+            - a function, async or not: it gets the `SummaryRequest`;
+            - any other runnable, such as `prompt | model`: it gets a dict with
+              `conversation_text`, `previous_summary`, `max_summary_words` (None),
+              `messages` and `session`; or the `SummaryRequest`, if its input type is that.
+
+    Raises:
+        ConfigurationError: It is none of these.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> summarizer = to_summarizer(lambda request: f"{len(request.messages)} messages")
+        >>> summarizer.invoke([HumanMessage("hi"), HumanMessage("hello?")])
+        '2 messages'
+    """
+    if isinstance(value, SessionSummarizer):
+        return value
+    runnable = _to_runnable("summarizer", value)
+    inner = find_start(runnable)
+    if isinstance(inner, SessionSummarizer):
+        made = copy.copy(inner)
+        made._writer = Decorated(runnable, inner._writer)
+        return made
+    if runnable is not value or takes_requests(runnable):
+        writer = WholeRunnable(runnable, take_request)
+    elif is_model(runnable):
+        return SessionSummarizer(runnable)
+    else:
+        writer = WholeRunnable(runnable, make_variables(runnable))
+    made = SessionSummarizer.__new__(SessionSummarizer)
+    made._set_up(writer)
+    return made
+
+
+def _to_runnable(name: str, value: Any) -> Runnable[Any, Any]:
+    if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
+        raise ConfigurationError(
+            f"{name} has to be a chat model, a runnable or a function"
+            f"{'' if name == 'model' else ', or a SessionSummarizer'}, not {shorten(value)}"
+        )
+    runnable: Runnable[Any, Any] = coerce_to_runnable(value)
+    return runnable
+
+
+def _find_limit(model: Runnable[Any, Any]) -> int | None:
+    """Give the share of the model's window that a prompt may take, if its profile tells."""
+    profile = getattr(find_start(model), "profile", None)
+    window = profile.get("max_input_tokens") if isinstance(profile, Mapping) else None
+    if type(window) is not int or window < 1:
+        return None
+    return max(1, int(window * _SHARE_OF_WINDOW))
+
+
+def _check_formatter(name: str, formatter: Any) -> Any:
+    if not callable(formatter) or inspect.iscoroutinefunction(formatter):
+        raise ConfigurationError(f"{name} has to be a function to a str, not {shorten(formatter)}")
+    return formatter
