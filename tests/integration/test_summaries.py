@@ -1,0 +1,490 @@
+"""Summaries of real conversations: each event covered once, whoever races, fails or dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+
+from langchain_redis_session import (
+    RedisSessionService,
+    SessionKey,
+    SessionSummarizer,
+    SummaryRequest,
+    event_threshold,
+)
+from tests.integration.scripted import ScriptedModel
+from tests.integration.summarizing import Witness, converse, ids_in, turn
+from tests.proxy import CuttingProxy
+from tests.servers import RedisCluster, RedisServer
+
+
+def expected_ids(turns: int) -> list[str]:
+    return [f"id{number}" for number in range(2 * turns)]
+
+
+@pytest.fixture(params=["standalone", "cluster-app", "cluster-user", "memory"])
+def place(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Where the sessions are, as options of a service."""
+    name, _, hash_tag = request.param.partition("-")
+    options: dict[str, Any] = {"key_prefix": f"t{uuid4().hex[:12]}"}
+    if name == "memory":
+        yield options | {"redis_url": "memory://" + options["key_prefix"]}
+    elif name == "standalone":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        yield options | {"redis_url": server.url}
+    else:
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+        client = cluster.client()
+        yield options | {"client": client, "hash_tag": hash_tag}
+        client.close()
+
+
+@pytest.fixture
+def key() -> SessionKey:
+    return SessionKey(f"app-{uuid4().hex}", "ann", "s1")
+
+
+def read_all(service: RedisSessionService, key: SessionKey) -> list[str]:
+    """What a model is told: the ids in the summary, then those in the messages behind it."""
+    found = service.get_summarized_messages(key)
+    messages = [message.text for message in found.messages]
+    return ids_in("\n".join([found.summary.text if found.summary else "", *messages]))
+
+
+# --- Every event once ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "write-behind"])
+async def test_two_hundred_turns(place: dict[str, Any], key: SessionKey, mode: str) -> None:
+    witness = Witness.make(20)
+    options = {"enable_async_persist": True} if mode == "write-behind" else {}
+    service = RedisSessionService(summarizer=witness, **place, **options)
+    for number in range(200):
+        if mode == "async":
+            await service.aappend_messages(key, turn(number), create=True)
+        else:
+            service.append_messages(key, turn(number), create=True)
+        if number == 100:
+            assert read_all(service, key) == expected_ids(101)
+    assert await service.aflush(20)
+    flat = [i for ids in witness.taken for i in ids]
+    assert flat == expected_ids(200)[: len(flat)]
+    assert 400 - 20 < len(flat)
+    assert all(len(ids) >= 20 for ids in witness.taken)
+    assert read_all(service, key) == expected_ids(200)
+    assert len(service.get_events(key)) == 400  # untouched
+    stats = service.stats()
+    assert stats.summaries is not None
+    assert stats.summaries.made == len(witness.taken)
+    assert (stats.summaries.waiting, stats.summaries.running, stats.summaries.failed) == (0, 0, 0)
+    # Without an append nothing is due.
+    assert service.create_summary(key) == service.get_summary(key)
+    service.delete_session(key)
+    await service.aclose()
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.integration.summarizing"])
+    with ProcessPoolExecutor(3, mp_context=context) as pool:
+        yield pool
+
+
+def test_processes_that_race_make_one_summary_per_boundary(
+    redis_server: RedisServer, processes: ProcessPoolExecutor, key: SessionKey
+) -> None:
+    with RedisSessionService(redis_server.url) as service:
+        service.create_session(key.app_name, key.user_id, key.session_id)
+        futures = [
+            processes.submit(converse, redis_server.url, key, writer, 60, 10) for writer in range(3)
+        ]
+        taken = [ids for future in futures for ids in future.result(timeout=50)]
+        # No event was taken twice, by whichever process.
+        flat = [i for ids in taken for i in ids]
+        assert len(flat) == len(set(flat))
+        assert sorted(read_all(service, key)) == sorted(expected_ids(180))
+        summary = service.get_summary(key)
+        assert summary is not None
+        assert set(ids_in(summary.text)) == set(flat)
+        assert len(flat) > 360 - 10
+        service.delete_session(key)
+
+
+def test_as_much_as_fits_at_a_time(redis_server: RedisServer, key: SessionKey) -> None:
+    """A long session that was never summarized, and a model with a small window."""
+    witness = Witness.make(4, max_input_tokens=60, prompt="{previous_summary} {conversation_text}")
+    with RedisSessionService(redis_server.url) as plain:
+        for number in range(20):
+            plain.append_messages(key, turn(number), create=True)
+    with RedisSessionService(redis_server.url, summarizer=witness) as service:
+        first = service.create_summary(key, force=True)
+        assert first is not None
+        assert 2 <= len(ids_in(first.text)) < 40
+        assert read_all(service, key) == expected_ids(20)
+        service.enqueue_summary(key)
+        assert service.flush(20)
+        flat = [i for ids in witness.taken for i in ids]
+        assert flat == expected_ids(20)[: len(flat)]
+        assert len(flat) > 40 - 4
+        assert len(witness.taken) > 2
+        assert read_all(service, key) == expected_ids(20)
+        service.delete_session(key)
+
+
+# --- What goes wrong -----------------------------------------------------------------------------
+
+
+def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: SessionKey) -> None:
+    witness = Witness.make(2)
+    with RedisSessionService(redis_server.url, summarizer=witness) as service:
+        with RedisSessionService(redis_server.url) as plain:
+            plain.append_messages(key, turn(0), create=True)
+        command = [sys.executable, "-m", "tests.integration.summarizing", redis_server.url]
+        ids = (key.app_name, key.user_id, key.session_id)
+        with subprocess.Popen([*command, *ids], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "summarizing\n"
+            process.kill()
+        began_s = time.monotonic()
+        service.enqueue_summary(key)
+        assert service.flush(20)
+        assert 0.5 < time.monotonic() - began_s < 8  # not before the lease has run out
+        summary = service.get_summary(key)
+        assert summary is not None
+        assert ids_in(summary.text) == expected_ids(1)
+        stats = service.stats().summaries
+        assert stats is not None
+        assert (stats.made, stats.failed) == (1, 0)
+        assert stats.yielded > 0
+        service.delete_session(key)
+
+
+@pytest.mark.parametrize("what", ["raises", "hangs", "nothing"])
+async def test_a_model_that_fails_now_and_then(
+    place: dict[str, Any], key: SessionKey, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The conversation goes on; the next summary covers what the failed one should have."""
+    calls, over = [0], threading.Event()
+
+    def answer(messages: list[BaseMessage]) -> AIMessage:
+        calls[0] += 1
+        if calls[0] % 2:
+            if what == "raises":
+                raise RuntimeError("secret: the model is out")
+            if what == "hangs":
+                over.wait(20)
+            return AIMessage("")
+        return AIMessage(" ".join(ids_in("\n".join(message.text for message in messages))))
+
+    summarizer = SessionSummarizer(ScriptedModel(answer=answer), trigger=event_threshold(4))
+    service = RedisSessionService(summarizer=summarizer, summary_job_timeout=0.3, **place)
+    for number in range(6):
+        service.append_messages(key, turn(number), create=True)
+        assert service.flush(20)
+        assert read_all(service, key) == expected_ids(number + 1)
+    stats = service.stats().summaries
+    assert stats is not None
+    assert stats.failed >= 2
+    assert stats.made >= 1
+    assert "was not summarized" in caplog.text
+    assert "secret" not in caplog.text
+    over.set()
+    service.delete_session(key)
+    await service.aclose()
+
+
+def test_redis_goes_away_while_the_model_thinks(
+    make_redis_server: Callable[..., RedisServer],
+    make_cutting_proxy: Callable[[int], CuttingProxy],
+    key: SessionKey,
+) -> None:
+    """The summary is made again, and no event is lost."""
+    server = make_redis_server()
+    is_thinking, may_answer = threading.Event(), threading.Event()
+
+    def summarize(request: SummaryRequest) -> str:
+        is_thinking.set()
+        assert may_answer.wait(20)
+        return " ".join(ids_in("\n".join(message.text for message in request.messages)))
+
+    with RedisSessionService(
+        server.url, summarizer=summarize, auto_summarize=False, extra_options={"retry": None}
+    ) as service:
+        service.append_messages(key, turn(0), create=True)
+        service.enqueue_summary(key, force=True)
+        assert is_thinking.wait(5)
+        server.pause()
+        resume = threading.Timer(0.5, server.resume)
+        resume.start()
+        may_answer.set()
+        assert service.flush(20)
+        resume.join()
+        assert read_all(service, key) == expected_ids(1)
+        summary = service.get_summary(key)
+        assert summary is not None
+        assert ids_in(summary.text) == expected_ids(1)
+
+
+# --- Jobs ----------------------------------------------------------------------------------------
+
+
+class Slow:
+    """A summarizer that waits to be let go, and notes who runs it.
+
+    Attributes:
+        running: How many run now, of each session.
+        most: The most that ran at a time, of one session and of all.
+        threads: The names of the threads that asked for a summary.
+    """
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.lock = threading.Lock()
+        self.running: dict[str, int] = {}
+        self.most_of_one = self.most = 0
+        self.done: list[tuple[str, str]] = []
+
+    def __call__(self, request: SummaryRequest) -> str:
+        assert request.session is not None
+        name = request.session.key.session_id
+        with self.lock:
+            self.running[name] = self.running.get(name, 0) + 1
+            self.most_of_one = max(self.most_of_one, self.running[name])
+            self.most = max(self.most, sum(self.running.values()))
+        assert self.go.wait(20)
+        time.sleep(0.002)
+        with self.lock:
+            self.running[name] -= 1
+            self.done.append((name, request.filter_key))
+        return "s"
+
+
+def fill(service: RedisSessionService, key: SessionKey, **members: Any) -> None:
+    service.append_messages(key, [HumanMessage("x")], create=True, **members)
+
+
+def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) -> None:
+    slow = Slow()
+    keys = [SessionKey(key.app_name, "ann", f"s{number}") for number in range(5)]
+    with RedisSessionService(
+        "memory://jobs", summarizer=slow, auto_summarize=False, async_summary_num=3
+    ) as service:
+        for session in keys:
+            for branch in ("", "a", "b"):
+                fill(service, session, filter_key=branch)
+        for _ in range(10):
+            for session in keys:
+                for branch in ("a", "b", ""):
+                    service.enqueue_summary(session, branch, force=True)
+        stats = service.stats().summaries
+        assert stats is not None
+        assert stats.waiting + stats.running <= 5 * 3 + 3
+        deadline = time.monotonic() + 5
+        while sum(slow.running.values()) < 3 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        slow.go.set()
+        assert service.flush(20)
+        assert slow.most_of_one == 1
+        assert slow.most == 3
+        for session in keys:
+            mine = [branch for name, branch in slow.done if name == session.session_id]
+            assert mine == ["a", "b", ""]
+        stats = service.stats().summaries
+        assert stats is not None
+        assert stats.made == 15
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_a_full_queue_runs_the_job_in_the_caller(key: SessionKey, mode: str) -> None:
+    slow = Slow()
+    service = RedisSessionService(
+        "memory://full",
+        summarizer=slow,
+        auto_summarize=False,
+        async_summary_num=1,
+        summary_queue_size=1,
+    )
+    keys = [SessionKey(key.app_name, "ann", f"s{number}") for number in range(3)]
+    for session in keys:
+        fill(service, session)
+    service.enqueue_summary(keys[0], force=True)  # runs
+    while service.stats().summaries.running == 0:  # type: ignore[union-attr]
+        await asyncio.sleep(0.001)
+    service.enqueue_summary(keys[1], force=True)  # waits
+    if mode == "sync":
+        caller = threading.Thread(target=service.enqueue_summary, args=(keys[2], "", True))
+        caller.start()
+        while len(slow.running) < 2:
+            await asyncio.sleep(0.001)
+        assert caller.is_alive()
+        slow.go.set()
+        caller.join(10)
+        assert not caller.is_alive()
+    else:
+        task = asyncio.create_task(service.aenqueue_summary(keys[2], force=True))
+        ticks = 0
+        while len(slow.running) < 2:
+            await asyncio.sleep(0.001)
+            ticks += 1
+        assert ticks < 5000
+        assert not task.done()  # and the loop was free all the time
+        slow.go.set()
+        await asyncio.wait_for(task, 10)
+    assert service.get_summary(keys[2]) is not None
+    assert await service.aflush(20)
+    assert service.get_summary(keys[1]) is not None
+    await service.aclose()
+
+
+def test_an_append_asks_by_itself_unless_told_not_to(key: SessionKey) -> None:
+    for auto in (True, False):
+        witness = Witness.make(2)
+        with RedisSessionService(
+            f"memory://auto-{auto}", summarizer=witness, auto_summarize=auto
+        ) as service:
+            service.append_messages(key, turn(0), create=True, filter_key="app/tools")
+            assert service.flush(10)
+            made = [summary.filter_key for summary in service.list_summaries(key)]
+            assert made == (["", "app/tools"] if auto else [])
+
+
+def test_a_branch_that_is_not_allowed_is_passed_over(key: SessionKey) -> None:
+    with RedisSessionService(
+        "memory://allow",
+        summarizer=Witness.make(2),
+        summary_filter_allowlist=["app/tool"],
+    ) as service:
+        for branch in ("app/toolbox", "app/tool", "app/tool/x"):
+            service.append_messages(key, turn(0), create=True, filter_key=branch)
+        assert service.flush(10)
+        made = [summary.filter_key for summary in service.list_summaries(key)]
+        assert made == ["", "app/tool", "app/tool/x"]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_closing_finishes_what_waits(key: SessionKey, mode: str) -> None:
+    witness = Witness.make(2, seconds=0.05)
+    url = f"memory://close-{mode}"
+    service = RedisSessionService(url, summarizer=witness, enable_async_persist=mode == "sync")
+    service.append_messages(key, turn(0), create=True)
+    if mode == "sync":
+        service.close()
+    else:
+        await service.aclose()
+    with RedisSessionService(url) as reader:
+        summary = reader.get_summary(key)
+        assert summary is not None
+        assert ids_in(summary.text) == expected_ids(1)
+
+
+def test_closing_does_not_wait_for_ever(key: SessionKey) -> None:
+    slow = Slow()
+    service = RedisSessionService(
+        "memory://hang", summarizer=slow, auto_summarize=False, summary_close_timeout=0.2
+    )
+    fill(service, key)
+    service.enqueue_summary(key, force=True)
+    assert service.flush(0.05) is False
+    began_s = time.monotonic()
+    service.close()
+    assert time.monotonic() - began_s < 5
+    slow.go.set()
+
+
+def test_the_end_of_the_program_finishes_what_waits(
+    redis_server: RedisServer, key: SessionKey
+) -> None:
+    program = f"""
+from langchain_core.messages import HumanMessage
+from langchain_redis_session import RedisSessionService, SessionKey
+service = RedisSessionService({redis_server.url!r}, summarizer=lambda request: "done")
+key = SessionKey({key.app_name!r}, "ann", "s1")
+service.append_messages(key, [HumanMessage("x")], create=True)
+service.enqueue_summary(key, force=True)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    with RedisSessionService(redis_server.url) as service:
+        summary = service.get_summary(key)
+        assert summary is not None
+        assert summary.text == "done"
+        service.delete_session(key)
+
+
+def test_a_service_that_is_dropped_lets_its_threads_end(key: SessionKey) -> None:
+    def threads() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name == "redis-session-summaries"]
+
+    before = threads()
+    service = RedisSessionService("memory://dropped", summarizer=Witness.make(2))
+    service.append_messages(key, turn(0), create=True)
+    assert service.flush(10)
+    assert len(threads()) > len(before)
+    del service
+    deadline = time.monotonic() + 10
+    while len(threads()) > len(before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threads() == before
+
+
+# --- Other summarizers ---------------------------------------------------------------------------
+
+
+def test_a_chain_as_summarizer(key: SessionKey) -> None:
+    prompt = ChatPromptTemplate.from_template("Sum up: {previous_summary} {conversation_text}")
+
+    def answer(messages: list[BaseMessage]) -> AIMessage:
+        return AIMessage(" ".join(ids_in(messages[-1].text)))
+
+    chain = prompt | ScriptedModel(answer=answer) | StrOutputParser()
+    with RedisSessionService("memory://chain", summarizer=chain, auto_summarize=False) as service:
+        for number in range(3):
+            service.append_messages(key, turn(number), create=True)
+            summary = service.create_summary(key, force=True)
+            assert summary is not None
+            assert ids_in(summary.text) == expected_ids(number + 1)
+
+
+async def test_a_cancelled_summary_gives_way_in_time(
+    redis_server: RedisServer, key: SessionKey
+) -> None:
+    """Whoever was cancelled leaves its lease, which runs out."""
+    witness = Witness.make(2)
+    async with RedisSessionService(
+        redis_server.url, summarizer=witness, auto_summarize=False, summary_job_timeout=0.1
+    ) as service:
+        await service.aappend_messages(key, turn(0), create=True)
+        hanging = RedisSessionService(
+            redis_server.url, summarizer=_never, auto_summarize=False, summary_job_timeout=30
+        )
+        task = asyncio.create_task(hanging.acreate_summary(key, force=True))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        with redis_server.client() as client:
+            (lease,) = client.keys(f"sumlease:{{{key.app_name}}}*")
+            assert 0 < client.pttl(lease) <= 35_000
+            client.pexpire(lease, 50)
+        assert (await service.acreate_summary(key, force=True)) is not None
+        await service.adelete_session(key)
+        await hanging.aclose()
+
+
+async def _never(_: SummaryRequest) -> str:
+    await asyncio.sleep(600)
+    return ""
