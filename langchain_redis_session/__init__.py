@@ -1,9 +1,18 @@
 """Session memory for LangChain on Redis: messages, state and tracks that nothing loses."""
 
+from langchain_redis_session.callbacks import (
+    AppendEventContext,
+    AsyncSessionCallbackHandler,
+    CorruptEventReport,
+    GetSessionContext,
+    SessionCallbackHandler,
+    SummaryContext,
+)
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
     CorruptEventError,
+    EventRejectedError,
     EventTooLargeError,
     InvalidSessionKeyError,
     PersistError,
@@ -29,15 +38,20 @@ from langchain_redis_session.runs import Run, RunTree, read_runs
 from langchain_redis_session.service import RedisSessionService
 
 __all__ = [
+    "AppendEventContext",
     "AppendResult",
+    "AsyncSessionCallbackHandler",
     "AsyncTrackCallbackHandler",
     "BackendUnavailableError",
     "ConfigurationError",
     "CorruptEventError",
+    "CorruptEventReport",
     "DeadLetter",
     "DeletedUser",
     "Event",
+    "EventRejectedError",
     "EventTooLargeError",
+    "GetSessionContext",
     "InvalidSessionKeyError",
     "PersistError",
     "PersistStats",
@@ -48,9 +62,11 @@ __all__ = [
     "RunTree",
     "ServiceStats",
     "Session",
+    "SessionCallbackHandler",
     "SessionKey",
     "SessionNotFoundError",
     "SessionServiceClosedError",
+    "SummaryContext",
     "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",

@@ -20,6 +20,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.utils import count_tokens_approximately
 
+from langchain_redis_session._hooks import list_handlers
+from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey
@@ -68,6 +70,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         max_messages: The most messages that reading gives, the newest; None = all.
         max_tokens: The most tokens that reading gives, the newest messages; None = all.
         token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        callbacks: Hooks for what is read and written by this history; see
+            `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
         options: Options of `RedisSessionService` (such as `session_event_limit`, by
@@ -100,6 +104,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         max_messages: int | None = None,
         max_tokens: int | None = None,
         token_counter: Callable[[list[BaseMessage]], int] = count_tokens_approximately,
+        callbacks: Handlers = None,
         index_name: str | None = None,
         overwrite_index: bool = False,
         **options: Any,
@@ -114,6 +119,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
         self._max_messages, self._max_tokens = max_messages, max_tokens
         self._token_counter = token_counter
+        list_handlers(callbacks)  # says now what is wrong with them
+        self._callbacks = callbacks
         own = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
@@ -146,12 +153,16 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first; [] for a session that does not exist."""
-        messages = self.service.get_messages(self.session_key, limit=self._max_messages)
+        messages = self.service.get_messages(
+            self.session_key, limit=self._max_messages, callbacks=self._callbacks
+        )
         return self._fit(messages)
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
-        messages = await self.service.aget_messages(self.session_key, limit=self._max_messages)
+        messages = await self.service.aget_messages(
+            self.session_key, limit=self._max_messages, callbacks=self._callbacks
+        )
         return self._fit(messages)
 
     def _fit(self, messages: list[BaseMessage]) -> list[BaseMessage]:
@@ -176,11 +187,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             UnserializableMessageError: A message holds what JSON can't carry; none is stored.
             BackendUnavailableError: Redis did not take them.
         """
-        self.service.append_messages(self.session_key, messages, create=True)
+        self.service.append_messages(
+            self.session_key, messages, create=True, callbacks=self._callbacks
+        )
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
-        await self.service.aappend_messages(self.session_key, messages, create=True)
+        await self.service.aappend_messages(
+            self.session_key, messages, create=True, callbacks=self._callbacks
+        )
 
     def add_message(self, message: BaseMessage) -> None:
         """Append one message."""
@@ -215,7 +230,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         return _to_dicts(event.message for event in events if event.message is not None)
 
     def __len__(self) -> int:
-        return len(self.service.get_messages(self.session_key))
+        return len(self.service.get_messages(self.session_key, callbacks=self._callbacks))
 
     def __bool__(self) -> bool:
         return True  # an empty history is one too

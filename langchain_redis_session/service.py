@@ -10,6 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
@@ -17,12 +18,14 @@ from typing_extensions import Self
 from langchain_redis_session import _drivers
 from langchain_redis_session._background.persister import Persister
 from langchain_redis_session._flow import Flow
+from langchain_redis_session._observation import report_corrupt
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.base import async_verb, sync_verb
 from langchain_redis_session._verbs.events import EventVerbs
 from langchain_redis_session._verbs.sessions import SessionVerbs
 from langchain_redis_session._verbs.state import StateVerbs
 from langchain_redis_session._verbs.tracks import TrackVerbs
+from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
     DEFAULT_MAX_EVENT_BYTES,
@@ -85,6 +88,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         persist_spool_dir: A directory for local copies of what waits, which survive the
             death of the process: the next service with the same directory delivers them.
         on_persist_error: Called with each `DeadLetter`, in a background thread.
+        callbacks: Hooks (see `SessionCallbackHandler`), and LangChain handlers that want custom
+            events.
         wait_replicas: How many replicas must have an append before it counts as written.
         wait_timeout: Seconds to wait for them.
 
@@ -130,6 +135,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         persist_close_timeout: float = 10.0,
         persist_spool_dir: str | os.PathLike[str] | None = None,
         on_persist_error: Callable[[DeadLetter], Any] | None = None,
+        callbacks: Handlers = None,
         wait_replicas: int = 0,
         wait_timeout: float = 1.0,
         **unknown: Any,
@@ -160,7 +166,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
                     "wait_timeout": wait_timeout,
                     **unknown,
                 }
-            )
+            ),
+            callbacks,
         )
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
@@ -172,11 +179,11 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
             self._persister = self._start_persister(on_persist_error)
 
     def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
-        connections = self._connections
+        connections, figures = self._connections, self._context.figures
         connections.sync_client()  # says now if there can't be one
 
         def run_flow(flow: Flow[T]) -> T:  # without self: the threads must not keep it alive
-            return _drivers.run(flow, connections.sync_client())
+            return _drivers.run(flow, connections.sync_client(), figures=figures)
 
         persister = Persister(self._context, run_flow, [on_error] if on_error else [])
         # The engine itself sees to the end of the process.
@@ -195,17 +202,23 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
 
     def _run(self, flow: Flow[T]) -> T:
         self._require_open()
+        if self._context.hooks.corrupt:
+            flow = report_corrupt(self._context.hooks, flow)
         try:
-            return _drivers.run(flow, self._connections.sync_client(), self._persister)
+            return _drivers.run(
+                flow, self._connections.sync_client(), self._persister, self._context.figures
+            )
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
         self._require_open()
+        if self._context.hooks.corrupt:
+            flow = report_corrupt(self._context.hooks, flow)
         connections = self._connections
         client = connections.running_client() or await connections.open_async_client()
         try:
-            return await _drivers.arun(flow, client, self._persister)
+            return await _drivers.arun(flow, client, self._persister, self._context.figures)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
@@ -239,8 +252,15 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
+        figures = self._context.figures
         return ServiceStats(
-            corrupt_entries=self._context.corrupt_entries,
+            operations=MappingProxyType(dict(figures.operations)),
+            round_trips=figures.round_trips,
+            bytes_in=figures.bytes_in,
+            bytes_out=figures.bytes_out,
+            events_written=figures.events_written,
+            corrupt_entries=figures.corrupt_entries,
+            hook_vetoes=figures.hook_vetoes,
             persist=self._persister.stats() if self._persister else None,
         )
 

@@ -282,7 +282,9 @@ def append_prepared(
         if fate in (_FRESH, _STORED):
             kept.append(event)
     limit = context.options.session_event_limit
-    return AppendResult(kept[-limit:] if limit else kept, fates.count(_FRESH), removed)
+    written = fates.count(_FRESH)
+    context.count_written(prepared.members, fates)
+    return AppendResult(kept[-limit:] if limit else kept, written, removed)
 
 
 def write_state(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_redis_session._flow import (
@@ -57,9 +57,14 @@ def create_session(
             return session
 
 
-def get_session(context: Context, key: SessionKey, bounds: Bounds) -> Flow[Session | None]:
-    """Read a session, its state and its events; None if there is none."""
-    reading = _Reading(context, key, bounds)
+def get_session(
+    context: Context,
+    key: SessionKey,
+    bounds: Bounds,
+    wants: Callable[[Event], bool] | None = None,
+) -> Flow[Session | None]:
+    """Read a session, its state and the events it `wants`; None if there is none."""
+    reading = _Reading(context, key, bounds, wants)
     calls = reading.calls()
     if context.options.refresh_ttl_on_read:
         *replies, field_ttl = yield from call_batch([*calls, refresh_call(context, key)])
@@ -76,10 +81,16 @@ def get_session(context: Context, key: SessionKey, bounds: Bounds) -> Flow[Sessi
 class _Reading:
     """One session being read."""
 
-    def __init__(self, context: Context, key: SessionKey, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        context: Context,
+        key: SessionKey,
+        bounds: Bounds,
+        wants: Callable[[Event], bool] | None = None,
+    ) -> None:
         self.context, self.key = context, key
         self.keys = context.keyspace.session(key)
-        self.window = make_event_window(context, self.keys, bounds)
+        self.window = make_event_window(context, self.keys, bounds, wants or _is_any)
         self.app_state_is_near = context.options.hash_tag == "app"
 
     def calls(self) -> list[ScriptCall | Command]:
@@ -105,6 +116,10 @@ class _Reading:
         }
         parsed = parse_sound_record(self.context, self.keys.sessions, record)
         return _make_session(self.key, parsed, shared_state, self.window)
+
+
+def _is_any(_event: Event) -> bool:
+    return True
 
 
 def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Record:

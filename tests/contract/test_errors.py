@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, Any] = {
     "query": "x",
     "track": "t",
     "payload": 1,
+    "payloads": [1],
 }
 
 

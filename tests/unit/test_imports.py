@@ -20,13 +20,16 @@ FLOORS: list[set[str]] = [
     {"__init__"},
     {"history", "store", "runnable", "run_tracks", "middleware"},
     {"_verbs", "service"},
-    {"_background", "_drivers", "_operations", "callbacks", "connections", "summarizer"},
+    {
+        *("_background", "_drivers", "_operations", "callbacks", "connections", "summarizer"),
+        *("_hook_calls", "_hooks", "_observation", "_tracing"),
+    },
     {"_choices", "_codec", "_flow", "_record", "_scripts", "scripts"},
     {"_run_recorder", "_run_values"},
     {"_message_form", "_message_reader", "_message_writer"},
     {"_content_parts", "_plain_json", "_state_values", "_tags", "_times", "_tool_calls"},
     {"_html", "_keys", "_timeline", "config", "models", "runs"},
-    {"_markup", "errors"},
+    {"_figures", "_logs", "_markup", "errors"},
 ]
 
 ANYWHERE = {"langchain_core", "orjson", "pydantic", "pydantic_core", "typing_extensions"}
