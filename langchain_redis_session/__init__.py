@@ -1,9 +1,18 @@
 """Session memory for LangChain on Redis: messages, state and tracks that nothing loses."""
 
+from langchain_redis_session.callbacks import (
+    AppendEventContext,
+    AsyncSessionCallbackHandler,
+    CorruptEventReport,
+    GetSessionContext,
+    SessionCallbackHandler,
+    SummaryContext,
+)
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
     CorruptEventError,
+    EventRejectedError,
     EventTooLargeError,
     InvalidSessionKeyError,
     PersistError,
@@ -44,15 +53,20 @@ from langchain_redis_session.summarizer import (
 )
 
 __all__ = [
+    "AppendEventContext",
     "AppendResult",
+    "AsyncSessionCallbackHandler",
     "AsyncTrackCallbackHandler",
     "BackendUnavailableError",
     "ConfigurationError",
     "CorruptEventError",
+    "CorruptEventReport",
     "DeadLetter",
     "DeletedUser",
     "Event",
+    "EventRejectedError",
     "EventTooLargeError",
+    "GetSessionContext",
     "InvalidSessionKeyError",
     "PersistError",
     "PersistStats",
@@ -63,6 +77,7 @@ __all__ = [
     "RunTree",
     "ServiceStats",
     "Session",
+    "SessionCallbackHandler",
     "SessionKey",
     "SessionNotFoundError",
     "SessionServiceClosedError",
@@ -70,6 +85,7 @@ __all__ = [
     "SummarizedMessages",
     "Summary",
     "SummaryBoundary",
+    "SummaryContext",
     "SummaryError",
     "SummaryRequest",
     "SummaryStats",

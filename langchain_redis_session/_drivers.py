@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
+from langchain_redis_session._figures import Figures
 from langchain_redis_session._flow import (
     Call,
     Command,
@@ -45,6 +46,7 @@ _LOST = (redis_errors.AskError, redis_errors.ConnectionError, redis_errors.Timeo
 _REFUSALS = re.compile(
     r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
 )
+_NOBODYS_FIGURES = Figures()
 _ERRORS = (
     RedisSessionError,
     redis_errors.RedisError,
@@ -93,7 +95,12 @@ def _translate_replies(replies: list[Any]) -> list[Any]:
     return [translate_error(r) if isinstance(r, Exception) else r for r in replies]
 
 
-def run(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
+def run(
+    flow: Flow[T],
+    client: Any,
+    engine: Engine | None = None,
+    figures: Figures = _NOBODYS_FIGURES,
+) -> T:
     """Run a flow on a sync client (`redis.Redis`, `redis.RedisCluster`, fakeredis).
 
     Raises:
@@ -104,42 +111,54 @@ def run(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
         request = next(flow)
         while True:
             try:
-                reply = _execute(request, client, engine)
+                reply = _execute(request, client, engine, figures)
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:
                 request = flow.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()  # now, where the caller was interrupted, and not when it is collected
 
 
-async def arun(flow: Flow[T], client: Any, engine: Engine | None = None) -> T:
+async def arun(
+    flow: Flow[T],
+    client: Any,
+    engine: Engine | None = None,
+    figures: Figures = _NOBODYS_FIGURES,
+) -> T:
     """Run a flow on an async client; otherwise as `run`."""
     try:
         request = next(flow)
         while True:
             try:
-                reply = await _aexecute(request, client, engine)
+                reply = await _aexecute(request, client, engine, figures)
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:
                 request = flow.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()
 
 
-def _execute(request: Request, client: Any, engine: Engine | None) -> Any:
+def _execute(request: Request, client: Any, engine: Engine | None, figures: Figures) -> Any:
     if isinstance(request, tuple):
+        figures.round_trips += 1
         return client.execute_command(*request, **_RAW)
     if isinstance(request, Call):
         return request.function()
     if isinstance(request, ScanPage):
+        figures.round_trips += 1
         return _scan(request, client)
     if isinstance(request, (Settle, Submit)):
         assert engine is not None, "only flows of a service with write-behind ask for it"
         if isinstance(request, Settle):
             return engine.settle(request.scope)
         return engine.submit(request)
+    figures.round_trips += 1
     if hasattr(client, "get_primaries") and _waits(request):
         return _translate_replies(_execute_pinned(request, client))
     pipeline = _open_pipeline(client)
@@ -148,18 +167,21 @@ def _execute(request: Request, client: Any, engine: Engine | None) -> Any:
     return _translate_replies(pipeline.execute(raise_on_error=False))
 
 
-async def _aexecute(request: Request, client: Any, engine: Engine | None) -> Any:
+async def _aexecute(request: Request, client: Any, engine: Engine | None, figures: Figures) -> Any:
     if isinstance(request, tuple):
+        figures.round_trips += 1
         return await client.execute_command(*request, **_RAW)
     if isinstance(request, Call):
         return await request.async_function()
     if isinstance(request, ScanPage):
+        figures.round_trips += 1
         return await _ascan(request, client)
     if isinstance(request, (Settle, Submit)):
         assert engine is not None, "only flows of a service with write-behind ask for it"
         if isinstance(request, Settle):
             return await engine.asettle(request.scope)
         return await engine.asubmit(request)
+    figures.round_trips += 1
     if hasattr(client, "get_primaries") and _waits(request):
         return _translate_replies(await _aexecute_pinned(request, client))
     pipeline = _open_pipeline(client)

@@ -84,12 +84,13 @@ class Submit:
     """Let write-behind append to a session; replied to once it is accepted.
 
     `on_settled` is called in a worker's thread when it is in Redis (with None) or given up
-    (with the error).
+    (with the error); `on_given_up` then with the `DeadLetter`.
     """
 
     key: SessionKey
     write: Any
     on_settled: Callable[[Exception | None], Any] | None = None
+    on_given_up: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

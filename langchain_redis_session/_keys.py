@@ -7,11 +7,13 @@ two sessions can meet in one key.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote
 
+from langchain_redis_session.errors import InvalidSessionKeyError
 from langchain_redis_session.models import SessionKey
 
 HashTag = Literal["app", "user"]
@@ -120,6 +122,19 @@ class Keyspace:
         user = unescape_id(key.decode("utf-8", "replace").rpartition(":")[2])
         is_users = key in (self.sessions(app_name, user), self.user_state(app_name, user))
         return user if user and is_users else None
+
+    def parse_session(self, key: bytes) -> SessionKey | None:
+        """The session whose own key it is (not one that it shares); None for another.
+
+        >>> Keyspace("p").parse_session(b"p:event:{shop}:u%3A1:s")
+        SessionKey(app_name='shop', user_id='u:1', session_id='s')
+        """
+        text = key.decode("utf-8", "replace").removeprefix(f"{self.key_prefix}:")
+        match = re.match(r"(?:event|track|trackidx|msgidx):\{([^:}]+).*?\}:([^:]+):([^:]+)", text)
+        try:
+            return SessionKey(*map(unescape_id, match.groups())) if match else None
+        except InvalidSessionKeyError:  # a foreign writer's
+            return None
 
     def session_patterns(self, app_name: str, user_id: str) -> list[str]:
         """The SCAN patterns that find every key which belongs to one session of a user."""

@@ -23,6 +23,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.utils import count_tokens_approximately
 
+from langchain_redis_session._hooks import list_handlers
+from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
@@ -85,6 +87,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             that it covers, as one system message. It stays in whatever `max_messages` and
             `max_tokens` cut off.
         format_summary: Makes that message of the `Summary`: a text or a message.
+        callbacks: Hooks for what is read and written by this history; see
+            `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
         options: Options of `RedisSessionService` (such as `summarizer`, or
@@ -120,6 +124,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         token_counter: Callable[[list[BaseMessage]], int] = count_tokens_approximately,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
+        callbacks: Handlers = None,
         index_name: str | None = None,
         overwrite_index: bool = False,
         **options: Any,
@@ -136,6 +141,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         self._token_counter = token_counter
         self._include_summary, self._format_summary = include_summary, format_summary
         self._last_reads: deque[_Read] = deque(maxlen=2)
+        list_handlers(callbacks)  # says now what is wrong with them
+        self._callbacks = callbacks
         own = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
@@ -168,17 +175,21 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first; [] for a session that does not exist."""
-        key, limit = self.session_key, self._max_messages
+        key, options = self.session_key, self._read_options
         if not self._include_summary:
-            return self._fit(self.service.get_messages(key, limit=limit))
-        return self._put_summary(self.service.get_summarized_messages(key, limit=limit))
+            return self._fit(self.service.get_messages(key, **options))
+        return self._put_summary(self.service.get_summarized_messages(key, **options))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
-        key, limit = self.session_key, self._max_messages
+        key, options = self.session_key, self._read_options
         if not self._include_summary:
-            return self._fit(await self.service.aget_messages(key, limit=limit))
-        return self._put_summary(await self.service.aget_summarized_messages(key, limit=limit))
+            return self._fit(await self.service.aget_messages(key, **options))
+        return self._put_summary(await self.service.aget_summarized_messages(key, **options))
+
+    @property
+    def _read_options(self) -> dict[str, Any]:
+        return {"limit": self._max_messages, "callbacks": self._callbacks}
 
     def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
         messages, summary = found.messages, found.summary
@@ -205,12 +216,16 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             BackendUnavailableError: Redis did not take them.
         """
         messages = self._drop_read(messages)
-        self.service.append_messages(self.session_key, messages, create=True)
+        self.service.append_messages(
+            self.session_key, messages, create=True, callbacks=self._callbacks
+        )
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
         messages = self._drop_read(messages)
-        await self.service.aappend_messages(self.session_key, messages, create=True)
+        await self.service.aappend_messages(
+            self.session_key, messages, create=True, callbacks=self._callbacks
+        )
 
     def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
         """Leave out what was read from here, where a summary came in the middle of a run.
@@ -264,7 +279,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         return _to_dicts(event.message for event in events if event.message is not None)
 
     def __len__(self) -> int:
-        return len(self.service.get_messages(self.session_key))
+        return len(self.service.get_messages(self.session_key, callbacks=self._callbacks))
 
     def __bool__(self) -> bool:
         return True  # an empty history is one too

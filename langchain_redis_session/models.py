@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
@@ -415,17 +416,31 @@ class SummaryStats:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStats:
-    """What a service has counted since it was made.
+    """What a service has counted since it was made, in this process.
+
+    Plain counters without a lock: threads that count at the same moment may lose one.
 
     Attributes:
+        operations: How often each verb was called ("append_messages", …), sync or async.
+        round_trips: Requests to Redis, those of background threads included; a batch is one.
+        bytes_in: JSON of events (and track events) that was read.
+        bytes_out: JSON of events (and track events) that was stored.
+        events_written: Events (and track events) that were stored.
         corrupt_entries: Unreadable entries that reads skipped.
+        hook_vetoes: Appends, reads and summaries that a hook rejected.
         persist: What write-behind did; None where it is off.
         summaries: What summary jobs did; None where there are none.
         uncovered_events: How many events retention has removed before a summary of their
             session covered them, by appends of this service; 0 without a summarizer.
     """
 
+    operations: Mapping[str, int]
+    round_trips: int
+    bytes_in: int
+    bytes_out: int
+    events_written: int
     corrupt_entries: int
+    hook_vetoes: int
     persist: PersistStats | None = None
     summaries: SummaryStats | None = None
     uncovered_events: int = 0

@@ -11,22 +11,26 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
 
 from langchain_redis_session import _drivers
 from langchain_redis_session._background.persister import Persister, RunFlow
-from langchain_redis_session._background.summary_workers import SummaryWorkers
+from langchain_redis_session._background.summary_workers import SummaryAsker, SummaryWorkers
 from langchain_redis_session._flow import Flow
+from langchain_redis_session._observation import report_corrupt
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.summaries import Summarizing
 from langchain_redis_session._verbs.base import async_verb, sync_verb
 from langchain_redis_session._verbs.events import EventVerbs
 from langchain_redis_session._verbs.sessions import SessionVerbs
 from langchain_redis_session._verbs.state import StateVerbs
-from langchain_redis_session._verbs.summaries import SummaryVerbs, make_summarizing
+from langchain_redis_session._verbs.summaries import SummaryVerbs, is_allowed, make_summarizing
 from langchain_redis_session._verbs.tracks import TrackVerbs
+from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
     DEFAULT_MAX_EVENT_BYTES,
@@ -91,6 +95,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         persist_spool_dir: A directory for local copies of what waits, which survive the
             death of the process: the next service with the same directory delivers them.
         on_persist_error: Called with each `DeadLetter`, in a background thread.
+        callbacks: Hooks (see `SessionCallbackHandler`), and LangChain handlers that want custom
+            events.
         wait_replicas: How many replicas must have an append before it counts as written.
         wait_timeout: Seconds to wait for them.
         summarizer: What condenses long sessions: a `SessionSummarizer`, a chat model, any
@@ -150,6 +156,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         persist_close_timeout: float = 10.0,
         persist_spool_dir: str | os.PathLike[str] | None = None,
         on_persist_error: Callable[[DeadLetter], Any] | None = None,
+        callbacks: Handlers = None,
         wait_replicas: int = 0,
         wait_timeout: float = 1.0,
         summarizer: Any = None,
@@ -196,7 +203,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
                     "summary_filter_allowlist": summary_filter_allowlist,
                     **unknown,
                 }
-            )
+            ),
+            callbacks,
         )
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
@@ -206,14 +214,18 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         self._is_write_behind = self._context.options.enable_async_persist
         if self._is_write_behind:
             self._persister = self._start_persister(on_persist_error)
-        self._summary_workers = None
+        self._summary_workers = self._summary_asker = None
         self._summarizing = make_summarizing(summarizer, pick_summarizer)
         if self._summarizing is not None:
             self._summary_workers = self._start_summary_workers(self._summarizing)
+        if self._summary_workers is not None and self._context.options.auto_summarize:
+            may = partial(is_allowed, self._context.options)
+            self._summary_asker = SummaryAsker(self._summary_workers, may)
 
     def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
-        on_errors = [on_error] if on_error else []
-        persister = Persister(self._context, self._background_runner(None), on_errors)
+        persister = Persister(
+            self._context, self._background_runner(None), [on_error] if on_error else []
+        )
         # The engine itself sees to the end of the process.
         weakref.finalize(self, persister.close_in_background).atexit = False
         return persister
@@ -244,11 +256,11 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         return workers
 
     def _background_runner(self, engine: Persister | None) -> RunFlow:
-        connections = self._connections
+        connections, figures = self._connections, self._context.figures
         connections.sync_client()  # says now if there can't be one
 
         def run_flow(flow: Flow[T]) -> T:  # without self: the threads must not keep it alive
-            return _drivers.run(flow, connections.sync_client(), engine)
+            return _drivers.run(flow, connections.sync_client(), engine, figures)
 
         return run_flow
 
@@ -264,17 +276,23 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
 
     def _run(self, flow: Flow[T]) -> T:
         self._require_open()
+        if self._context.hooks.corrupt:
+            flow = report_corrupt(self._context.hooks, flow)
         try:
-            return _drivers.run(flow, self._connections.sync_client(), self._persister)
+            return _drivers.run(
+                flow, self._connections.sync_client(), self._persister, self._context.figures
+            )
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
         self._require_open()
+        if self._context.hooks.corrupt:
+            flow = report_corrupt(self._context.hooks, flow)
         connections = self._connections
         client = connections.running_client() or await connections.open_async_client()
         try:
-            return await _drivers.arun(flow, client, self._persister)
+            return await _drivers.arun(flow, client, self._persister, self._context.figures)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
@@ -308,11 +326,18 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
+        figures = self._context.figures
         return ServiceStats(
-            corrupt_entries=self._context.corrupt_entries,
+            operations=MappingProxyType(dict(figures.operations)),
+            round_trips=figures.round_trips,
+            bytes_in=figures.bytes_in,
+            bytes_out=figures.bytes_out,
+            events_written=figures.events_written,
+            corrupt_entries=figures.corrupt_entries,
+            hook_vetoes=figures.hook_vetoes,
             persist=self._persister.stats() if self._persister else None,
             summaries=self._summary_workers.stats() if self._summary_workers else None,
-            uncovered_events=self._context.uncovered_events,
+            uncovered_events=figures.uncovered_events,
         )
 
     def flush(self, timeout: float | None = None) -> bool:

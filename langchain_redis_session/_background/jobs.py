@@ -15,7 +15,7 @@ from langchain_redis_session._operations.tracks import (
     append_prepared_track_events,
 )
 from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
-from langchain_redis_session.models import SessionKey
+from langchain_redis_session.models import DeadLetter, SessionKey
 
 SpoolId: TypeAlias = "tuple[int, int]"
 """The place of a file in the spool, and of a row in it."""
@@ -38,6 +38,7 @@ class Job:
         is_alone: Whether no other may share its script call.
         on_settled: Called without a lock when it is in Redis (with None) or given up (with
             the error).
+        on_given_up: Called with the dead letter, in place of the service's hooks.
         size: The bytes of its events.
     """
 
@@ -49,6 +50,7 @@ class Job:
     is_done: bool = False
     is_alone: bool = False
     on_settled: Callable[[Exception | None], Any] | None = None
+    on_given_up: Callable[[DeadLetter], Any] | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,6 @@ letter. One engine serves threads and event loops alike.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import threading
 import time
@@ -24,6 +23,7 @@ from langchain_redis_session._background.processes import close_at_exit, tell_of
 from langchain_redis_session._background.progress import Progress
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow import Flow, Scope, Submit, gather
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -33,8 +33,6 @@ from langchain_redis_session.errors import (
     SessionServiceClosedError,
 )
 from langchain_redis_session.models import DeadLetter, PersistStats, SessionKey
-
-logger = logging.getLogger("langchain_redis_session")
 
 T = TypeVar("T")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
@@ -94,6 +92,7 @@ class Persister:
         on_error: Sequence[Callable[[DeadLetter], Any]],
     ) -> None:
         self._context, self._run_flow, self._on_error = context, run_flow, on_error
+        self._on_given_up = context.hooks.report_given_up
         options = context.options
         self._spool_dir = options.persist_spool_dir
         self._reset()
@@ -135,7 +134,7 @@ class Persister:
         Raises:
             PersistError: The queue was full for `persist_put_timeout`.
         """
-        job = Job(request.key, request.write, on_settled=request.on_settled)
+        job = _make_job(request)
         worker = self._worker_of(job.key)
         if not self._accept(worker, job):
             timeout_s = self._context.options.persist_put_timeout
@@ -144,7 +143,7 @@ class Persister:
 
     async def asubmit(self, request: Submit) -> None:
         """Accept an append, without blocking the event loop; as `submit`."""
-        job = Job(request.key, request.write, on_settled=request.on_settled)
+        job = _make_job(request)
         worker = self._worker_of(job.key)
         if not self._accept(worker, job):
             timeout_s = self._context.options.persist_put_timeout
@@ -403,11 +402,12 @@ class Persister:
                 len(letter.events),
                 type(letter.error).__name__,
             )
-            for handler in self._on_error:
+            for handler in (*self._on_error, job.on_given_up or self._on_given_up):
                 try:
                     handler(letter)
-                except (Exception, SystemExit):  # which would end the worker
-                    logger.exception("a handler of on_persist_error failed")
+                except (Exception, SystemExit) as error:  # which would end the worker
+                    name = type(error).__name__
+                    logger.error("a handler of on_persist_error failed: %s", name)
 
     # Waiting
 
@@ -494,6 +494,7 @@ class Persister:
             dead, self._dead = self._dead, []
             for job, _ in dead:
                 again = Job(job.key, job.write, job.spool_id, is_alone=True)
+                again.on_given_up = job.on_given_up
                 if self._spool is not None and job.spool_id is not None:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
                 self._enqueue(self._worker_of(job.key), again)
@@ -610,8 +611,17 @@ def _tell(job: Job, error: Exception | None) -> None:
         return
     try:
         on_settled(error)
-    except (Exception, SystemExit):  # which would end the worker
-        logger.exception("what was to follow an append failed")
+    except (Exception, SystemExit) as failure:  # which would end the worker
+        logger.error("what was to follow an append failed: %s", type(failure).__name__)
+
+
+def _make_job(request: Submit) -> Job:
+    return Job(
+        request.key,
+        request.write,
+        on_settled=request.on_settled,
+        on_given_up=request.on_given_up,
+    )
 
 
 def _are_done(jobs: Sequence[Job]) -> bool:

@@ -10,13 +10,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from langchain_redis_session._background.persister import RunFlow
 from langchain_redis_session._background.processes import close_at_exit, tell_of_forks
 from langchain_redis_session._background.progress import Progress
-from langchain_redis_session._flow import Flow, Settle
+from langchain_redis_session._flow import Call, Flow, Settle
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.summaries import (
     Outcome,
@@ -36,6 +36,40 @@ logger = logging.getLogger("langchain_redis_session")
 _LONGEST_PAUSE_S = 1.0
 """How long to wait before another look at a session that another process summarizes."""
 _LONGEST_JOIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryAsker:
+    """Asks for a look at a session that has grown, whether a summary is due.
+
+    Attributes:
+        workers: Who looks.
+        is_allowed: Whether a branch may be summarized.
+    """
+
+    workers: SummaryWorkers
+    is_allowed: Callable[[str], bool]
+
+    def ask(self, key: SessionKey, branches: Iterable[str]) -> Flow[None]:
+        """Ask after an append of events of these branches."""
+        tasks = self._make_tasks(key, branches)
+        yield Call(lambda: self.workers.enqueue(tasks), lambda: self.workers.aenqueue(tasks))
+
+    def when_settled(
+        self, key: SessionKey, branches: Iterable[str]
+    ) -> Callable[[Exception | None], None]:
+        """What asks when write-behind is done with an append."""
+        tasks = self._make_tasks(key, branches)
+
+        def ask(error: Exception | None) -> None:
+            if error is None:  # in a worker of write-behind, which must not be held up
+                self.workers.enqueue_beyond(tasks)
+
+        return ask
+
+    def _make_tasks(self, key: SessionKey, branches: Iterable[str]) -> list[SummaryTask]:
+        tasks = [SummaryTask(key, branch) for branch in branches if self.is_allowed(branch)]
+        return [*tasks, SummaryTask(key)]
 
 
 @dataclass(eq=False, slots=True)

@@ -300,7 +300,9 @@ def append_prepared(
         if fate in (_FRESH, _STORED):
             kept.append(event)
     limit = context.options.session_event_limit
-    return AppendResult(kept[-limit:] if limit else kept, fates.count(_FRESH), removed)
+    written = fates.count(_FRESH)
+    context.count_written(prepared.members, fates)
+    return AppendResult(kept[-limit:] if limit else kept, written, removed)
 
 
 def write_state(
@@ -368,7 +370,7 @@ def _write(
         if status == b"OK":
             removed, field_ttl, fates, scores, uncovered = reply
             context.note_field_ttl(field_ttl)
-            context.uncovered_events += uncovered
+            context.figures.uncovered_events += uncovered
             app_state = write.app_state(fates if prepared.events else [_FRESH])
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)

@@ -14,6 +14,7 @@ from langchain_redis_session._operations.windows import (
     Bounds,
     Window,
     format_score,
+    has_message,
     make_event_window,
     refresh_call,
 )
@@ -29,20 +30,27 @@ from langchain_redis_session.models import Event, Session, SessionKey, Summary, 
 _NO_RECORD = Record({}, (), 0, 0, is_sound=True)
 
 
-def get_session(context: Context, key: SessionKey, bounds: Bounds) -> Flow[Session | None]:
-    """Read a session, its state and its events; None if there is none."""
-    return (yield from _read(Reading(context, key, bounds), counts_as_use=True))
+def _is_any(_event: Event) -> bool:
+    return True
 
 
-def get_since_summary(
+def get_session(
     context: Context,
     key: SessionKey,
     bounds: Bounds,
-    *,
-    wants: Callable[[Event], bool],
+    wants: Callable[[Event], bool] = _is_any,
 ) -> Flow[Session | None]:
-    """Read a session's summary and the events that it does not cover, without state."""
-    reading = Reading(context, key, bounds, wants=wants, since_summary=True, with_state=False)
+    """Read a session, its state and the events it `wants`; None if there is none."""
+    return (yield from _read(Reading(context, key, bounds, wants=wants), counts_as_use=True))
+
+
+def get_since_summary(
+    context: Context, key: SessionKey, bounds: Bounds, *, with_state: bool = False
+) -> Flow[Session | None]:
+    """Read a session's summary and the events with messages that it does not cover."""
+    reading = Reading(
+        context, key, bounds, wants=has_message, since_summary=True, with_state=with_state
+    )
     return (yield from _read(reading, counts_as_use=True))
 
 
@@ -128,7 +136,7 @@ class Reading:
         key: SessionKey,
         bounds: Bounds,
         *,
-        wants: Callable[[Event], bool] = lambda _event: True,
+        wants: Callable[[Event], bool] = _is_any,
         filter_key: str = "",
         since_summary: bool = False,
         with_state: bool = True,

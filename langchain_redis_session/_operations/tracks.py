@@ -118,8 +118,9 @@ def append_prepared_track_events(
             ],
         )
         if status == b"OK":
-            _, field_ttl, _, scores = reply
+            _, field_ttl, fates, scores = reply
             context.note_field_ttl(field_ttl)
+            context.count_written(prepared.members, fates)
             for event, score in zip(prepared.events, scores, strict=True):
                 event.score = float(score) if score else None
             return

@@ -178,6 +178,7 @@ class Window(Generic[S]):
         if self._needs_no_script():
             self._is_done = True
             self.is_cut = self._is_full(len(reply))
+            self.context.figures.bytes_in += sum(map(len, reply))
             self._gather(zip(reply, repeat(b"")))
         else:
             self.take(*reply)
@@ -187,6 +188,7 @@ class Window(Generic[S]):
         count = len(entries) // 2
         self._is_done = self._asked < 0 or count < self._asked
         self.is_cut = older > 0 or self._is_full(size)
+        self.context.figures.bytes_in += sum(map(len, entries[::2]))
         self._gather(zip(entries[::2], entries[1::2], strict=True))
         if entries and not self._is_done:
             # Scores of a foreign writer may be equal: start at the last one once more.

@@ -11,8 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from langchain_redis_session._background.summary_workers import SummaryAsker
 from langchain_redis_session._flow import Flow, Scope, Settle
+from langchain_redis_session._hooks import Hooks
+from langchain_redis_session._observation import report_corrupt
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
 from langchain_redis_session.models import SessionKey, validate_id
 
@@ -25,12 +29,27 @@ class FlowRunner(ABC):
 
     _context: Context
     _is_write_behind: bool
+    _summary_asker: SummaryAsker | None
 
     @abstractmethod
     def _run(self, flow: Flow[T]) -> T: ...
 
     @abstractmethod
     async def _arun(self, flow: Flow[T]) -> T: ...
+
+    def _hooks_with(self, callbacks: Handlers) -> Hooks:
+        """The service's hooks, and those of one call."""
+        hooks = self._context.hooks
+        return hooks if callbacks is None else hooks.extend(callbacks)
+
+    def _observed(
+        self, operation: str, key: SessionKey, flow: Flow[T], hooks: Hooks | None = None
+    ) -> Flow[T]:
+        """Let those who watch see an operation; without any it is the flow itself."""
+        hooks = self._context.hooks if hooks is None else hooks
+        if hooks.corrupt:
+            flow = report_corrupt(hooks, flow)
+        return flow
 
     def _settled(self, scope: Scope, flow: Flow[T]) -> Flow[T]:
         """With write-behind: what was appended in the scope before this comes first."""
@@ -42,11 +61,13 @@ S = TypeVar("S", bound=FlowRunner)
 
 def sync_verb(make_flow: Callable[Concatenate[S, P], Flow[T]]) -> Callable[Concatenate[S, P], T]:
     """Make the blocking verb of a method that gives a flow."""
+    name = make_flow.__name__.removeprefix("_")
 
     def verb(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._context.figures.operations[name] += 1
         return self._run(make_flow(self, *args, **kwargs))
 
-    _name(verb, make_flow, make_flow.__name__.removeprefix("_"))
+    _name(verb, make_flow, name)
     return verb
 
 
@@ -54,11 +75,13 @@ def async_verb(
     make_flow: Callable[Concatenate[S, P], Flow[T]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Make the awaitable verb of a method that gives a flow."""
+    name = make_flow.__name__.removeprefix("_")
 
     async def verb(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._context.figures.operations[name] += 1
         return await self._arun(make_flow(self, *args, **kwargs))
 
-    _name(verb, make_flow, "a" + make_flow.__name__.removeprefix("_"))
+    _name(verb, make_flow, f"a{name}")
     return verb
 
 

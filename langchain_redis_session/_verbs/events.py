@@ -3,47 +3,63 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._flow import Call, Flow, Submit
+from langchain_redis_session._background.summary_workers import SummaryAsker
+from langchain_redis_session._flow import Flow
+from langchain_redis_session._hooks import Hooks
 from langchain_redis_session._operations import conversations, events, search, windows
-from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session._operations.windows import Moment, StartOn, make_bounds
-from langchain_redis_session._verbs.base import async_verb, check_key, scope_of, sync_verb
-from langchain_redis_session._verbs.summaries import SummaryVerbs
+from langchain_redis_session._verbs import hooked
+from langchain_redis_session._verbs.base import (
+    FlowRunner,
+    async_verb,
+    check_key,
+    scope_of,
+    sync_verb,
+)
+from langchain_redis_session.callbacks import GetSessionContext, Handlers
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import AppendResult, Event, Role, SessionKey, validate_id
 
 
-class EventVerbs(SummaryVerbs):
+class EventVerbs(FlowRunner):
     """Append, read, find and remove events."""
 
-    def _append_event(self, key: SessionKey, event: Event) -> Flow[AppendResult]:
+    def _append_event(
+        self, key: SessionKey, event: Event, *, callbacks: Handlers = None
+    ) -> Flow[AppendResult]:
         """Append one event; as `append_events`."""
-        return self._append_events(key, [event])
+        return self._append_events(key, [event], callbacks=callbacks)
 
     append_event = sync_verb(_append_event)
     aappend_event = async_verb(_append_event)
 
-    def _append_events(self, key: SessionKey, new_events: Sequence[Event]) -> Flow[AppendResult]:
+    def _append_events(
+        self, key: SessionKey, new_events: Sequence[Event], *, callbacks: Handlers = None
+    ) -> Flow[AppendResult]:
         """Append events and their state changes, all or none, in one round trip.
 
         An event that is already stored (a retry) is not stored again. The events' `score`
         is set.
 
+        Args:
+            key: The session.
+            new_events: The events.
+            callbacks: Hooks for this call, after the service's.
+
         Raises:
+            EventRejectedError: A hook refused an event; none is written.
             SessionNotFoundError: There is no such session.
             UnserializableMessageError: An event holds what JSON can't carry.
             EventTooLargeError: An event's JSON is over `max_event_bytes`.
         """
         if isinstance(new_events, Event) or not all(isinstance(e, Event) for e in new_events):
             raise ConfigurationError("append_events takes a list of Event")
-        prepared = events.prepare_events(self._context, list(new_events))
-        return self._append(check_key(key), prepared)
+        return self._append(check_key(key), list(new_events), callbacks)
 
     append_events = sync_verb(_append_events)
     aappend_events = async_verb(_append_events)
@@ -62,6 +78,7 @@ class EventVerbs(SummaryVerbs):
         state_delta: dict[str, Any] | None = None,
         once: bool = False,
         create: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[AppendResult]:
         """Append messages, all or none, in one round trip.
 
@@ -77,8 +94,10 @@ class EventVerbs(SummaryVerbs):
             state_delta: State to set with them; see `Event.state_delta`.
             once: Leave out messages whose id is already in the session.
             create: Create the session if there is none.
+            callbacks: Hooks for this call, after the service's.
 
         Raises:
+            EventRejectedError: A hook refused a message; none is written.
             SessionNotFoundError: There is no such session, and `create` is false.
             UnserializableMessageError: A message holds what JSON can't carry.
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
@@ -94,28 +113,41 @@ class EventVerbs(SummaryVerbs):
             tag=tag,
             filter_key=filter_key,
         )
-        prepared = events.prepare_events(self._context, new_events, create=create, once=once)
-        return self._append(check_key(key), prepared)
+        return self._append(check_key(key), new_events, callbacks, create=create, once=once)
 
     append_messages = sync_verb(_append_messages)
     aappend_messages = async_verb(_append_messages)
 
-    def _append(self, key: SessionKey, prepared: events.PreparedEvents) -> Flow[AppendResult]:
-        workers = self._summary_workers if self._context.options.auto_summarize else None
-        if not self._is_write_behind:
-            flow = events.append_prepared(self._context, key, prepared)
-            if workers is None:
-                return flow
-            return _then_ask(flow, workers, self._tasks_after(key, prepared.branches))
-        if workers is None:
-            return _queue_events(key, prepared)
-        tasks = self._tasks_after(key, prepared.branches)
-
-        def ask(error: Exception | None) -> None:
-            if error is None:  # in a worker of write-behind, which must not be held up
-                workers.enqueue_beyond(tasks)
-
-        return _queue_events(key, prepared, ask)
+    def _append(
+        self,
+        key: SessionKey,
+        new_events: list[Event],
+        callbacks: Handlers,
+        *,
+        create: bool = False,
+        once: bool = False,
+    ) -> Flow[AppendResult]:
+        hooks, asker = self._hooks_with(callbacks), self._summary_asker
+        if hooks.of_appends:
+            flow = hooked.append_events(
+                self._context,
+                hooks,
+                key,
+                new_events,
+                create=create,
+                once=once,
+                is_write_behind=self._is_write_behind,
+                asker=asker,
+            )
+        else:
+            prepared = events.prepare_events(self._context, new_events, create=create, once=once)
+            if self._is_write_behind:
+                flow = _queue_events(hooks, key, prepared, asker)
+            else:
+                flow = events.append_prepared(self._context, key, prepared)
+                if asker is not None:
+                    flow = _then_ask(flow, key, prepared, asker)
+        return self._observed("append_event", key, flow, hooks)
 
     def _get_events(
         self,
@@ -127,11 +159,18 @@ class EventVerbs(SummaryVerbs):
         offset: int = 0,
         start_on: StartOn = None,
         strict: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[list[Event]]:
         """Read a session's events, oldest first; arguments as `get_session`."""
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = windows.get_events(self._context, check_key(key), bounds)
-        return self._settled(scope_of(key), flow)
+        check_key(key)
+        hooks = self._hooks_with(callbacks)
+        if hooks.of_reads:
+            call = GetSessionContext(key, "get_events", limit, after, before, offset, start_on)
+            flow = hooked.get_events(self._context, hooks, call, self._settled, strict=strict)
+        else:
+            flow = self._settled(scope_of(key), windows.get_events(self._context, key, bounds))
+        return self._observed("get_session", key, flow, hooks)
 
     get_events = sync_verb(_get_events)
     aget_events = async_verb(_get_events)
@@ -146,6 +185,7 @@ class EventVerbs(SummaryVerbs):
         offset: int = 0,
         start_on: StartOn = None,
         strict: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[list[BaseMessage]]:
         """Read a session's messages, oldest first; arguments as `get_session`.
 
@@ -153,8 +193,14 @@ class EventVerbs(SummaryVerbs):
         whose call is among those are left out at the start, as models refuse them.
         """
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = windows.get_messages(self._context, check_key(key), bounds)
-        return self._settled(scope_of(key), flow)
+        check_key(key)
+        hooks = self._hooks_with(callbacks)
+        if hooks.of_reads:
+            call = GetSessionContext(key, "get_messages", limit, after, before, offset, start_on)
+            flow = hooked.get_messages(self._context, hooks, call, self._settled, strict=strict)
+        else:
+            flow = self._settled(scope_of(key), windows.get_messages(self._context, key, bounds))
+        return self._observed("get_session", key, flow, hooks)
 
     get_messages = sync_verb(_get_messages)
     aget_messages = async_verb(_get_messages)
@@ -245,19 +291,20 @@ class EventVerbs(SummaryVerbs):
 
 
 def _then_ask(
-    flow: Flow[AppendResult], workers: SummaryWorkers, tasks: list[SummaryTask]
+    flow: Flow[AppendResult], key: SessionKey, prepared: events.PreparedEvents, asker: SummaryAsker
 ) -> Flow[AppendResult]:
     result = yield from flow
     if result.written:
-        yield Call(lambda: workers.enqueue(tasks), lambda: workers.aenqueue(tasks))
+        yield from asker.ask(key, prepared.branches)
     return result
 
 
 def _queue_events(
-    key: SessionKey,
-    prepared: events.PreparedEvents,
-    on_settled: Callable[[Exception | None], None] | None = None,
+    hooks: Hooks, key: SessionKey, prepared: events.PreparedEvents, asker: SummaryAsker | None
 ) -> Flow[AppendResult]:
     if prepared.events:
-        yield Submit(key, prepared, on_settled)
+        on_settled = None
+        if asker is not None:
+            on_settled = asker.when_settled(key, prepared.branches)
+        yield from hooked.submit(hooks, key, prepared, on_settled)
     return AppendResult(list(prepared.events), written=0, removed=0, queued=True)

@@ -8,6 +8,7 @@ from typing import Any
 from langchain_redis_session._flow import Flow
 from langchain_redis_session._operations import purge, reading, sessions
 from langchain_redis_session._operations.windows import Moment, StartOn, make_bounds
+from langchain_redis_session._verbs import hooked
 from langchain_redis_session._verbs.base import (
     FlowRunner,
     async_verb,
@@ -16,6 +17,7 @@ from langchain_redis_session._verbs.base import (
     scope_of,
     sync_verb,
 )
+from langchain_redis_session.callbacks import GetSessionContext, Handlers
 from langchain_redis_session.models import DeletedUser, Session, SessionKey, new_id, validate_id
 
 
@@ -38,7 +40,8 @@ class SessionVerbs(FlowRunner):
             state: First values, routed by prefix as `Event.state_delta` is.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        return self._settled(scope_of(key), sessions.create_session(self._context, key, state))
+        flow = self._settled(scope_of(key), sessions.create_session(self._context, key, state))
+        return self._observed("create_session", key, flow)
 
     create_session = sync_verb(_create_session)
     acreate_session = async_verb(_create_session)
@@ -53,6 +56,7 @@ class SessionVerbs(FlowRunner):
         offset: int = 0,
         start_on: StartOn = None,
         strict: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[Session | None]:
         """Read a session with its state and events, in one round trip.
 
@@ -65,16 +69,24 @@ class SessionVerbs(FlowRunner):
             start_on: "human" = begin with a user message; if none is among the events,
                 the last one before them is put in front.
             strict: Raise at an unreadable entry instead of skipping it.
+            callbacks: Hooks for this call, after the service's.
 
         Returns:
             The session, or None if there is none (any more).
 
         Raises:
+            EventRejectedError: A hook refused the read.
             CorruptEventError: An entry can't be read, and `strict` is true.
         """
         bounds = make_bounds(limit, after, before, offset, start_on, strict)
-        flow = reading.get_session(self._context, check_key(key), bounds)
-        return self._settled(scope_of(key), flow)
+        check_key(key)
+        hooks = self._hooks_with(callbacks)
+        if hooks.of_reads:
+            call = GetSessionContext(key, "get_session", limit, after, before, offset, start_on)
+            flow = hooked.get_session(self._context, hooks, call, self._settled, strict=strict)
+        else:
+            flow = self._settled(scope_of(key), reading.get_session(self._context, key, bounds))
+        return self._observed("get_session", key, flow, hooks)
 
     get_session = sync_verb(_get_session)
     aget_session = async_verb(_get_session)
@@ -88,7 +100,7 @@ class SessionVerbs(FlowRunner):
         offset: int = 0,
         include_events: bool = False,
     ) -> Flow[list[Session]]:
-        """Read a user's sessions, the last written first.
+        """Read a user's sessions, the last written first. Hooks of reads don't see it.
 
         Args:
             app_name: The application.
@@ -123,7 +135,8 @@ class SessionVerbs(FlowRunner):
     def _delete_session(self, key: SessionKey) -> Flow[bool]:
         """Delete everything of a session; gives whether there was one."""
         flow = purge.delete_session(self._context, check_key(key))
-        return self._settled(scope_of(key), flow)
+        flow = self._settled(scope_of(key), flow)
+        return self._observed("delete_session", key, flow)
 
     delete_session = sync_verb(_delete_session)
     adelete_session = async_verb(_delete_session)

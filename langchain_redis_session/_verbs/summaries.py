@@ -8,10 +8,11 @@ from typing import Any
 from langchain_redis_session._background.summary_workers import SummaryWorkers
 from langchain_redis_session._background.time_limit import acall_within, call_within
 from langchain_redis_session._flow import Call, Flow
-from langchain_redis_session._operations import reading, summaries, windows
+from langchain_redis_session._operations import reading, summaries
 from langchain_redis_session._operations.reading import is_in_branch
 from langchain_redis_session._operations.summaries import Summarizing, SummaryTask
 from langchain_redis_session._operations.windows import make_bounds
+from langchain_redis_session._verbs import hooked
 from langchain_redis_session._verbs.base import (
     FlowRunner,
     async_verb,
@@ -19,7 +20,8 @@ from langchain_redis_session._verbs.base import (
     scope_of,
     sync_verb,
 )
-from langchain_redis_session.config import check_filter_key
+from langchain_redis_session.callbacks import GetSessionContext, Handlers
+from langchain_redis_session.config import ServiceOptions, check_filter_key
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import (
     Session,
@@ -105,23 +107,12 @@ class SummaryVerbs(FlowRunner):
                 "this service makes no summaries; give it a model or a SessionSummarizer as "
                 "summarizer="
             )
-        if not self._may_summarize(filter_key):
+        if not is_allowed(self._context.options, filter_key):
             raise ConfigurationError(
                 f"filter_key={shorten(filter_key)} is not in summary_filter_allowlist="
                 f"{self._context.options.summary_filter_allowlist!r}, nor below one of these"
             )
         return self._summarizing, task
-
-    def _may_summarize(self, filter_key: str) -> bool:
-        allowed = self._context.options.summary_filter_allowlist
-        if not filter_key or allowed is None:
-            return True
-        return any(is_in_branch(filter_key, branch) for branch in allowed if branch)
-
-    def _tasks_after(self, key: SessionKey, branches: list[str]) -> list[SummaryTask]:
-        """What to look after when a session has grown: these branches, then the whole of it."""
-        tasks = [SummaryTask(key, branch) for branch in branches if self._may_summarize(branch)]
-        return [*tasks, SummaryTask(key)]
 
     def _get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
         """Read the summary of a branch; where there is none, the whole session's.
@@ -143,7 +134,12 @@ class SummaryVerbs(FlowRunner):
     alist_summaries = async_verb(_list_summaries)
 
     def _get_summarized_messages(
-        self, key: SessionKey, *, limit: int | None = None, strict: bool = False
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        strict: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[SummarizedMessages]:
         """Read the session's summary and the messages that it does not cover; one round trip.
 
@@ -151,6 +147,8 @@ class SummaryVerbs(FlowRunner):
             key: The session.
             limit: The most messages, the newest; None = all.
             strict: Raise at an unreadable entry instead of skipping it.
+            callbacks: Further hooks and handlers, for this call; hooks see it as a read of
+                the session.
 
         Example:
             >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -168,13 +166,25 @@ class SummaryVerbs(FlowRunner):
             ('2 messages about tea', ['Two, please.'])
         """
         bounds = make_bounds(limit, None, None, 0, None, strict)
-        flow = reading.get_since_summary(
-            self._context, check_key(key), bounds, wants=windows.has_message
-        )
-        return self._settled(scope_of(key), _take_messages(flow, limit))
+        hooks = self._hooks_with(callbacks)
+        if hooks.of_reads:
+            call = GetSessionContext(check_key(key), "get_summarized_messages", limit)
+            flow = hooked.get_session(self._context, hooks, call, self._settled, strict=strict)
+        else:
+            read = reading.get_since_summary(self._context, check_key(key), bounds)
+            flow = self._settled(scope_of(key), read)
+        return self._observed("get_session", key, _take_messages(flow, limit), hooks)
 
     get_summarized_messages = sync_verb(_get_summarized_messages)
     aget_summarized_messages = async_verb(_get_summarized_messages)
+
+
+def is_allowed(options: ServiceOptions, filter_key: str) -> bool:
+    """Whether a branch may be summarized."""
+    allowed = options.summary_filter_allowlist
+    if not filter_key or allowed is None:
+        return True
+    return any(is_in_branch(filter_key, branch) for branch in allowed if branch)
 
 
 def _check(filter_key: object) -> str:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_redis_session._flow import Flow, Submit
+from langchain_redis_session._flow import Flow
 from langchain_redis_session._operations import tracks, windows
 from langchain_redis_session._operations.windows import Moment, make_bounds
+from langchain_redis_session._verbs import hooked
 from langchain_redis_session._verbs.base import (
     FlowRunner,
     async_verb,
@@ -45,7 +46,8 @@ class TrackVerbs(FlowRunner):
         validate_id(track, "track")
         time_ns = time.time_ns() if timestamp is None else windows.to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
-        return _first(self._append_track(check_key(key), track, [event]))
+        flow = _first(self._append_track(check_key(key), track, [event]))
+        return self._observed("append_track_event", key, flow)
 
     append_track_event = sync_verb(_append_track_event)
     aappend_track_event = async_verb(_append_track_event)
@@ -95,7 +97,8 @@ class TrackVerbs(FlowRunner):
                 raise ConfigurationError(
                     f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
                 )
-        return self._append_track(check_key(key), track, events)
+        flow = self._append_track(check_key(key), track, events)
+        return self._observed("append_track_event", key, flow)
 
     append_track_events = sync_verb(_append_track_events)
     aappend_track_events = async_verb(_append_track_events)
@@ -109,7 +112,7 @@ class TrackVerbs(FlowRunner):
         if not self._is_write_behind:
             yield from tracks.append_prepared_track_events(self._context, key, prepared)
         else:
-            yield Submit(key, prepared)
+            yield from hooked.submit(self._context.hooks, key, prepared)
         return events
 
     def _get_track_events(

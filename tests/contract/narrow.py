@@ -41,5 +41,10 @@ field_ttl_on_and_off = pytest.mark.parametrize(
 one_server = _mark(v for v in _SERVERS if v.server == "redis_server")
 """The standalone server only."""
 
+server_kinds = _mark(
+    v for v in _SERVERS if v.hash_tag == "app" and v.server in ("", "redis_server", "redis_cluster")
+)
+"""Once on fakeredis, the standalone server and a cluster: for what the server hardly touches."""
+
 one_mode = pytest.mark.parametrize("mode", ["async"], indirect=True)
 """The async verbs only; the flows are the same."""

@@ -656,7 +656,9 @@ async def test_bad_input(
     if mode == "sync":  # where there are workers
         await summing.enqueue_summary(key, force=True)
         assert await summing.flush(10)
-        assert summing.service.stats().summaries.failed == 0
+        stats = summing.service.stats().summaries
+        assert stats is not None
+        assert stats.failed == 0
     assert await summing.get_summary(key) is None
     assert await summing.list_summaries(key) == []
     for wrong in (None, 5, "\ud800", "x" * 513):

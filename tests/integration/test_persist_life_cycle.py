@@ -518,6 +518,8 @@ def test_the_end_of_the_interpreter_is_bounded_where_redis_is_away(
 ) -> None:
     """However many services there are; with a spool, the next start delivers."""
     body = """
+    import logging
+    logging.basicConfig()
     options |= {"persist_close_timeout": 0.5, "extra_options": {"retry": Retry(NoBackoff(), 0)}}
     services = [RedisSessionService("redis://127.0.0.1:1", **options) for _ in range(8)]
     for number, service in enumerate(services):

@@ -20,7 +20,10 @@ FLOORS: list[set[str]] = [
     {"__init__"},
     {"history", "store", "runnable", "run_tracks", "middleware"},
     {"_verbs", "service"},
-    {"_background", "_drivers", "_operations", "callbacks", "connections", "summarizer"},
+    {
+        *("_background", "_drivers", "_operations", "callbacks", "connections", "summarizer"),
+        *("_hook_calls", "_hooks", "_observation", "_tracing"),
+    },
     {"_summary_call", "_summary_writers"},
     {"_choices", "_codec", "_flow", "_record", "_scripts", "scripts"},
     {"_summary_prompt", "_summary_record"},
@@ -29,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"_message_form", "_message_reader", "_message_writer"},
     {"_content_parts", "_plain_json", "_state_values", "_tags", "_times", "_tool_calls"},
     {"_html", "_keys", "_timeline", "config", "models", "runs"},
-    {"_markup", "errors"},
+    {"_figures", "_logs", "_markup", "errors"},
 ]
 
 ANYWHERE = {"langchain_core", "orjson", "pydantic", "pydantic_core", "typing_extensions"}
