@@ -78,9 +78,8 @@ def _pair_calls(events: Sequence[Event]) -> tuple[dict[int, int], int | None]:
             calls = [call["id"] or "" for call in message.tool_calls]
             # A call that is no valid one may get no result.
             for call_id in [*calls, *(call["id"] or "" for call in message.invalid_tool_calls)]:
-                earlier = askers.get(call_id, place)
-                if earlier != place:  # some models number their calls anew in every turn
-                    _remove(waiting.get(earlier, []), call_id)
+                # Some models number their calls anew in every turn.
+                _remove(waiting.get(askers.get(call_id, -1), []), call_id)
                 askers[call_id] = place
             waiting[place] = waiting.get(place, []) + calls
         elif _is_from_user(message):

@@ -147,11 +147,8 @@ def cut_middle(text: str, kept: int) -> str:
     >>> cut_middle("abcdefghij", 4)
     'ab\n[… 6 characters left out …]\nij'
     """
-    left_out = len(text) - kept
-    if left_out <= 0:
-        return text
     tail = text[len(text) - kept // 2 :]
-    return f"{text[: kept - kept // 2]}\n[… {left_out:,} characters left out …]\n{tail}"
+    return f"{text[: kept - kept // 2]}\n[… {len(text) - kept:,} characters left out …]\n{tail}"
 
 
 def shorten_to_fit(text: str, count: Callable[[str], int], most: int) -> str:

@@ -134,13 +134,11 @@ class PromptedModel:
         most = self.max_input_tokens
         if most is None or self._count(conversation, previous) <= most:
             return conversation, previous
-        room = most - self._count("", "")
-        previous = shorten_to_fit(
-            previous, lambda text: self._count("", text), most - room + room // 2
-        )
-        return shorten_to_fit(
-            conversation, lambda text: self._count(text, previous), most
-        ), previous
+        base = self._count("", "")
+        half = base + (most - base) // 2
+        previous = shorten_to_fit(previous, lambda text: self._count("", text), half)
+        conversation = shorten_to_fit(conversation, lambda text: self._count(text, previous), most)
+        return conversation, previous
 
     def _count(self, conversation: str, previous: str) -> int:
         filled = self._fill_in(conversation, previous)

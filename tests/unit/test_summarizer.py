@@ -672,6 +672,21 @@ class Describer:
         return AIMessage(f"{len(request.messages)} messages")
 
 
+@both_modes
+async def test_a_function_needs_no_annotation_and_is_not_asked_for_nothing(mode: str) -> None:
+    asked: list[Any] = []
+
+    def describe(request):  # type: ignore[no-untyped-def]
+        asked.append(request)
+        return "Ann."
+
+    summarizer = to_summarizer(describe)
+    assert await run(summarizer, SummaryRequest([], "Before."), mode) == "Before."
+    assert not asked
+    assert await run(summarizer, [HUMAN], mode) == "Ann."
+    assert asked == [SummaryRequest([HUMAN])]
+
+
 def test_an_object_that_can_be_called_is_a_function() -> None:
     assert to_summarizer(Describer()).invoke([HUMAN]) == "1 messages"
 
