@@ -275,7 +275,6 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
     # Running flows
 
     def _run(self, flow: Flow[T]) -> T:
-        self._require_open()
         if self._context.hooks.corrupt:
             flow = report_corrupt(self._context.hooks, flow)
         try:
@@ -286,7 +285,6 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
-        self._require_open()
         if self._context.hooks.corrupt:
             flow = report_corrupt(self._context.hooks, flow)
         connections = self._connections

@@ -20,6 +20,7 @@ from langchain_redis_session._operations.reading import (
 )
 from langchain_redis_session._operations.windows import format_score
 from langchain_redis_session._summary_record import encode_summary, parse_summary
+from langchain_redis_session.callbacks import SummaryContext
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     RedisSessionError,
@@ -245,8 +246,7 @@ def make_summary(
         if busy_ms:
             return Outcome(session.summary, busy_ms=busy_ms)
         if busy_ms == 0:
-            text = yield from _summarize(context, summarizing, plan, lease)
-            return (yield from lease.store(text, plan.boundary))
+            return (yield from _make_and_store(context, summarizing, plan, lease))
     raise SummaryError(f"{task.key} changes all the time; its summary was not made")
 
 
@@ -264,7 +264,7 @@ def _plan(summarizing: Summarizing, task: SummaryTask, session: Session) -> Flow
         return _Plan(summarizer, request, _end_of(events))
 
     try:
-        return (yield Call(plan, lambda: asyncio.to_thread(plan)))  # type: ignore[no-any-return]
+        return (yield from _run(plan))
     except RedisSessionError:
         raise
     except Exception as error:
@@ -280,25 +280,62 @@ def _end_of(events: Sequence[Event]) -> SummaryBoundary:
     return SummaryBoundary(score, last.id, int(score))
 
 
-def _summarize(context: Context, summarizing: Summarizing, plan: _Plan, lease: _Lease) -> Flow[str]:
-    """Call the summarizer; whatever goes wrong, the lease is given back."""
-    timeout_s = context.options.summary_job_timeout
-    summarizer, request = plan.summarizer, plan.request
+def _make_and_store(
+    context: Context, summarizing: Summarizing, plan: _Plan, lease: _Lease
+) -> Flow[Outcome]:
+    """Call the hooks and the summarizer, and store; whatever goes wrong, give the lease back."""
+    task, hooks = lease.task, context.hooks
+    call = SummaryContext(task.key, task.filter_key, plan.request, force=task.force)
     try:
-        result: SummaryResult = yield Call(
-            lambda: summarizing.limit(timeout_s, lambda: summarizer.summarize(request)),
-            lambda: summarizing.alimit(timeout_s, lambda: summarizer.asummarize(request)),
-        )
-        return _check_text(result.text)
-    except Exception as error:
+        if hooks.of_summaries:
+            count = plan.summarizer.count_input_tokens
+            call.input_tokens = yield from _run(lambda: count(plan.request))
+        yield from hooks.start("summary", call)
+        try:
+            result = yield from _summarize(context, summarizing, plan.summarizer, call)
+            call.text, call.usage = _check_text(result.text), result.usage
+        except Exception as error:
+            failure = _explain(task, error)
+            yield from hooks.error("summary", call, error=failure)
+            raise failure from failure.__cause__
+        yield from hooks.end("summary", call)
+        call.text = _check_text(call.text)
+    except Exception:
         yield from lease.release()
-        if isinstance(error, SummaryError):
-            raise
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        hint = "; raise summary_job_timeout" if isinstance(error, TimeoutError) else ""
-        raise SummaryError(
-            f"{lease.task.key} was not summarized, its last summary stays: {reason}{hint}"
-        ) from error
+        raise
+    try:
+        return (yield from lease.store(call.text, plan.boundary))
+    except RedisSessionError as error:
+        yield from hooks.error("summary", call, error=error)
+        raise
+
+
+def _summarize(
+    context: Context, summarizing: Summarizing, summarizer: SessionSummarizer, call: SummaryContext
+) -> Flow[SummaryResult]:
+    timeout_s, request = context.options.summary_job_timeout, call.request
+    started_s = time.perf_counter()
+    result: SummaryResult = yield Call(
+        lambda: summarizing.limit(timeout_s, lambda: summarizer.summarize(request)),
+        lambda: summarizing.alimit(timeout_s, lambda: summarizer.asummarize(request)),
+    )
+    call.duration_ms = (time.perf_counter() - started_s) * 1000
+    return result
+
+
+def _run(function: Callable[[], T]) -> Flow[T]:
+    """Call code that may take its time, off the event loop."""
+    return (yield Call(function, lambda: asyncio.to_thread(function)))  # type: ignore[no-any-return]
+
+
+def _explain(task: SummaryTask, error: Exception) -> SummaryError:
+    if isinstance(error, SummaryError):
+        return error
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    hint = "; raise summary_job_timeout" if isinstance(error, TimeoutError) else ""
+    failure = SummaryError(f"{task.key} was not summarized, its last summary stays: {reason}{hint}")
+    failure.__cause__ = error
+    return failure
 
 
 def _check_text(text: str) -> str:

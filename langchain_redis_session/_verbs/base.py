@@ -32,6 +32,9 @@ class FlowRunner(ABC):
     _summary_asker: SummaryAsker | None
 
     @abstractmethod
+    def _require_open(self) -> None: ...
+
+    @abstractmethod
     def _run(self, flow: Flow[T]) -> T: ...
 
     @abstractmethod
@@ -64,6 +67,7 @@ def sync_verb(make_flow: Callable[Concatenate[S, P], Flow[T]]) -> Callable[Conca
     name = make_flow.__name__.removeprefix("_")
 
     def verb(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._require_open()
         self._context.figures.operations[name] += 1
         return self._run(make_flow(self, *args, **kwargs))
 
@@ -78,6 +82,7 @@ def async_verb(
     name = make_flow.__name__.removeprefix("_")
 
     async def verb(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._require_open()
         self._context.figures.operations[name] += 1
         return await self._arun(make_flow(self, *args, **kwargs))
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
 
 from langchain_redis_session import (
     BackendUnavailableError,
@@ -31,8 +32,10 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionKey,
     SessionNotFoundError,
+    SessionSummarizer,
     TrackEvent,
     UnserializableMessageError,
+    event_threshold,
 )
 from langchain_redis_session._operations.events import append_prepared
 from tests.contract.backends import Backend, RedisProbe, Verbs
@@ -273,6 +276,7 @@ VERBS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Check]] = {
     "delete_user": ((), {}, lambda r: r.sessions == 1),
     "get_events": ((), {}, lambda r: len(r) == 2),
     "get_messages": ((), {"limit": 1}, lambda r: texts(r) == ["m1"]),
+    "get_summarized_messages": ((), {}, lambda r: texts(r.messages) == ["m0", "m1"]),
     "clear_events": ((), {}, lambda r: r == 2),
     "trim_conversations": ((), {}, lambda r: texts(r) == ["m1"]),
     "get_event_window": ((f"{1:032x}",), {}, lambda r: texts(r) == ["m0", "m1"]),
@@ -306,7 +310,51 @@ def test_all_verbs_are_looked_at() -> None:
         if name.startswith("a") and hasattr(RedisSessionService, name[1:])
     }
     appends = {name for name in verbs if name.startswith("append_")}
-    assert verbs - appends - {"close", "flush", "ping"} == VERBS.keys()
+    summaries = {"create_summary", "enqueue_summary", "get_summary", "list_summaries"}
+    assert verbs - appends - summaries - {"close", "flush", "ping"} == VERBS.keys()
+
+
+@each_server
+@pytest.mark.parametrize("verb", ["create_summary", "enqueue_summary"])
+async def test_a_summary_covers_what_was_accepted(
+    make_queued: MakeQueued, key: SessionKey, verb: str
+) -> None:
+    queued = make_queued(
+        summarizer=lambda request: " ".join(texts(request.messages)), auto_summarize=False
+    )
+    await queued.verbs.create_session(key.app_name, key.user_id, key.session_id)
+    queued.gate.hold(0.05)
+    await queued.verbs.append_events(key, make_events(0))
+    await queued.verbs.append_events(key, make_events(1, 2))
+    await getattr(queued.verbs, verb)(key, force=True)
+    assert await queued.verbs.flush(10)
+    assert (await queued.verbs.get_summary(key)).text == "m0 m1 m2"
+    assert len(await queued.verbs.list_summaries(key)) == 1
+
+
+@each_server
+async def test_appends_that_were_written_are_summarized(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    queued = make_queued(
+        summarizer=SessionSummarizer(
+            RunnableLambda(lambda prompt: str(len(prompt.to_messages()))),
+            trigger=event_threshold(3),
+        )
+    )
+    await queued.verbs.create_session(key.app_name, key.user_id, key.session_id)
+    for number in range(3):
+        assert await queued.verbs.flush(10)
+        assert await queued.verbs.get_summary(key) is None
+        await queued.verbs.append_events(key, make_events(number))
+    assert await queued.verbs.flush(10)
+    assert (await queued.verbs.get_summary(key)).boundary.last_event_id == make_event(2).id
+    # One that could not be written asks for nothing.
+    await queued.verbs.append_events(SessionKey("shop", "ann", "nowhere"), make_events(3))
+    assert await queued.verbs.flush(10) is False
+    stats = queued.verbs.service.stats().summaries
+    assert stats is not None
+    assert (stats.made, stats.failed) == (1, 0)
 
 
 def _inherited() -> set[str]:

@@ -1,0 +1,188 @@
+"""Hooks of summaries: they see the request and the text, change them, and may refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+
+from langchain_redis_session import (
+    AsyncSessionCallbackHandler,
+    ConfigurationError,
+    EventRejectedError,
+    SessionCallbackHandler,
+    SessionKey,
+    SessionSummarizer,
+    SummaryContext,
+    SummaryError,
+)
+from tests.contract.backends import RedisProbe, Verbs
+from tests.contract.narrow import one_server
+from tests.contract.store import make_event, texts
+from tests.integration.scripted import USAGE, ScriptedModel
+
+pytestmark = one_server
+
+
+class Recorder(SessionCallbackHandler):
+    """Notes what it is called for; `changes` are done in the stages they are named after."""
+
+    def __init__(self, **changes: Callable[[SummaryContext], Any]) -> None:
+        self.calls: list[tuple[str, SummaryContext]] = []
+        self.errors: list[Exception] = []
+        self.changes = changes
+
+    def _note(self, stage: str, context: SummaryContext) -> None:
+        self.calls.append((stage, context))
+        if stage in self.changes:
+            self.changes[stage](context)
+
+    def on_summary_start(self, context: SummaryContext) -> None:
+        self._note("start", context)
+
+    def on_summary_end(self, context: SummaryContext) -> None:
+        self._note("end", context)
+
+    def on_summary_error(self, context: SummaryContext, error: Exception) -> None:
+        self.errors.append(error)
+        self._note("error", context)
+
+    @property
+    def stages(self) -> list[str]:
+        return [stage for stage, _ in self.calls]
+
+
+MakeSumming = Callable[..., Verbs]
+
+
+@pytest.fixture
+def make_summing(make_verbs: Callable[..., Verbs]) -> MakeSumming:
+    def make(*handlers: Any, **options: Any) -> Verbs:
+        def summarize(request: Any) -> str:
+            return f"{request.previous_summary} {' '.join(texts(request.messages))}".strip()
+
+        defaults: dict[str, Any] = {"summarizer": summarize, "auto_summarize": False}
+        return make_verbs(callbacks=list(handlers), **defaults | options)
+
+    return make
+
+
+async def fill(verbs: Verbs, key: SessionKey, *numbers: int) -> None:
+    await verbs.create_session("shop", "ann", "s1")
+    await verbs.append_events(key, [make_event(number) for number in numbers])
+
+
+async def test_what_they_see(make_summing: MakeSumming, key: SessionKey) -> None:
+    def answer(_: Any) -> AIMessage:
+        return AIMessage("the summary", usage_metadata=USAGE)
+
+    recorder = Recorder()
+    summarizer = SessionSummarizer(ScriptedModel(answer=answer))
+    verbs = make_summing(recorder, summarizer=summarizer)
+    await fill(verbs, key, 1, 2)
+    await verbs.create_summary(key, "b", force=True)  # nothing in that branch: nobody is asked
+    assert recorder.stages == []
+    summary = await verbs.create_summary(key, force=True)
+    assert recorder.stages == ["start", "end"]
+    context = recorder.calls[0][1]
+    assert (context.key, context.filter_key, context.force) == (key, "", True)
+    assert texts(context.request.messages) == ["m1", "m2"]
+    assert context.text == summary.text == "the summary"
+    assert context.usage == USAGE
+    assert context.input_tokens > 2
+    assert context.duration_ms is not None
+    assert context.duration_ms > 0
+
+
+async def test_what_they_change(make_summing: MakeSumming, key: SessionKey) -> None:
+    def redact(context: SummaryContext) -> None:
+        context.request.messages = [HumanMessage("***")]
+        context.request.previous_summary = "before"
+
+    def sign(context: SummaryContext) -> None:
+        context.text = f"{context.text}, signed"
+
+    verbs = make_summing(Recorder(start=redact, end=sign), Recorder(end=lambda c: None))
+    await fill(verbs, key, 1, 2)
+    assert (await verbs.create_summary(key, force=True)).text == "before ***, signed"
+    # The boundary is that of what was chosen.
+    assert (await verbs.get_summarized_messages(key)).messages == []
+
+
+@pytest.mark.parametrize("stage", ["start", "end"])
+async def test_a_veto(
+    make_summing: MakeSumming, key: SessionKey, redis_probe: RedisProbe, stage: str
+) -> None:
+    def refuse(_: SummaryContext) -> None:
+        raise ValueError("no")
+
+    first, second = Recorder(), Recorder(**{stage: refuse})
+    verbs = make_summing(first, second)
+    await fill(verbs, key, 1)
+    with pytest.raises(EventRejectedError, match="rejected the summary") as caught:
+        await verbs.create_summary(key, force=True)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert await verbs.get_summary(key) is None
+    assert not redis_probe.names("sumlease*")
+    assert first.stages == ["start", "error"]
+    assert verbs.service.stats().hook_vetoes == 1
+    second.changes.clear()
+    assert (await verbs.create_summary(key, force=True)).text == "m1"
+
+
+@pytest.mark.parametrize(
+    "change", [lambda c: setattr(c, "text", " "), lambda c: setattr(c, "text", None)]
+)
+async def test_no_text_after_the_hooks(
+    make_summing: MakeSumming, key: SessionKey, redis_probe: RedisProbe, change: Any
+) -> None:
+    verbs = make_summing(Recorder(end=change))
+    await fill(verbs, key, 1)
+    with pytest.raises((SummaryError, ConfigurationError)):
+        await verbs.create_summary(key, force=True)
+    assert await verbs.get_summary(key) is None
+    assert not redis_probe.names("sumlease*")
+
+
+async def test_a_failure_is_told(make_summing: MakeSumming, key: SessionKey) -> None:
+    def fail(_: Any) -> str:
+        raise RuntimeError("out")
+
+    recorder = Recorder()
+    verbs = make_summing(recorder, summarizer=fail)
+    await fill(verbs, key, 1)
+    with pytest.raises(SummaryError) as caught:
+        await verbs.create_summary(key, force=True)
+    assert recorder.stages == ["start", "error"]
+    assert recorder.errors == [caught.value]
+
+
+async def test_async_handlers(make_summing: MakeSumming, key: SessionKey, mode: str) -> None:
+    class Signing(AsyncSessionCallbackHandler):
+        async def on_summary_end(self, context: SummaryContext) -> None:
+            context.text = f"{context.text}, signed"
+
+    verbs = make_summing(Signing())
+    await fill(verbs, key, 1)
+    if mode == "async":
+        assert (await verbs.create_summary(key, force=True)).text == "m1, signed"
+        return
+    with pytest.raises(ConfigurationError, match="async"):
+        await verbs.create_summary(key, force=True)
+    assert await verbs.get_summary(key) is None
+
+
+async def test_background_jobs_have_them_too(
+    make_verbs: Callable[..., Verbs], key: SessionKey, mode: str
+) -> None:
+    recorder = Recorder(end=lambda c: setattr(c, "text", f"{c.text}, signed"))
+    summarizer = SessionSummarizer(ScriptedModel(answer=lambda _: AIMessage("s")))
+    if mode == "async":
+        return  # the workers use a sync client
+    verbs = make_verbs(summarizer=summarizer, callbacks=[recorder])
+    await fill(verbs, key, 1)
+    await verbs.enqueue_summary(key, force=True)
+    assert await verbs.flush(10)
+    assert (await verbs.get_summary(key)).text == "s, signed"
