@@ -1,0 +1,227 @@
+"""A history that begins with a summary: what models see, and what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from langchain_redis_session import RedisSessionChatMessageHistory, Summary
+from tests.integration.conftest import MakeHistory
+from tests.integration.scripted import ScriptedModel, echo
+from tests.integration.summarizing import Witness, ids_in, turn
+
+CALL = {"name": "add", "args": {}, "id": "c1", "type": "tool_call"}
+
+
+def texts(messages: list[BaseMessage]) -> list[str]:
+    return [message.text for message in messages]
+
+
+def stored(history: RedisSessionChatMessageHistory) -> list[str]:
+    return texts(history.service.get_messages(history.session_key))
+
+
+def summarize(history: RedisSessionChatMessageHistory) -> Summary:
+    summary = history.service.create_summary(history.session_key, force=True)
+    assert summary is not None
+    return summary
+
+
+@pytest.fixture
+def make_summarized(make_history: MakeHistory) -> MakeHistory:
+    """Make histories with a summarizer that repeats ids, and only when asked to."""
+
+    def make(session_id: str = "s1", **options: Any) -> RedisSessionChatMessageHistory:
+        options = {
+            "summarizer": Witness.make(1),
+            "auto_summarize": False,
+            "include_summary": True,
+            **options,
+        }
+        return make_history(session_id, **options)
+
+    return make
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_the_summary_stands_in_front(make_summarized: MakeHistory, mode: str) -> None:
+    history = make_summarized()
+
+    async def read() -> list[BaseMessage]:
+        return history.messages if mode == "sync" else await history.aget_messages()
+
+    assert await read() == []
+    history.add_messages([*turn(0), *turn(1)])
+    assert texts(await read()) == [message.text for n in (0, 1) for message in turn(n)]
+    summarize(history)
+    history.add_messages(turn(2))
+    first, *rest = await read()
+    assert isinstance(first, SystemMessage)
+    assert first.text == "Summary of the conversation so far:\nid0 id1 id2 id3"
+    assert texts(rest) == texts(list(turn(2)))
+    assert len(stored(history)) == 6 == len(history)
+    history.clear()
+    assert await read() == []
+
+
+def test_the_format_can_be_replaced(make_summarized: MakeHistory) -> None:
+    for formatter, expected in (
+        (lambda summary: f"So far: {summary.text}", SystemMessage("So far: id0 id1")),
+        (lambda summary: HumanMessage(summary.text, name="memory"), None),
+    ):
+        history = make_summarized(format_summary=formatter)
+        history.clear()
+        history.add_messages(turn(0))
+        summarize(history)
+        (first,) = history.messages
+        assert first == (expected or HumanMessage("id0 id1", name="memory"))
+
+
+def test_max_messages_keeps_the_summary(make_summarized: MakeHistory) -> None:
+    history = make_summarized()
+    history.add_messages(turn(0))
+    summarize(history)
+    history.add_messages([*turn(1), *turn(2)])
+    summary, *rest = texts(history.messages)
+    for most, left in ((9, 4), (5, 4), (4, 3), (2, 1), (1, 0)):
+        messages = make_summarized(max_messages=most).messages
+        assert texts(messages) == [summary, *rest[4 - left :]]
+
+
+def test_limits_keep_tool_calls_and_results_together(make_summarized: MakeHistory) -> None:
+    history = make_summarized()
+    history.add_messages(turn(0))
+    summarize(history)
+    history.add_messages(
+        [
+            HumanMessage("2 + 2?"),
+            AIMessage("", tool_calls=[CALL]),
+            ToolMessage("4", tool_call_id="c1"),
+            AIMessage("four"),
+        ]
+    )
+    for most, expected in ((5, ["human", "ai", "tool", "ai"]), (4, ["ai", "tool", "ai"])):
+        kinds = [message.type for message in make_summarized(max_messages=most).messages]
+        assert kinds == ["system", *expected]
+    # Its call would be cut off, so the result goes too.
+    assert texts(make_summarized(max_messages=3).messages)[1:] == ["four"]
+
+    def count(messages: list[BaseMessage]) -> int:
+        return 10 * len(messages)
+
+    for most, left in ((50, 4), (40, 3), (30, 1), (20, 1), (5, 0)):
+        messages = make_summarized(max_tokens=most, token_counter=count).messages
+        assert messages[0].type == "system"  # whatever else has to go
+        assert len(messages) == 1 + left
+
+
+# --- RunnableWithMessageHistory ------------------------------------------------------------------
+
+history_module = pytest.importorskip("langchain_core.runnables.history")
+RunnableWithMessageHistory = history_module.RunnableWithMessageHistory
+
+PROMPT = ChatPromptTemplate.from_messages(
+    [("system", "Be brief."), MessagesPlaceholder("history"), ("human", "{question}")]
+)
+ignore_deprecation = pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
+
+
+def make_chain(
+    kind: str, model: ScriptedModel, history: RedisSessionChatMessageHistory
+) -> tuple[Runnable[Any, Any], Any]:
+    """A chain with this history, and what makes an input of a question."""
+    if kind == "history_messages_key":
+        chain = RunnableWithMessageHistory(
+            PROMPT | model,
+            lambda: history,
+            input_messages_key="question",
+            history_messages_key="history",
+        )
+        return chain, lambda text: {"question": text}
+    if kind == "model":
+        return RunnableWithMessageHistory(model, lambda: history), HumanMessage
+    assert kind == "messages"
+    inner = RunnableLambda(lambda messages: messages) | model
+    return RunnableWithMessageHistory(inner, lambda: history), HumanMessage
+
+
+def _stream(chain: Runnable[Any, Any], value: Any) -> None:
+    assert len(list(chain.stream(value))) > 1
+
+
+@ignore_deprecation
+@pytest.mark.parametrize("kind", ["history_messages_key", "model", "messages"])
+@pytest.mark.parametrize("mode", ["sync", "async", "stream", "astream"])
+async def test_a_summary_lands_in_the_middle_of_a_run(
+    make_summarized: MakeHistory, kind: str, mode: str
+) -> None:
+    """No message is lost, none is stored twice, and no summary becomes a message."""
+    history = make_summarized()
+    lands = [False]
+
+    def answer(messages: list[BaseMessage]) -> AIMessage:
+        if lands[0]:
+            summarize(history)
+        return echo(messages)
+
+    chain, make_input = make_chain(kind, ScriptedModel(answer=answer), history)
+    questions = [f"question id{number}?" for number in range(8)]
+    # In the middle of: one with a short history, one behind a summary, two in a row.
+    landings = {1, 2, 4, 5}
+    for number, question in enumerate(questions):
+        lands[0] = number in landings
+        if mode == "sync":
+            await asyncio.to_thread(chain.invoke, make_input(question))
+        elif mode == "async":
+            await chain.ainvoke(make_input(question))
+        elif mode == "stream":
+            await asyncio.to_thread(_stream, chain, make_input(question))
+        else:
+            assert [chunk async for chunk in chain.astream(make_input(question))]
+        kept = stored(history)
+        assert kept[::2] == questions[: number + 1]
+        assert len(kept) == 2 * (number + 1)
+    summary = history.service.get_summary(history.session_key)
+    assert summary is not None
+    assert ids_in(summary.text) == [f"id{number}" for number in range(5)]
+    assert [m.type for m in history.messages] == ["system", *["human", "ai"] * 3]
+
+
+@ignore_deprecation
+def test_the_same_words_again_are_a_message_again(make_summarized: MakeHistory) -> None:
+    """What only looks like something that was read is not dropped."""
+    history = make_summarized()
+    history.add_messages([HumanMessage("hi id7")])
+    assert len(history.messages) == 1
+    summarize(history)
+    assert len(history.messages) == 1
+    history.add_messages([HumanMessage("hi id7"), AIMessage("hello")])
+    assert stored(history) == ["hi id7", "hi id7", "hello"]
+    # Nor what is put back on purpose.
+    history.add_messages(turn(0))
+    old = history.messages
+    history.clear()
+    assert history.messages == []
+    history.add_messages([*old, HumanMessage("new")])
+    assert len(stored(history)) == len(old) + 1
+
+
+def test_histories_made_alike_share_a_service(make_summarized: MakeHistory) -> None:
+    witness = Witness.make(1)
+    first, second = (
+        make_summarized("a", summarizer=witness),
+        make_summarized("b", summarizer=witness),
+    )
+    assert first.service is second.service
+    assert make_summarized("a").service is not first.service
