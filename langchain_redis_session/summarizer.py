@@ -24,12 +24,12 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
 
-from langchain_redis_session import _summary_text
-from langchain_redis_session._summary_call import SummaryCall, SummaryResult
-from langchain_redis_session._summary_choice import choose_count
-from langchain_redis_session._summary_prompt import make_prompt
-from langchain_redis_session._summary_text import FormatToolCall, FormatToolResult
-from langchain_redis_session._summary_triggers import (
+from langchain_redis_session._summarizer import text as summary_text
+from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
+from langchain_redis_session._summarizer.choice import choose_count
+from langchain_redis_session._summarizer.prompt import make_prompt
+from langchain_redis_session._summarizer.text import FormatToolCall, FormatToolResult
+from langchain_redis_session._summarizer.triggers import (
     SummaryTrigger,
     TokenCounter,
     all_of,
@@ -43,7 +43,7 @@ from langchain_redis_session._summary_triggers import (
     time_threshold,
     token_threshold,
 )
-from langchain_redis_session._summary_writers import (
+from langchain_redis_session._summarizer.writers import (
     Decorated,
     PromptedModel,
     SummaryWriter,
@@ -144,8 +144,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         skip_recent: SkipRecent = 0,
         max_input_tokens: int | None = None,
         token_counter: TokenCounter = count_tokens_approximately,
-        format_tool_call: FormatToolCall = _summary_text.format_tool_call,
-        format_tool_result: FormatToolResult = _summary_text.format_tool_result,
+        format_tool_call: FormatToolCall = summary_text.format_tool_call,
+        format_tool_result: FormatToolResult = summary_text.format_tool_result,
         name: str = "SessionSummarizer",
     ) -> None:
         runnable = _to_runnable("model", model)

@@ -23,8 +23,8 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase
 
-from langchain_redis_session._summary_prompt import VARIABLES, disarm, fill_in, put_previous
-from langchain_redis_session._summary_text import (
+from langchain_redis_session._summarizer.prompt import VARIABLES, disarm, fill_in, put_previous
+from langchain_redis_session._summarizer.text import (
     FormatToolCall,
     FormatToolResult,
     conversation_text,
@@ -32,7 +32,7 @@ from langchain_redis_session._summary_text import (
     format_tool_result,
     shorten_to_fit,
 )
-from langchain_redis_session._summary_triggers import TokenCounter
+from langchain_redis_session._summarizer.triggers import TokenCounter
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SummaryRequest
 

@@ -1,0 +1,1 @@
+"""The parts of a summarizer: when, of what, asked how, by whom."""
