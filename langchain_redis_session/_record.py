@@ -39,6 +39,14 @@ def get_created_text(record: bytes) -> bytes:
     return match[1] if match else b""
 
 
+def parse_created(record: bytes) -> int:
+    """When a session was made, in ns, without reading the rest of its record; 0 if unknown."""
+    try:
+        return parse_time(get_created_text(record).decode())
+    except ValueError:
+        return 0
+
+
 def _encode_state(state: Mapping[str, bytes]) -> dict[str, str]:
     return {name: b64encode(value).decode() for name, value in state.items()}
 

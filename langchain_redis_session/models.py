@@ -326,12 +326,15 @@ class AppendResult:
         written: How many this call stored.
         removed: How many old events the retention limit removed.
         queued: Whether the write is still to come (write-behind).
+        unsummarized: How many events the session's summary does not cover now; None where
+            nothing was written or there is no summarizer.
     """
 
     events: list[Event]
     written: int
     removed: int
     queued: bool = False
+    unsummarized: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ logger = logging.getLogger("langchain_redis_session")
 
 _LONGEST_PAUSE_S = 1.0
 """How long to wait before another look at a session that another process summarizes."""
+_LINGER_S = 0.02
+"""How long a look may wait for further appends, as long as nobody waits for it."""
 _LONGEST_JOIN_S = 1.0
 
 
@@ -50,10 +52,16 @@ class SummaryAsker:
     workers: SummaryWorkers
     is_allowed: Callable[[str], bool]
 
-    def ask(self, key: SessionKey, branches: Iterable[str]) -> Flow[None]:
-        """Ask after an append of events of these branches."""
+    def ask(self, key: SessionKey, branches: Iterable[str], unsummarized: int | None) -> Flow[None]:
+        """Ask after an append of events of these branches.
+
+        The session itself is only looked at if that many events may be enough.
+        """
         tasks = self._make_tasks(key, branches)
-        yield Call(lambda: self.workers.enqueue(tasks), lambda: self.workers.aenqueue(tasks))
+        if unsummarized is not None and unsummarized < self.workers.minimum_events:
+            del tasks[-1]
+        if tasks:
+            yield Call(lambda: self.workers.enqueue(tasks), lambda: self.workers.aenqueue(tasks))
 
     def when_settled(
         self, key: SessionKey, branches: Iterable[str]
@@ -78,7 +86,7 @@ class _Lane:
 
     waiting: dict[str, bool] = field(default_factory=dict)
     is_running: bool = False
-    retry_at_s: float = 0.0
+    not_before_s: float = 0.0
 
 
 class SummaryWorkers:
@@ -116,6 +124,11 @@ class SummaryWorkers:
         self._reset()
         self._is_closing = self._is_stopped = is_closing
 
+    @property
+    def minimum_events(self) -> int:
+        """There is no summary to make of fewer new events."""
+        return self._summarizing.minimum_events
+
     # Taking jobs
 
     def enqueue(self, tasks: Iterable[SummaryTask]) -> None:
@@ -148,11 +161,13 @@ class SummaryWorkers:
             return True
 
     def _add(self, task: SummaryTask) -> None:
-        lane = self._lanes.setdefault(task.key, _Lane())
+        lane = self._lanes.get(task.key)
+        if lane is None:
+            lane = self._lanes[task.key] = _Lane(not_before_s=time.monotonic() + _LINGER_S)
         if task.filter_key not in lane.waiting:
             self._waiting += 1
+            self._wake.notify()
         lane.waiting[task.filter_key] = task.force or lane.waiting.get(task.filter_key, False)
-        self._wake.notify()
 
     def _start_thread(self) -> None:
         if self._idle > self._waiting:
@@ -184,7 +199,7 @@ class SummaryWorkers:
             return None
         now_s = time.monotonic()
         for key, lane in self._lanes.items():
-            if lane.waiting and not lane.is_running and lane.retry_at_s <= now_s:
+            if lane.waiting and not lane.is_running and lane.not_before_s <= now_s:
                 filter_key = next(iter(lane.waiting))
                 lane.is_running = True
                 self._waiting -= 1
@@ -193,7 +208,9 @@ class SummaryWorkers:
 
     def _pause_s(self) -> float | None:
         times = [
-            lane.retry_at_s for lane in self._lanes.values() if lane.waiting and not lane.is_running
+            lane.not_before_s
+            for lane in self._lanes.values()
+            if lane.waiting and not lane.is_running
         ]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
@@ -224,7 +241,7 @@ class SummaryWorkers:
         with self.lock:
             lane = self._lanes[task.key]
             lane.is_running = False
-            lane.retry_at_s = 0.0
+            lane.not_before_s = 0.0
             if outcome is not None:
                 self._go_on(lane, task, outcome)
             if lane.waiting:
@@ -245,7 +262,7 @@ class SummaryWorkers:
         if outcome.busy_ms:
             self._yielded += 1
             if not self._is_closing:
-                lane.retry_at_s = time.monotonic() + min(outcome.busy_ms / 1000, _LONGEST_PAUSE_S)
+                lane.not_before_s = time.monotonic() + min(outcome.busy_ms / 1000, _LONGEST_PAUSE_S)
                 self._add(task)
         elif outcome.is_new:
             self._made += 1
@@ -274,10 +291,14 @@ class SummaryWorkers:
 
     def flush(self, timeout_s: float | None) -> bool:
         """Wait until no job waits or runs; False on a time-out."""
+        with self.lock:
+            self._hurry()
         return self._progress.wait(self._is_done, timeout_s)
 
     async def aflush(self, timeout_s: float | None) -> bool:
         """Wait, without blocking the event loop; as `flush`."""
+        with self.lock:
+            self._hurry()
         return await self._progress.await_(self._is_done, timeout_s)
 
     def _is_done(self) -> bool:
@@ -329,10 +350,13 @@ class SummaryWorkers:
         """Take no more jobs."""
         with self.lock:
             self._is_closing = True
-            for lane in self._lanes.values():
-                lane.retry_at_s = 0.0
-            self._wake.notify_all()
+            self._hurry()
             self._progress.notify()
+
+    def _hurry(self) -> None:
+        for lane in self._lanes.values():
+            lane.not_before_s = 0.0
+        self._wake.notify_all()
 
     def _end_close(self) -> list[threading.Thread]:
         with self.lock:

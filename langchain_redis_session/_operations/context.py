@@ -34,7 +34,7 @@ class Context:
     keyspace: Keyspace = field(init=False)
     try_field_ttl: bool = field(init=False)
     counts_uncovered: bool = False
-    """Whether appends count the events that retention removes before a summary covers them."""
+    """Whether appends count the events that no summary covers."""
     _reported_keys: set[bytes] = field(default_factory=set)
 
     def __post_init__(self, callbacks: Handlers) -> None:

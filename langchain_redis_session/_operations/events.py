@@ -290,7 +290,7 @@ def append_prepared(
     events = prepared.events
     if not events:
         return AppendResult([], 0, 0)
-    fates, scores, removed = yield from _write(
+    fates, scores, removed, uncovered = yield from _write(
         context, key, prepared, create="1" if prepared.create else ""
     )
     kept = []
@@ -302,7 +302,12 @@ def append_prepared(
     limit = context.options.session_event_limit
     written = fates.count(_FRESH)
     context.count_written(prepared.members, fates)
-    return AppendResult(kept[-limit:] if limit else kept, written, removed)
+    return AppendResult(
+        kept[-limit:] if limit else kept,
+        written,
+        removed,
+        unsummarized=None if uncovered < 0 else uncovered,
+    )
 
 
 def write_state(
@@ -314,7 +319,7 @@ def write_state(
     drop_names: Collection[str] = (),
 ) -> Flow[bool]:
     """Change state without an event; gives whether anything was written."""
-    fates, _, _ = yield from _write(
+    fates, *_ = yield from _write(
         context, key, PreparedEvents([], [], {0: change}), create=create, drop_names=drop_names
     )
     return fates is not None
@@ -349,7 +354,7 @@ def _write(
     *,
     create: Create,
     drop_names: Collection[str] = (),
-) -> Flow[tuple[Any, list[bytes], int]]:
+) -> Flow[tuple[Any, list[bytes], int, int]]:
     keys = context.keyspace.session(key)
     write = _Write(
         context,
@@ -368,15 +373,15 @@ def _write(
             context, key, "append_events", write.script_keys(), write.args()
         )
         if status == b"OK":
-            removed, field_ttl, fates, scores, uncovered = reply
+            removed, field_ttl, fates, scores, lost, uncovered = reply
             context.note_field_ttl(field_ttl)
-            context.figures.uncovered_events += uncovered
+            context.figures.uncovered_events += lost
             app_state = write.app_state(fates if prepared.events else [_FRESH])
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
-            return fates, scores, removed
+            return fates, scores, removed, uncovered
         if status == b"EXISTS":
-            return None, [], 0
+            return None, [], 0, -1
         if status == b"MISSING":
             raise SessionNotFoundError(
                 f"there is no session {key}; create it with create_session(), or append with "

@@ -18,7 +18,7 @@ from langchain_redis_session._operations.windows import (
     make_event_window,
     refresh_call,
 )
-from langchain_redis_session._record import Record, get_created_text, parse_record
+from langchain_redis_session._record import Record, get_created_text, parse_created, parse_record
 from langchain_redis_session._summary_record import (
     choose_newest,
     find_cutoff,
@@ -179,9 +179,12 @@ class Reading:
         if not record and (self._with_state or not size):
             return None
         self.record, self.ours = record, ours
-        parsed = _NO_RECORD
-        if record:
+        if not record:
+            parsed = _NO_RECORD
+        elif self._with_state:
             parsed = parse_sound_record(self.context, self.keys.sessions, record)
+        else:
+            parsed = replace(_NO_RECORD, created_ns=parse_created(record))
         found = {self.filter_key: ours}
         summaries = decode_summaries(self.context, self.keys, parsed, found, foreign)
         summary = summaries.get(self.filter_key)

@@ -295,7 +295,7 @@ def _then_ask(
 ) -> Flow[AppendResult]:
     result = yield from flow
     if result.written:
-        yield from asker.ask(key, prepared.branches)
+        yield from asker.ask(key, prepared.branches, result.unsummarized)
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.messages import BaseMessage, ToolMessage
@@ -75,11 +76,9 @@ def append_events(
     stored = [call.event for call in calls]
     yield from hooks.end("append_event", *calls)
     if asker is not None and result.written:
-        yield from asker.ask(key, prepared.branches)
+        yield from asker.ask(key, prepared.branches, result.unsummarized)
     shown = {id(event): call.event for event, call in zip(stored, calls, strict=True)}
-    return AppendResult(
-        [shown[id(event)] for event in result.events], result.written, result.removed
-    )
+    return replace(result, events=[shown[id(event)] for event in result.events])
 
 
 def _submit(

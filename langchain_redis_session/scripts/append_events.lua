@@ -6,7 +6,7 @@
 --       3 the record's start for a new session, up to its state
 --       4 event limit (0 none)  5 session TTL ms (0 never)  6 '1' try TTL per field
 --       7 '1' leave out message ids that are stored
---       8 '1' count what is removed before the session's summary covers it
+--       8 '1' count what the session's summary does not cover
 --       9 count, summary fields…   those whose lifetime starts anew; first the session's own
 --       count, {score, member, message id or ''}…   the events
 --       then, absent where state and message index have no part in it:
@@ -18,7 +18,7 @@
 --             count, top score, {id, score}…   the message index, read by the caller at
 --                                              that count and top
 -- Gives {'OK', removed, TTL per field or -1, fates, scores, how many of the removed no summary
--- covers}, or, nothing written:
+-- covered, how many events none covers or -1}, or, nothing written:
 --   {'MISSING'}        no session, and it may not be created
 --   {'EXISTS'}         a session, and it was only to be created
 --   {'PURGE'}          remains of an expired session must go first
@@ -95,7 +95,7 @@ for i = 1, #fates do
 end
 if #members > 0 and #fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, -1, fates, scores, 0}
+  return {'OK', 0, -1, fates, scores, 0, -1}
 end
 
 local core, expires, foreign
@@ -125,13 +125,12 @@ elseif foreign or changes_state then
 end
 
 append_fresh(events_key, members, wanted, fates, scores, top)
-local uncovered = 0
-if ARGV[8] == '1' and limit > 0 and size + #fresh > limit then
-  local count = size + #fresh - limit
-  local last = redis.call('ZRANGE', events_key, count - 1, count - 1, 'WITHSCORES')[2]
-  uncovered = cutoff and redis.call('ZCOUNT', events_key, '(' .. cutoff, last) or count
+local uncovered = -1
+if ARGV[8] == '1' then
+  uncovered = cutoff and redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') or size + #fresh
 end
 local removed = apply_limit(events_key, limit, size + #fresh)
+local lost = math.max(0, uncovered - (size + #fresh - removed))
 local keeps_index = has_index or once
 if keeps_index then
   if not has_index then
@@ -150,4 +149,4 @@ set_fields(KEYS[7], app_state, tonumber(app_ttl_ms))
 local field_ttl = save_record(sessions_key, ARGV[1], core, updated, ttl_ms, ARGV[6])
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, summary_fields, ttl_ms, ARGV[6])
-return {'OK', removed, field_ttl, fates, scores, uncovered}
+return {'OK', removed, field_ttl, fates, scores, lost, uncovered - lost}

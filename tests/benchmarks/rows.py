@@ -11,11 +11,15 @@ from itertools import count
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableLambda
 from typing_extensions import Self
 
+from langchain_redis_session import SessionSummarizer, event_threshold
+from langchain_redis_session.summarizer import DEFAULT_TRIGGER
 from tests.benchmarks.contenders import (
     AGENTS,
     COMMUNITY,
+    TEXT,
     AgentsSession,
     BareAppends,
     has_agents,
@@ -241,6 +245,43 @@ def read_rows(bench: Bench) -> Iterator[Row]:
     )
 
 
+def summary_rows(bench: Bench) -> Iterator[Row]:
+    """What summaries cost: a read that begins with one, and the looks that appends ask for."""
+    plan, behind = bench.plan, 20
+    summarized = _filled(
+        bench.ours(summarizer=_summarize, auto_summarize=False, include_summary=True), plan.middle
+    )
+    summarized.service.create_summary(summarized.session_key, force=True)
+    summarized.add_messages(make_messages(behind))
+    window = _filled(bench.ours(max_messages=behind), plan.middle)
+    yield bench.compare(
+        f"read a summary and the {behind} messages behind it",
+        _reading(summarized),
+        _reading(window),
+        f"the last {behind}",
+        calls=plan.some,
+    )
+    one = [bench.message]
+    for trigger, when in (
+        (event_threshold(10**9), "never due"),
+        (event_threshold(20), "due with 20 events"),
+        (DEFAULT_TRIGGER, "with the default trigger"),
+    ):
+        summarizer = SessionSummarizer(RunnableLambda(_summarize), trigger=trigger)
+        summing = bench.ours(ttl=True, summarizer=summarizer)
+        yield bench.compare(
+            f"append 1, summaries {when}",
+            _adding(summing, one),
+            _adding(bench.ours(ttl=True), one),
+            "without a summarizer",
+        )
+        summing.service.flush()
+
+
+def _summarize(_: object) -> str:
+    return TEXT
+
+
 def agents_rows(bench: Bench) -> Iterator[Row]:
     """The same beside openai-agents, which is async only."""
     one, plan = [bench.message], bench.plan
@@ -332,6 +373,7 @@ def writer_rows(bench: Bench) -> Iterator[Row]:
 PARTS: tuple[tuple[str, Callable[[Bench], Iterator[Row]]], ...] = (
     ("Appending", append_rows),
     ("Reading", read_rows),
+    ("Summaries", summary_rows),
     ("Beside openai-agents", agents_rows),
     ("Several writers", writer_rows),
     ("On the server", traffic_rows),
