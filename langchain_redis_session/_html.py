@@ -23,7 +23,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._markup import Markup, Part, element
-from langchain_redis_session.models import Event, Session
+from langchain_redis_session.models import Event, Session, Summary, to_datetime
 
 MOST_EVENTS = 200
 """So many events are shown, the newest: a page has to stay a page."""
@@ -134,6 +134,7 @@ def render_session(session: Session) -> str:
         "box",
         _render_head(session),
         *(tag("div", "note", note) for note in notes),
+        *_render_summary(session.summary),
         *_render_events(shown),
         *_render_state(session.state),
         *_render_tracks(session.tracks),
@@ -160,6 +161,14 @@ def _render_head(session: Session) -> Markup:
         ),
         tag("div", "dim", size + times),
     )
+
+
+def _render_summary(summary: Summary | None) -> Iterator[Markup]:
+    if summary is None:
+        return
+    title = ["summary", tag("span", "gap", _peek(summary.text))]
+    upto = f"up to {_moment(to_datetime(summary.boundary.cutoff_ns))} UTC"
+    yield tag("div", "section", fold([*title, tag("span", "gap", upto)], summary.text))
 
 
 def _render_events(events: Iterable[Event]) -> Iterator[Markup]:

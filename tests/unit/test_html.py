@@ -21,7 +21,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_redis_session import Event, Session, SessionKey
+from langchain_redis_session import Event, Session, SessionKey, Summary, SummaryBoundary
 from langchain_redis_session._html import LONG_TEXT, MOST_EVENTS, STYLES, render_session
 from tests.unit.messages import VALUES, messages
 
@@ -499,3 +499,18 @@ def test_the_plain_repr_is_short() -> None:
 
 def test_nothing_is_loaded_from_anywhere() -> None:
     assert not [style for style in STYLES.values() if re.search(r"url|import|expression", style)]
+
+
+def make_summary(text: str, cutoff_ns: int = NOON_NS) -> Summary:
+    boundary = SummaryBoundary(float(cutoff_ns), "e1", cutoff_ns)
+    return Summary(text, "", boundary, NOON)
+
+
+@given(TEXTS.filter(str.strip))
+@settings(deadline=None)
+def test_a_summary_is_folded_and_only_text(text: str) -> None:
+    page = read(make_session(HumanMessage("hi"), summary=make_summary(text)))
+    shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", text)
+    assert shown in page.texts
+    assert NOON.isoformat(" ")[:19] in page.text
+    assert len(page.all("details")) == 1
