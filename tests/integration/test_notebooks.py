@@ -51,7 +51,7 @@ EXPECTED = {
     "summaries": [
         "{'all messages': 8",
         "'summary and the rest': ",
-        "system | Summary of the conversation so far:\nAnn wants tea. order 0: Sencha, order 1: Ban",
+        "system | Summary of the conversation so far:\nAnn wants tea. order 0: Sencha, order 1",
         "8 messages behind it; the last: Noted.",
         "120 messages in the session",
         "112 of them in the summary",
