@@ -86,6 +86,7 @@ class ServiceOptions(BaseModel):
         persist_spool_dir: Where to keep a local copy of what waits; None = nowhere.
         wait_replicas: How many replicas must have an append before it is acknowledged.
         wait_timeout: Seconds to wait for them.
+        enable_tracing: Whether to make OpenTelemetry spans and metrics.
 
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
@@ -113,6 +114,7 @@ class ServiceOptions(BaseModel):
     persist_spool_dir: Path | None = None
     wait_replicas: Annotated[int, Field(ge=0, strict=True)] = 0
     wait_timeout: Seconds = 1.0
+    enable_tracing: bool = False
 
     @property
     def track_ttl_ms(self) -> int:

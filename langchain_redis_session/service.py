@@ -20,6 +20,7 @@ from langchain_redis_session._background.persister import Persister
 from langchain_redis_session._flow import Flow
 from langchain_redis_session._observation import report_corrupt
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._tracing import Tracing
 from langchain_redis_session._verbs.base import async_verb, sync_verb
 from langchain_redis_session._verbs.events import EventVerbs
 from langchain_redis_session._verbs.sessions import SessionVerbs
@@ -92,6 +93,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
             events.
         wait_replicas: How many replicas must have an append before it counts as written.
         wait_timeout: Seconds to wait for them.
+        enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
@@ -138,6 +140,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
         callbacks: Handlers = None,
         wait_replicas: int = 0,
         wait_timeout: float = 1.0,
+        enable_tracing: bool = False,
         **unknown: Any,
     ) -> None:
         self._context = Context(
@@ -164,6 +167,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
                     "persist_spool_dir": persist_spool_dir,
                     "wait_replicas": wait_replicas,
                     "wait_timeout": wait_timeout,
+                    "enable_tracing": enable_tracing,
                     **unknown,
                 }
             ),
@@ -173,10 +177,16 @@ class RedisSessionService(SessionVerbs, EventVerbs, StateVerbs, TrackVerbs):
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
         self._is_closed = False
+        tracing: Tracing | None = None
+        if self._context.options.enable_tracing:
+            tracing = Tracing(self._context.figures, self._connections.any_client)
+            self._context.tracing = tracing
         self._persister: Persister | None = None
         self._is_write_behind = self._context.options.enable_async_persist
         if self._is_write_behind:
             self._persister = self._start_persister(on_persist_error)
+            if tracing is not None:
+                tracing.count_queued = self._persister.count_waiting
 
     def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
         connections, figures = self._connections, self._context.figures

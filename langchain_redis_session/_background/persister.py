@@ -389,6 +389,7 @@ class Persister:
             time_ns=time.time_ns(),
         )
         self._dead.append((job, letter))
+        self._context.figures.dead_events += len(letter.events)
         self._last_error = str(error)
         if self._spool is not None and job.spool_id is not None:
             self._spool.mark(job.spool_id, DEAD)
@@ -499,6 +500,10 @@ class Persister:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
                 self._enqueue(self._worker_of(job.key), again)
             return len(dead)
+
+    def count_waiting(self) -> int:
+        """How many appends wait."""
+        return sum(worker.depth for worker in self._workers)
 
     def stats(self) -> PersistStats:
         """What the engine has done so far, and what waits."""

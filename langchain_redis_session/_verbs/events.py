@@ -143,7 +143,7 @@ class EventVerbs(FlowRunner):
                 flow = _queue_events(hooks, key, prepared)
             else:
                 flow = events.append_prepared(self._context, key, prepared)
-        return self._observed("append_event", key, flow, hooks)
+        return self._observed("append_event", key, flow, hooks, new_events)
 
     def _get_events(
         self,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall
@@ -181,7 +182,7 @@ async def test_a_plain_hook_does_not_block_the_loop() -> None:
         async for _ in beat():
             pass
 
-    async with RedisSessionService("memory://", callbacks=[handler]) as service:
+    async with RedisSessionService(f"memory://{uuid4().hex}", callbacks=[handler]) as service:
         key = SessionKey("shop", "ann", "s1")
         await service.aappend_messages(key, [HumanMessage("warm")], create=True)
         heart = asyncio.create_task(keep_beating())
@@ -217,7 +218,7 @@ class Watcher(SessionCallbackHandler):
 async def test_hooks_see_the_callers_context(is_write_behind: bool) -> None:
     handler = Watcher()
     async with RedisSessionService(
-        "memory://", callbacks=[handler], enable_async_persist=is_write_behind
+        f"memory://{uuid4().hex}", callbacks=[handler], enable_async_persist=is_write_behind
     ) as service:
         key = SessionKey("shop", "ann", "s1")
         current_user.set("ann")
@@ -230,7 +231,7 @@ async def test_hooks_see_the_callers_context(is_write_behind: bool) -> None:
 async def test_a_cancelled_call_writes_nothing() -> None:
     """Cancelled while a hook runs, an append is not made; the hook's thread ends by itself."""
     handler = Slow()
-    async with RedisSessionService("memory://") as service:
+    async with RedisSessionService(f"memory://{uuid4().hex}") as service:
         key = (await service.acreate_session("shop", "ann", "s1")).key
         call = service.aappend_messages(key, [HumanMessage("hi")], callbacks=[handler])
         with pytest.raises(asyncio.TimeoutError):
