@@ -65,9 +65,9 @@ def locate(client: Any) -> Attributes:
     """Where a client's server is, as far as that can be seen; without credentials."""
     if client is None or type(client).__module__.startswith("fakeredis"):
         return {}
-    node = getattr(client, "get_default_node", lambda: None)()
-    if node is not None:
-        return {"server.address": node.host, "server.port": node.port}
+    if hasattr(client, "get_default_node"):  # of a cluster, which may not know its nodes yet
+        node = client.get_default_node()
+        return {"server.address": node.host, "server.port": node.port} if node else {}
     options = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
     found = {
         "server.address": options.get("host") or options.get("path"),
