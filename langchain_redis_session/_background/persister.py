@@ -11,6 +11,7 @@ import asyncio
 import random
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -312,7 +313,10 @@ class Persister:
         if len(ready) == 1:
             ((key, jobs),) = ready.items()
             if len(jobs) == 1:
-                logger.error("write-behind failed unexpectedly", exc_info=error)
+                # Where, and not what it says: that may quote what was to be stored.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                name = type(error).__name__
+                logger.error("write-behind failed unexpectedly: %s\n%s", name, where)
                 wrapped = PersistError(f"write-behind failed unexpectedly: {error!r}")
                 wrapped.__cause__ = error
                 return [Outcome(jobs[0], wrapped)]

@@ -274,6 +274,19 @@ async def test_a_cancelled_call_ends_its_span() -> None:
     assert not trace.get_current_span().get_span_context().is_valid
 
 
+def test_an_interrupted_call_ends_its_span() -> None:
+    class Interrupted(fakeredis.FakeRedis):
+        def execute_command(self, *_: Any, **__: Any) -> Any:
+            raise KeyboardInterrupt
+
+    service = RedisSessionService(client=Interrupted(), enable_tracing=True)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        service.get_messages(KEY)
+    assert caught.tb is not None  # which still holds on to the call
+    assert attributes_of(take("get_session"))["error.type"] == "Interrupted"
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
 def test_where_the_server_is(redis_server: RedisServer) -> None:
     # Without a password of its own, the server takes any.
     url = f"redis://default:{SECRET}@127.0.0.1:{redis_server.port}/0"
