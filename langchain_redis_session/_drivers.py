@@ -151,8 +151,7 @@ def _execute(request: Request, client: Any, engine: Engine | None, figures: Figu
     if isinstance(request, Call):
         return request.function()
     if isinstance(request, ScanPage):
-        figures.round_trips += 1
-        return _scan(request, client)
+        return _scan(request, client, figures)
     if isinstance(request, (Settle, Submit)):
         assert engine is not None, "only flows of a service with write-behind ask for it"
         if isinstance(request, Settle):
@@ -174,8 +173,7 @@ async def _aexecute(request: Request, client: Any, engine: Engine | None, figure
     if isinstance(request, Call):
         return await request.async_function()
     if isinstance(request, ScanPage):
-        figures.round_trips += 1
-        return await _ascan(request, client)
+        return await _ascan(request, client, figures)
     if isinstance(request, (Settle, Submit)):
         assert engine is not None, "only flows of a service with write-behind ask for it"
         if isinstance(request, Settle):
@@ -309,9 +307,10 @@ def _nodes_to_scan(page: ScanPage, client: Any) -> list[tuple[str, int, dict[str
     return [(name, page.cursors[name], to) for name, to in nodes if name in page.cursors]
 
 
-def _scan(page: ScanPage, client: Any) -> tuple[dict[str, int], list[bytes]]:
+def _scan(page: ScanPage, client: Any, figures: Figures) -> tuple[dict[str, int], list[bytes]]:
     cursors, found = {}, []
     for name, start, address in _nodes_to_scan(page, client):
+        figures.round_trips += 1
         cursor, keys = _take_scan(
             client.execute_command(*_scan_command(page, start), **address, **_RAW)
         )
@@ -321,11 +320,14 @@ def _scan(page: ScanPage, client: Any) -> tuple[dict[str, int], list[bytes]]:
     return cursors, found
 
 
-async def _ascan(page: ScanPage, client: Any) -> tuple[dict[str, int], list[bytes]]:
+async def _ascan(
+    page: ScanPage, client: Any, figures: Figures
+) -> tuple[dict[str, int], list[bytes]]:
     if hasattr(client, "get_primaries"):
         await client.initialize()  # it knows its nodes only then
     cursors, found = {}, []
     for name, start, address in _nodes_to_scan(page, client):
+        figures.round_trips += 1
         cursor, keys = _take_scan(
             await client.execute_command(*_scan_command(page, start), **address, **_RAW)
         )

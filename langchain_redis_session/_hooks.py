@@ -15,6 +15,7 @@ from langchain_core.callbacks import (
     BaseCallbackManager,
 )
 
+from langchain_redis_session._custom_events import find_run, tell_now
 from langchain_redis_session._figures import Figures
 from langchain_redis_session._flow import Call, Flow
 from langchain_redis_session._hook_calls import (
@@ -199,7 +200,9 @@ class Hooks:
     def report_given_up(
         self, letter: DeadLetter, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
-        """Call the hooks for what write-behind gave up."""
+        """Call the hooks for what write-behind gave up, and tell the tracers."""
+        if self.observers:
+            tell_now(self.observers, find_run(self.manager), "persist_error", _describe(letter))
         has_async = any(hook.is_async for hook in self.persist)
         run_steps_behind(self._telling(self.persist, [letter]), loop, has_async=has_async)
 
@@ -327,6 +330,17 @@ def _compare(name: str, value: object, wanted: Any, wanted_name: str) -> str | N
     if isinstance(value, wanted):
         return None
     return f"a {type(value).__name__} in context.{name}; it must be {wanted_name}"
+
+
+def _describe(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "app_name": letter.key.app_name,
+        "user_id": letter.key.user_id,
+        "session_id": letter.key.session_id,
+        "event_ids": [event.id for event in letter.events],
+        "events": len(letter.events),
+        "error": type(letter.error).__name__,
+    }
 
 
 def _log(hook: Hook, raised: Exception | None) -> None:

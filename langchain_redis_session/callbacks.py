@@ -50,9 +50,10 @@ class AppendEventContext:
 
     Attributes:
         key: The session.
-        event: What is stored. A start hook may change it or put another in its place; it is
+        event: What is stored. A start hook may change it or put another in its place. It is
             a copy, so the caller's event and message stay as they are (but for the event's
-            `score`). An end hook may replace what `AppendResult.events` shows.
+            `score`), and a streamed chunk is a whole message already. An end hook may replace
+            what `AppendResult.events` shows.
         notes: Anything of yours, from one hook to the next.
         is_skipped: Whether a start hook has called `skip`.
         duration_ms: How long the write took; None before it.

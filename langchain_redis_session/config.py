@@ -120,6 +120,7 @@ class ServiceOptions(BaseModel):
         summary_close_timeout: Seconds that closing waits for jobs.
         cascade_full_session_summary: Whether a branch's summary is followed by the session's.
         summary_filter_allowlist: The branches that are summarized; None = all.
+        enable_tracing: Whether to make OpenTelemetry spans and metrics.
 
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
@@ -156,6 +157,7 @@ class ServiceOptions(BaseModel):
     summary_filter_allowlist: Annotated[
         tuple[str, ...] | None, BeforeValidator(_check_filter_keys)
     ] = None
+    enable_tracing: bool = False
 
     @property
     def track_ttl_ms(self) -> int:

@@ -98,6 +98,13 @@ class Connections:
                     self._sync = self._make_sync()
         return self._sync
 
+    def any_client(self) -> Any:
+        """A client that was made already, of either kind; None if there is none."""
+        if self._sync is not None:
+            return self._sync
+        kept = next(iter(list(self._async.values())), None)
+        return kept and kept.client
+
     def running_client(self) -> Any:
         """The running loop's async client; None before `open_async_client`."""
         kept = self._async.get(asyncio.get_running_loop())

@@ -24,6 +24,7 @@ from langchain_redis_session._flow import Flow
 from langchain_redis_session._observation import report_corrupt
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.summaries import Summarizing
+from langchain_redis_session._tracing import Tracing
 from langchain_redis_session._verbs.base import async_verb, sync_verb
 from langchain_redis_session._verbs.events import EventVerbs
 from langchain_redis_session._verbs.sessions import SessionVerbs
@@ -113,6 +114,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
             followed by the whole session's.
         summary_filter_allowlist: Filter keys: only these branches, and those below them, are
             summarized. None = all.
+        enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
@@ -168,6 +170,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         summary_close_timeout: float = 10.0,
         cascade_full_session_summary: bool = True,
         summary_filter_allowlist: Collection[str] | None = None,
+        enable_tracing: bool = False,
         **unknown: Any,
     ) -> None:
         self._context = Context(
@@ -201,6 +204,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
                     "summary_close_timeout": summary_close_timeout,
                     "cascade_full_session_summary": cascade_full_session_summary,
                     "summary_filter_allowlist": summary_filter_allowlist,
+                    "enable_tracing": enable_tracing,
                     **unknown,
                 }
             ),
@@ -210,10 +214,16 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
         self._is_closed = False
+        tracing: Tracing | None = None
+        if self._context.options.enable_tracing:
+            tracing = Tracing(self._context.figures, self._connections.any_client)
+            self._context.tracing = tracing
         self._persister: Persister | None = None
         self._is_write_behind = self._context.options.enable_async_persist
         if self._is_write_behind:
             self._persister = self._start_persister(on_persist_error)
+            if tracing is not None:
+                tracing.count_queued = self._persister.count_waiting
         self._summary_workers = self._summary_asker = None
         self._summarizing = make_summarizing(summarizer, pick_summarizer)
         if self._summarizing is not None:

@@ -11,6 +11,7 @@ import asyncio
 import random
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -312,7 +313,10 @@ class Persister:
         if len(ready) == 1:
             ((key, jobs),) = ready.items()
             if len(jobs) == 1:
-                logger.error("write-behind failed unexpectedly", exc_info=error)
+                # Where, and not what it says: that may quote what was to be stored.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                name = type(error).__name__
+                logger.error("write-behind failed unexpectedly: %s\n%s", name, where)
                 wrapped = PersistError(f"write-behind failed unexpectedly: {error!r}")
                 wrapped.__cause__ = error
                 return [Outcome(jobs[0], wrapped)]
@@ -389,6 +393,7 @@ class Persister:
             time_ns=time.time_ns(),
         )
         self._dead.append((job, letter))
+        self._context.figures.dead_events += len(letter.events)
         self._last_error = str(error)
         if self._spool is not None and job.spool_id is not None:
             self._spool.mark(job.spool_id, DEAD)
@@ -499,6 +504,10 @@ class Persister:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
                 self._enqueue(self._worker_of(job.key), again)
             return len(dead)
+
+    def count_waiting(self) -> int:
+        """How many appends wait."""
+        return sum(worker.depth for worker in self._workers)
 
     def stats(self) -> PersistStats:
         """What the engine has done so far, and what waits."""

@@ -255,7 +255,8 @@ class SummaryWorkers:
     def _make(self, task: SummaryTask) -> Flow[Outcome]:
         if self._settles:
             yield Settle((task.key.app_name, task.key.user_id, task.key.session_id))
-        return (yield from make_summary(self._context, self._summarizing, task, new_id()))
+        hooks = self._context.hooks
+        return (yield from make_summary(self._context, hooks, self._summarizing, task, new_id()))
 
     def _go_on(self, lane: _Lane, task: SummaryTask, outcome: Outcome) -> None:
         """Queue what follows from a job: more of the same, the whole session's, another try."""

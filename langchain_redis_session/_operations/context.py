@@ -10,6 +10,7 @@ from langchain_redis_session._figures import Figures
 from langchain_redis_session._hooks import Hooks, list_handlers
 from langchain_redis_session._keys import Keyspace
 from langchain_redis_session._logs import logger
+from langchain_redis_session._tracing import Tracing
 from langchain_redis_session.callbacks import CorruptEventReport, Handlers
 from langchain_redis_session.config import ServiceOptions
 
@@ -33,6 +34,7 @@ class Context:
     figures: Figures = field(default_factory=Figures)
     keyspace: Keyspace = field(init=False)
     try_field_ttl: bool = field(init=False)
+    tracing: Tracing | None = None
     counts_uncovered: bool = False
     """Whether appends count the events that no summary covers."""
     _reported_keys: set[bytes] = field(default_factory=set)

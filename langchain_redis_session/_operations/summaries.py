@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from langchain_redis_session._flow import Call, Flow, call_script
+from langchain_redis_session._hooks import Hooks
 from langchain_redis_session._keys import SessionKeys, escape_glob
+from langchain_redis_session._observation import observe
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.reading import (
     Unsummarized,
@@ -20,6 +22,7 @@ from langchain_redis_session._operations.reading import (
 )
 from langchain_redis_session._operations.windows import format_score
 from langchain_redis_session._summary_record import encode_summary, parse_summary
+from langchain_redis_session._tracing import SPAN_CREATE_SUMMARY
 from langchain_redis_session.callbacks import SummaryContext
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -174,7 +177,7 @@ def _read(
 
 
 def create_summary(
-    context: Context, summarizing: Summarizing, task: SummaryTask, token: str
+    context: Context, hooks: Hooks, summarizing: Summarizing, task: SummaryTask, token: str
 ) -> Flow[Outcome]:
     """Make a summary, and where it is of a branch, the whole session's; waits its turn.
 
@@ -182,10 +185,10 @@ def create_summary(
         SessionNotFoundError: There is no such session.
         SummaryError: It could not be made; the last one stays.
     """
-    outcome = yield from _wait_and_make(context, summarizing, task, token)
+    outcome = yield from _wait_and_make(context, hooks, summarizing, task, token)
     whole = follow_up(context, task, outcome)
     if whole is not None:
-        yield from _wait_and_make(context, summarizing, whole, token)
+        yield from _wait_and_make(context, hooks, summarizing, whole, token)
     return outcome
 
 
@@ -197,11 +200,11 @@ def follow_up(context: Context, task: SummaryTask, outcome: Outcome) -> SummaryT
 
 
 def _wait_and_make(
-    context: Context, summarizing: Summarizing, task: SummaryTask, token: str
+    context: Context, hooks: Hooks, summarizing: Summarizing, task: SummaryTask, token: str
 ) -> Flow[Outcome]:
     waited_ms = 0
     while True:
-        outcome = yield from make_summary(context, summarizing, task, token)
+        outcome = yield from make_summary(context, hooks, summarizing, task, token)
         if not outcome.busy_ms:
             return outcome
         if waited_ms > context.options.summary_job_timeout * 1000 + _LEASE_MARGIN_MS:
@@ -218,12 +221,13 @@ def _pause(seconds: float) -> Call:
 
 
 def make_summary(
-    context: Context, summarizing: Summarizing, task: SummaryTask, token: str
+    context: Context, hooks: Hooks, summarizing: Summarizing, task: SummaryTask, token: str
 ) -> Flow[Outcome]:
     """Make one summary, of as much as its summarizer takes.
 
     Args:
         context: Options and key names.
+        hooks: What is called when there is one to be made.
         summarizing: How summaries are made.
         task: Which one.
         token: What the lease is held by; of this task only.
@@ -246,7 +250,12 @@ def make_summary(
         if busy_ms:
             return Outcome(session.summary, busy_ms=busy_ms)
         if busy_ms == 0:
-            return (yield from _make_and_store(context, summarizing, plan, lease))
+            flow = _make_and_store(context, hooks, summarizing, plan, lease)
+            if hooks.observers or context.tracing is not None:
+                flow = observe(
+                    context, hooks, SPAN_CREATE_SUMMARY, task.key, flow, describe=_describe
+                )
+            return (yield from flow)
     raise SummaryError(f"{task.key} changes all the time; its summary was not made")
 
 
@@ -280,11 +289,21 @@ def _end_of(events: Sequence[Event]) -> SummaryBoundary:
     return SummaryBoundary(score, last.id, int(score))
 
 
+def _describe(outcome: Outcome) -> dict[str, Any]:
+    summary = outcome.summary
+    assert summary is not None
+    return {
+        "filter_key": summary.filter_key,
+        "characters": len(summary.text),
+        "is_new": outcome.is_new,
+    }
+
+
 def _make_and_store(
-    context: Context, summarizing: Summarizing, plan: _Plan, lease: _Lease
+    context: Context, hooks: Hooks, summarizing: Summarizing, plan: _Plan, lease: _Lease
 ) -> Flow[Outcome]:
     """Call the hooks and the summarizer, and store; whatever goes wrong, give the lease back."""
-    task, hooks = lease.task, context.hooks
+    task = lease.task
     call = SummaryContext(task.key, task.filter_key, plan.request, force=task.force)
     try:
         if hooks.of_summaries:

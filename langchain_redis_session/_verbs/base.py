@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from langchain_redis_session._background.summary_workers import SummaryAsker
 from langchain_redis_session._flow import Flow, Scope, Settle
 from langchain_redis_session._hooks import Hooks
-from langchain_redis_session._observation import report_corrupt
+from langchain_redis_session._observation import observe, report_corrupt
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
-from langchain_redis_session.models import SessionKey, validate_id
+from langchain_redis_session.models import Event, SessionKey, TrackEvent, validate_id
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,12 +46,19 @@ class FlowRunner(ABC):
         return hooks if callbacks is None else hooks.extend(callbacks)
 
     def _observed(
-        self, operation: str, key: SessionKey, flow: Flow[T], hooks: Hooks | None = None
+        self,
+        operation: str,
+        key: SessionKey,
+        flow: Flow[T],
+        hooks: Hooks | None = None,
+        events: Sequence[Event | TrackEvent] = (),
     ) -> Flow[T]:
         """Let those who watch see an operation; without any it is the flow itself."""
         hooks = self._context.hooks if hooks is None else hooks
         if hooks.corrupt:
             flow = report_corrupt(hooks, flow)
+        if hooks.observers or self._context.tracing is not None:
+            flow = observe(self._context, hooks, operation, key, flow, events)
         return flow
 
     def _settled(self, scope: Scope, flow: Flow[T]) -> Flow[T]:

@@ -147,7 +147,7 @@ class EventVerbs(FlowRunner):
                 flow = events.append_prepared(self._context, key, prepared)
                 if asker is not None:
                     flow = _then_ask(flow, key, prepared, asker)
-        return self._observed("append_event", key, flow, hooks)
+        return self._observed("append_event", key, flow, hooks, new_events)
 
     def _get_events(
         self,

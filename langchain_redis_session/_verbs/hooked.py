@@ -5,10 +5,16 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import (
+    BaseMessage,
+    BaseMessageChunk,
+    ToolMessage,
+    message_chunk_to_message,
+)
 
 from langchain_redis_session._background.summary_workers import SummaryAsker
 from langchain_redis_session._flow import Flow, Scope, Submit
@@ -49,6 +55,8 @@ def append_events(
         AppendEventContext(key, _copy_event(event) if is_changing else event)
         for event in new_events
     ]
+    if is_write_behind:
+        yield from refuse_in_sync(hooks.persist)
     yield from hooks.start("append_event", *calls)
     kept = [
         (call, event) for call, event in zip(calls, new_events, strict=True) if not call.is_skipped
@@ -175,11 +183,19 @@ def get_messages(
 
 def _copy_event(event: Event) -> Event:
     twin = copy.copy(event)
-    twin.message = _copy(event.message)
+    twin.message = _to_whole_message(_copy(event.message))
     for name in ("state_delta", "extensions", "extra"):
         if getattr(event, name):
             setattr(twin, name, _copy(getattr(event, name)))
     return twin
+
+
+def _to_whole_message(message: BaseMessage | None) -> BaseMessage | None:
+    """A streamed chunk as the message that is stored of it."""
+    if isinstance(message, BaseMessageChunk):
+        with suppress(Exception):  # a subclass with ideas of its own; the codec knows
+            return message_chunk_to_message(message)
+    return message
 
 
 def _copy(value: T) -> T:

@@ -12,6 +12,7 @@ from langchain_redis_session._operations import reading, summaries
 from langchain_redis_session._operations.reading import is_in_branch
 from langchain_redis_session._operations.summaries import Summarizing, SummaryTask
 from langchain_redis_session._operations.windows import make_bounds
+from langchain_redis_session._tracing import SPAN_GET_SUMMARY
 from langchain_redis_session._verbs import hooked
 from langchain_redis_session._verbs.base import (
     FlowRunner,
@@ -45,7 +46,12 @@ class SummaryVerbs(FlowRunner):
     _summary_workers: SummaryWorkers | None
 
     def _create_summary(
-        self, key: SessionKey, filter_key: str = "", force: bool = False
+        self,
+        key: SessionKey,
+        filter_key: str = "",
+        force: bool = False,
+        *,
+        callbacks: Handlers = None,
     ) -> Flow[Summary | None]:
         """Summarize a session now, if its summarizer finds it worth it.
 
@@ -59,6 +65,7 @@ class SummaryVerbs(FlowRunner):
                 too); "" = the whole session, which follows a branch unless
                 `cascade_full_session_summary=False`.
             force: Whether to go past the trigger.
+            callbacks: Further hooks and handlers, for this call.
 
         Returns:
             The newest summary, made now or before; None if there is none.
@@ -71,7 +78,8 @@ class SummaryVerbs(FlowRunner):
                 gave nothing. The last summary stays.
         """
         summarizing, task = self._make_task(key, filter_key, force)
-        flow = summaries.create_summary(self._context, summarizing, task, new_id())
+        hooks = self._hooks_with(callbacks)
+        flow = summaries.create_summary(self._context, hooks, summarizing, task, new_id())
         return _take_summary(self._settled(scope_of(key), flow))
 
     create_summary = sync_verb(_create_summary)
@@ -120,7 +128,7 @@ class SummaryVerbs(FlowRunner):
         Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
         """
         flow = summaries.get_summary(self._context, check_key(key), _check(filter_key))
-        return self._settled(scope_of(key), flow)
+        return self._observed(SPAN_GET_SUMMARY, key, self._settled(scope_of(key), flow))
 
     get_summary = sync_verb(_get_summary)
     aget_summary = async_verb(_get_summary)

@@ -47,7 +47,7 @@ class TrackVerbs(FlowRunner):
         time_ns = time.time_ns() if timestamp is None else windows.to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
         flow = _first(self._append_track(check_key(key), track, [event]))
-        return self._observed("append_track_event", key, flow)
+        return self._observed("append_track_event", key, flow, events=[event])
 
     append_track_event = sync_verb(_append_track_event)
     aappend_track_event = async_verb(_append_track_event)
@@ -98,7 +98,7 @@ class TrackVerbs(FlowRunner):
                     f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
                 )
         flow = self._append_track(check_key(key), track, events)
-        return self._observed("append_track_event", key, flow)
+        return self._observed("append_track_event", key, flow, events=events)
 
     append_track_events = sync_verb(_append_track_events)
     aappend_track_events = async_verb(_append_track_events)

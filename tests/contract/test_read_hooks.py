@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -24,7 +25,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.hooks import Kind, every_kind, make_handler, make_recorder, raise_
 from tests.contract.intercept import intercept
 from tests.contract.narrow import one_server, server_kinds
-from tests.contract.store import NOON, make_event, make_events, tag_of, texts
+from tests.contract.store import NOON, STEP, make_event, make_events, tag_of, texts
 
 MakeVerbs = Callable[..., Verbs]
 VERBS = ("get_session", "get_messages", "get_events")
@@ -187,6 +188,27 @@ async def test_as_without_hooks(make_verbs: MakeVerbs, key: SessionKey, kind: Ki
                 for verb in ("get_messages", "get_events"):
                     expected = await getattr(plain, verb)(key, **options)
                     assert await getattr(hooked, verb)(key, **options) == expected, options
+
+
+@one_server
+@every_kind
+async def test_an_event_with_several_messages(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind, redis_probe: RedisProbe
+) -> None:
+    """As trpc-agent-go writes for parallel tool calls: `limit` counts messages here too."""
+    plain = make_verbs()
+    hooked = make_verbs(callbacks=[make_handler(kind, get_session_end=lambda _: None)])
+    await fill(plain, 3)
+    choices = [
+        {"index": n, "message": {"role": "tool", "content": f"r{n}", "tool_id": f"c{n}"}}
+        for n in range(3)
+    ]
+    event = json.dumps({"id": "g", "author": "a", "choices": choices, "version": 1})
+    redis_probe.zadd(redis_probe.key("event:{shop}:ann:s1"), {event: NOON + STEP + 1})
+    assert len(await plain.get_messages(key)) == 6
+    for limit in range(7):
+        expected = await plain.get_messages(key, limit=limit)
+        assert await hooked.get_messages(key, limit=limit) == expected
 
 
 @server_kinds

@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"_verbs", "service"},
     {
         *("_background", "_drivers", "_operations", "callbacks", "connections", "summarizer"),
-        *("_hook_calls", "_hooks", "_observation", "_tracing"),
+        *("_custom_events", "_hook_calls", "_hooks", "_observation", "_tracing"),
     },
     {"_choices", "_codec", "_flow", "_record", "_scripts", "scripts"},
     {"_run_recorder", "_run_values", "_summarizer", "_summary_record"},
