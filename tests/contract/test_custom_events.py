@@ -20,6 +20,7 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionKey,
     SessionNotFoundError,
+    SummaryError,
 )
 from tests.contract.backends import Backend, Verbs
 from tests.contract.hooks import make_handler, raise_
@@ -277,3 +278,42 @@ async def test_write_behind(key: SessionKey) -> None:
             {**IDS, "event_ids": [event.id], "events": 1, "error": "SessionNotFoundError"},
         )
     ]
+
+
+@one_server
+async def test_summaries_are_told(make_verbs: MakeVerbs, key: SessionKey, mode: str) -> None:
+    def summarize(request: Any) -> str:
+        if len(request.messages) > 1:
+            raise ValueError(SECRET)
+        return f"{SECRET} said hello"
+
+    tracer, own = (Tracer(), Tracer()) if mode == "sync" else (AsyncTracer(), AsyncTracer())
+    verbs = make_verbs(callbacks=[tracer], summarizer=summarize, auto_summarize=False)
+    await verbs.append_messages(key, [HumanMessage("hi")], create=True)
+    tracer.take()
+    assert await verbs.create_summary(key) is None
+    assert tracer.told == []  # none was due
+    await verbs.create_summary(key, force=True, callbacks=[own])
+    assert [name for name, _ in tracer.told] == ["redis_session.summary"]
+    data = tracer.take()
+    assert own.take() == data
+    assert (
+        data.items()
+        >= {
+            "session_id": key.session_id,
+            "filter_key": "",
+            "characters": len(SECRET) + 11,
+            "is_new": True,
+        }.items()
+    )
+    assert data["duration_ms"] > 0
+    await verbs.get_summary(key)
+    assert tracer.told[0][0] == "redis_session.get_summary"
+    assert tracer.take()["characters"] == len(SECRET) + 11
+    await verbs.append_messages(key, [HumanMessage("a"), HumanMessage("b")])
+    tracer.take()
+    with pytest.raises(SummaryError):
+        await verbs.create_summary(key, force=True)
+    failed = tracer.take()
+    assert failed["error"] == "SummaryError"
+    assert SECRET not in repr(failed)

@@ -31,6 +31,8 @@ from langchain_redis_session import (
     SessionCallbackHandler,
     SessionKey,
     SessionNotFoundError,
+    SummaryError,
+    SummaryRequest,
     UnserializableMessageError,
     _tracing,
 )
@@ -417,3 +419,41 @@ def test_services_are_collected(make: Callable[[], RedisSessionService]) -> None
     del service
     gc.collect()
     assert len(_tracing._sources) == before
+
+
+@both_modes
+async def test_a_summary_has_a_span_when_one_is_made(mode: str) -> None:
+    def summarize(request: SummaryRequest) -> str:
+        if len(request.messages) > 1:
+            raise RuntimeError(SECRET)
+        return f"{SECRET} said hello"
+
+    async with open_service(summarizer=summarize, auto_summarize=False) as service:
+        await call(service, mode, "append_messages", KEY, [HumanMessage("hi")], create=True)
+        assert await call(service, mode, "create_summary", KEY) is None  # it is not due
+        _spans.clear()
+        with tracer.start_as_current_span("request") as parent:
+            await call(service, mode, "create_summary", KEY, "", True)
+            found = await call(service, mode, "get_summary", KEY)
+        made, read = take("create_session_summary"), take("get_session_summary")
+        for span in (made, read):
+            assert span.parent is not None
+            assert span.parent.span_id == parent.get_span_context().span_id
+            assert attributes_of(span)["session_id"] == KEY.session_id
+            assert attributes_of(span)["characters"] == len(found.text)
+            assert SECRET not in span.to_json()
+        await call(service, mode, "append_messages", KEY, [HumanMessage("a"), HumanMessage("b")])
+        _spans.clear()
+        with pytest.raises(SummaryError):
+            await call(service, mode, "create_summary", KEY, "", True)
+        failed = take("create_session_summary")
+        assert failed.status.status_code == StatusCode.ERROR
+        assert SECRET not in failed.to_json()
+
+
+def test_background_summaries_have_spans_too() -> None:
+    with open_service(summarizer=lambda _: "s", auto_summarize=False) as service:
+        service.append_messages(KEY, [HumanMessage("hi")], create=True)
+        service.enqueue_summary(KEY, force=True)
+        assert service.flush(10)
+        assert take("create_session_summary").status.status_code == StatusCode.UNSET
