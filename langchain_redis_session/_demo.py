@@ -29,6 +29,7 @@ from langchain_redis_session import (
     RedisSessionService,
     Session,
     SessionKey,
+    SummaryRequest,
 )
 from langchain_redis_session._drivers import run
 from langchain_redis_session._flow import Flow
@@ -144,10 +145,24 @@ def take_turn(service: RedisSessionService, key: SessionKey, text: str) -> list[
     return turn
 
 
+def summarize(request: SummaryRequest) -> str:
+    """Condense a conversation, by rule as all here; a chat model would do as well."""
+    said = [message.text for message in request.messages]
+    name, city = _find(r"I'm (\w+)", *said), _find(r"going to ([A-Z]\w+)", *said)
+    day, sky = _find(r"on (\w+day)", *said), _find(r'"sky": "(\w+)"', *said)
+    return f"{name} is going to {city} on {day}, where it will be {sky}."
+
+
 def open_service(url: str) -> RedisSessionService:
     """Open the demo's service: a prefix of its own, and nothing lives longer than an hour."""
     return RedisSessionService(
-        url, key_prefix=PREFIX, session_ttl=HOUR, user_state_ttl=HOUR, app_state_ttl=HOUR
+        url,
+        key_prefix=PREFIX,
+        session_ttl=HOUR,
+        user_state_ttl=HOUR,
+        app_state_ttl=HOUR,
+        summarizer=summarize,
+        auto_summarize=False,
     )
 
 
@@ -280,6 +295,12 @@ def show_sessions(screen: Screen, service: RedisSessionService) -> None:
                 (f"{event.timestamp:%H:%M:%S}", json.dumps(event.payload))
                 for event in service.get_track_events(ANN, TRACK)
             ),
+        )
+        summary = service.create_summary(ANN, force=True)
+        screen.table(
+            f"Summary of {_name(ANN)}, made now",
+            (">messages", "summary"),
+            [(len(session.messages), summary.text)] if summary else [],
         )
     sessions = [
         session

@@ -49,12 +49,15 @@ SHOWN = [
     "Session ann/trip: 10 events",
     "Track “tools” of ann/trip",
     '{"tool": "forecast", "city": "Lisbon", "day": "Friday", "gave": {"sky": "sunny"',
+    "Summary of ann/trip, made now",
+    "10 Ann is going to Lisbon on Friday, where it will be sunny.",
     'user ann name "Ann"',
     'session bob/trip destination "Oslo"',
     'app travel units "°C"',
     "ann trip 10 tools",
     "demo:event:{travel}:ann:trip zset 10",
     "demo:sess:{travel}:ann hash 2",
+    "demo:sesssum:{travel}:ann hash 1",
     "demo:trackidx:{travel}:ann:trip set 1 5",
 ]
 
