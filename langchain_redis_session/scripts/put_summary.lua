@@ -24,9 +24,7 @@ end
 if not is_owner then return {'LOST'} end
 
 -- It lives as long as the session does by now: a summary is no use of it.
-local _, expires = split_record(record)
-local ttl_ms = redis.call('PTTL', KEYS[2])
-if ttl_ms < 0 then ttl_ms = expires and math.max(expires - now_ms, 1) or 0 end
+local ttl_ms = math.max(redis.call('PTTL', KEYS[2]), 0)
 local existed = redis.call('EXISTS', KEYS[3]) == 1
 local summary = ARGV[5] .. ',"updated_at":"' .. format_now() .. '"' .. ARGV[6]
 redis.call('HSET', KEYS[3], ARGV[2], summary)

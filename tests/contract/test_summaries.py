@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 
@@ -190,6 +191,27 @@ async def test_tool_calls_and_their_results_stay_together(
     summary = await summing.create_summary(key, force=True)
     assert summary.boundary.last_event_id == make_event(4).id
     assert texts(echo.requests[1].messages) == ["calls", "2", "m4"]
+
+
+@one_server
+async def test_any_function_of_the_session_is_a_trigger(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    seen: list[tuple[list[str], bool]] = []
+
+    def is_due(session: Session) -> bool:
+        seen.append((texts(session.events), session.summary is not None))
+        return bool(session.state.get("due"))
+
+    summarizer = SessionSummarizer(RunnableLambda(lambda _: "s"), trigger=is_due)
+    verbs = make_verbs(summarizer=summarizer, auto_summarize=False)
+    await fill(verbs, key, 1, 2)
+    assert await verbs.create_summary(key) is None
+    await verbs.update_session_state(key, {"due": True})
+    assert (await verbs.create_summary(key)).text == "s"
+    await verbs.append_events(key, make_events(3))
+    await verbs.create_summary(key)
+    assert seen == [(["m1", "m2"], False), (["m1", "m2"], False), (["m3"], True)]
 
 
 # --- Branches ------------------------------------------------------------------------------------
@@ -439,6 +461,10 @@ def fail() -> None:
     raise ValueError("the model is out")
 
 
+def time_out() -> None:
+    raise TimeoutError("upstream")
+
+
 @pytest.mark.parametrize(
     ("summarizer", "text"),
     [
@@ -446,6 +472,7 @@ def fail() -> None:
         (lambda _: "", "empty"),
         (lambda _: " \n", "empty"),
         (lambda _: "Error generating summary: 500", "an error's text"),
+        (Echo(time_out), "TimeoutError: upstream"),
         (Echo(lambda: time.sleep(0.4)), "no answer within 0.2 s; raise summary_job_timeout"),
     ],
 )
@@ -528,9 +555,16 @@ async def test_the_one_that_goes_further_wins_whatever_the_order(
         quick.append_events(key, make_events(3))
         quick.create_summary(key, force=True)
 
+    told: list[Any] = []
+
+    class Tracer(BaseCallbackHandler):
+        def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+            told.append(data.get("is_new"))
+
     verbs = make_verbs(summarizer=Echo(overtake), auto_summarize=False)
     await fill(verbs, key, 1, 2)
-    summary = await verbs.create_summary(key, force=True)
+    summary = await verbs.create_summary(key, force=True, callbacks=[Tracer()])
+    assert told == [False]
     assert covered(summary) == ["m1", "m2", "m3"]
     assert await verbs.get_summary(key) == summary
     assert not redis_probe.names("sumlease*")
@@ -678,6 +712,34 @@ async def test_bad_input(
         with pytest.raises(ConfigurationError, match=text):
             make_verbs(**options)
     assert redis_probe.names() == []
+
+
+@one_server
+async def test_its_runs_are_below_the_callers(
+    make_verbs: Callable[..., Verbs], key: SessionKey, mode: str
+) -> None:
+    parents: dict[str, Any] = {}
+
+    class Tracer(BaseCallbackHandler):
+        def on_chain_start(self, *_: Any, **about: Any) -> None:
+            parents[about["name"]] = (about["run_id"], about["parent_run_id"])
+
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False)
+    await fill(verbs, key, 1)
+    outer: RunnableLambda[Any, Any]
+    if mode == "sync":
+        outer = RunnableLambda(
+            lambda _: verbs.service.create_summary(key, force=True), name="outer"
+        )
+        outer.invoke(0, {"callbacks": [Tracer()]})
+    else:
+
+        async def summarize(_: Any) -> Any:
+            return await verbs.create_summary(key, force=True)
+
+        outer = RunnableLambda(summarize, name="outer")
+        await outer.ainvoke(0, {"callbacks": [Tracer()]})
+    assert parents["SessionSummarizer"][1] == parents["outer"][0]
 
 
 @one_server

@@ -21,12 +21,15 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
 from langchain_redis_session import (
+    PersistError,
     RedisSessionService,
     SessionKey,
     SessionSummarizer,
     SummaryRequest,
     event_threshold,
 )
+from langchain_redis_session._background.summary_workers import SummaryAsker
+from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
 from tests.integration.summarizing import Witness, converse, ids_in, turn
 from tests.proxy import CuttingProxy
@@ -311,6 +314,67 @@ def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) ->
         assert stats.made == 15
 
 
+def test_a_job_that_is_forced_stays_so(key: SessionKey) -> None:
+    slow = Slow()
+    with RedisSessionService(
+        "memory://forced", summarizer=slow, auto_summarize=False, async_summary_num=1
+    ) as service:
+        other = SessionKey(key.app_name, "ann", "other")
+        for session in (other, key):
+            fill(service, session)
+        service.enqueue_summary(other, force=True)
+        for force in (False, True, False):
+            service.enqueue_summary(key, force=force)
+        slow.go.set()
+        assert service.flush(20)
+        assert service.get_summary(key) is not None
+
+
+def test_a_job_in_the_caller_waits_for_the_sessions_others(key: SessionKey) -> None:
+    slow = Slow()
+    with RedisSessionService(
+        "memory://in-turn",
+        summarizer=slow,
+        auto_summarize=False,
+        async_summary_num=1,
+        summary_queue_size=1,
+    ) as service:
+        other = SessionKey(key.app_name, "ann", "other")
+        for branch in ("", "b"):
+            fill(service, key, filter_key=branch)
+        fill(service, other)
+        service.enqueue_summary(key, force=True)
+        while not slow.running:
+            time.sleep(0.001)
+        service.enqueue_summary(other, force=True)  # fills the queue
+        caller = threading.Thread(target=service.enqueue_summary, args=(key, "b", True))
+        caller.start()
+        caller.join(0.1)
+        assert caller.is_alive()
+        assert slow.running == {"s1": 1}
+        slow.go.set()
+        caller.join(10)
+        assert not caller.is_alive()
+        assert service.flush(20)
+        assert slow.most_of_one == 1
+        assert [name for name, _ in slow.done].count("s1") >= 2
+
+
+def test_what_was_not_written_asks_for_nothing(key: SessionKey) -> None:
+    class Workers:
+        asked: list[SummaryTask] = []  # noqa: RUF012
+
+        def enqueue_beyond(self, tasks: list[SummaryTask]) -> None:
+            self.asked += tasks
+
+    workers: Any = Workers()
+    asker = SummaryAsker(workers, lambda branch: branch != "forbidden")
+    asker.when_settled(key, ["b", "forbidden"])(PersistError("given up"))
+    assert workers.asked == []
+    asker.when_settled(key, ["b", "forbidden"])(None)
+    assert workers.asked == [SummaryTask(key, "b"), SummaryTask(key)]
+
+
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_a_full_queue_runs_the_job_in_the_caller(key: SessionKey, mode: str) -> None:
     slow = Slow()
@@ -435,13 +499,14 @@ def test_a_service_that_is_dropped_lets_its_threads_end(key: SessionKey) -> None
     service = RedisSessionService("memory://dropped", summarizer=Witness.make(2))
     service.append_messages(key, turn(0), create=True)
     assert service.flush(10)
-    assert len(threads()) > len(before)
+    own = [thread for thread in threads() if thread not in before]
+    assert own
     del service
     gc.collect()  # fakeredis keeps its errors in a circle
     deadline = time.monotonic() + 10
-    while len(threads()) > len(before) and time.monotonic() < deadline:
+    while any(thread.is_alive() for thread in own) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threads() == before
+    assert not any(thread.is_alive() for thread in own)
 
 
 # --- Other summarizers ---------------------------------------------------------------------------
@@ -479,6 +544,8 @@ async def test_a_cancelled_summary_gives_way_in_time(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        await asyncio.sleep(0.01)
+        assert cancelled == ["the summarizer"]
         with redis_server.client() as client:
             (lease,) = client.keys(f"sumlease:{{{key.app_name}}}*")
             assert 0 < client.pttl(lease) <= 35_000
@@ -488,6 +555,13 @@ async def test_a_cancelled_summary_gives_way_in_time(
         await hanging.aclose()
 
 
+cancelled: list[str] = []
+
+
 async def _never(_: SummaryRequest) -> str:
-    await asyncio.sleep(600)
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        cancelled.append("the summarizer")
+        raise
     return ""

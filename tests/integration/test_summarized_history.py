@@ -208,7 +208,19 @@ def test_the_same_words_again_are_a_message_again(make_summarized: MakeHistory) 
     assert len(history.messages) == 1
     history.add_messages([HumanMessage("hi id7"), AIMessage("hello")])
     assert stored(history) == ["hi id7", "hi id7", "hello"]
-    # Nor what is put back on purpose.
+    # Nor other words, however many.
+    assert len(history.messages) == 3
+    summarize(history)
+    assert len(history.messages) == 1
+    history.add_messages([HumanMessage("four"), AIMessage("other"), HumanMessage("words")])
+    assert stored(history)[3:] == ["four", "other", "words"]
+    # Nor what is put back on purpose, as here, where no summary has come.
+    old = history.messages
+    removed = history.service.trim_conversations(history.session_key, count=1)
+    assert len(old) == len(history.messages) + len(removed)
+    history.add_messages([*old[-len(removed) :], HumanMessage("new")])
+    assert stored(history)[3:] == ["four", "other", "words", "new"]
+    # Or where everything was cleared.
     history.add_messages(turn(0))
     old = history.messages
     history.clear()

@@ -82,10 +82,13 @@ def test_the_ttl_of_every_key(
     store.client.zadd(store.index, {"i": 1})
     store.client.hset(store.sessions, "other", "x")
     store.client.pexpire(store.sessions, MINUTE)
+    store.client.hset(store.summaries, "s:", "x")
+    store.client.pexpire(store.summaries, MINUTE)
     store.put_record()
     reply = append(store, (1, "a"), ttl=ttl * MINUTE, track_ttl=track_ttl * MINUTE)
     own = ttl or -1
     assert store.ttls() == {
+        "summaries": own,
         **{"track": track, "tracks": index, "events": own, "index": own, "sessions": own},
     }
     assert reply[2] == (store.field_ttl if ttl else -1)

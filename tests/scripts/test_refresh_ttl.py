@@ -4,6 +4,8 @@ import re
 
 from tests.scripts.store import CORE, MINUTE, UPDATED, Store
 
+NAMES = ("sessions", "events", "index", "tracks", "summaries")
+
 
 def refresh(store: Store, ttl: int) -> int:
     reply: int = store.call("refresh_ttl", store.session_keys, ["s", ttl, 1, "s:"])
@@ -15,6 +17,7 @@ def fill(store: Store, *, expires: int | None) -> None:
     store.put_events("a")
     store.client.zadd(store.index, {"i": 1})
     store.client.sadd(store.tracks, "t")
+    store.client.hset(store.summaries, "s:", "x")
     for key in store.session_keys:
         store.client.pexpire(key, MINUTE)
 
@@ -22,13 +25,13 @@ def fill(store: Store, *, expires: int | None) -> None:
 def test_the_ttl_of_every_key(store: Store) -> None:
     fill(store, expires=1_790_000_000_000)
     assert refresh(store, 3 * MINUTE) == store.field_ttl
-    assert store.ttls() == {"sessions": 3, "events": 3, "index": 3, "tracks": 3}
+    assert store.ttls() == dict.fromkeys(NAMES, 3)
     assert store.field_minutes() in (None, 3)
     # Nothing else of the record changes: reading is no update.
     assert re.sub(r',"expiresAtMs":\d{13}', "", store.record) == CORE + UPDATED
     assert "1790000000000" not in store.record
     refresh(store, 2 * MINUTE)
-    assert store.ttls() == {"sessions": 3, "events": 2, "index": 2, "tracks": 3}
+    assert store.ttls() == dict.fromkeys(NAMES, 3) | {"events": 2, "index": 2}
     assert refresh(store, 0) == -1
     assert set(store.ttls().values()) == {-1}
     assert store.record == CORE + UPDATED
