@@ -119,8 +119,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
         self._max_messages, self._max_tokens = max_messages, max_tokens
         self._token_counter = token_counter
-        list_handlers(callbacks)  # says now what is wrong with them
-        self._callbacks = callbacks
+        handlers = list_handlers(callbacks)  # says now what is wrong with them
         own = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
@@ -139,6 +138,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
                     f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
                 )
             self.service = service
+        # Put together once, and not for each call.
+        self._callbacks: Any = self.service._hooks_with(callbacks) if handlers else None
 
     @property
     def session_id(self) -> str:
