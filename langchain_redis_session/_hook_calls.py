@@ -65,6 +65,8 @@ def _call(hook: Hook, args: tuple[Any, ...]) -> Any:
         result = hook.method(*args)
     except Exception as error:
         return error
+    if result is None:
+        return None
     return result if inspect.isawaitable(result) else None
 
 
@@ -102,7 +104,7 @@ def run_steps(steps: Steps[T], *, skips_async: bool = False) -> T:
             step = _advance(steps, None)
             continue
         outcome = _call(hook, args)
-        if inspect.isawaitable(outcome):
+        if outcome is not None and inspect.isawaitable(outcome):
             if inspect.iscoroutine(outcome):
                 outcome.close()
             raise refuse_async(hook)
@@ -117,7 +119,8 @@ async def arun_steps(steps: Steps[T]) -> T:
     while not isinstance(step, _Done):
         hook, args = step
         if hook.is_async or hook.handler.run_inline:
-            step = _advance(steps, await _finish(_call(hook, args)))
+            outcome = _call(hook, args)
+            step = _advance(steps, None if outcome is None else await _finish(outcome))
             continue
         # In one go as many as are for the thread: going there takes longer than most hooks.
         left = await loop.run_in_executor(None, copy_context().run, _run_in_thread, steps, step)

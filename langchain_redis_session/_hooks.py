@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.callbacks import (
@@ -50,18 +50,39 @@ _NAMES = [
     "on_corrupt_event",
 ]
 _EMPTY = {
-    *(getattr(SessionCallbackHandler, name) for name in _NAMES),
-    *(getattr(AsyncSessionCallbackHandler, name) for name in _NAMES),
-    BaseCallbackHandler.on_custom_event,
-    AsyncCallbackHandler.on_custom_event,
+    id(method)
+    for method in (
+        *(getattr(SessionCallbackHandler, name) for name in _NAMES),
+        *(getattr(AsyncSessionCallbackHandler, name) for name in _NAMES),
+        BaseCallbackHandler.on_custom_event,
+        AsyncCallbackHandler.on_custom_event,
+    )
 }
+_ALL_NAMES = frozenset((*_NAMES, "on_custom_event"))
 _WHAT = {"append_event": "append", "get_session": "read", "summary": "summary"}
 
 
-def _find_method(handler: BaseCallbackHandler, name: str) -> Callable[..., Any] | None:
-    """The method, unless it is the one that does nothing."""
-    method = getattr(handler, name, None)
-    return None if getattr(method, "__func__", None) in _EMPTY else method
+@lru_cache(maxsize=512)
+def _find_methods(cls: type) -> dict[str, bool]:
+    """The methods of a class that do something, and whether they are async."""
+    return {
+        name: inspect.iscoroutinefunction(method)
+        for name in _ALL_NAMES
+        if (method := getattr(cls, name, None)) is not None and id(method) not in _EMPTY
+    }
+
+
+def _find_own_methods(handler: BaseCallbackHandler) -> dict[str, bool]:
+    """Likewise of an object, which may have some that its class has not."""
+    cls: Any = type(handler)
+    methods = _find_methods(cls)
+    own = _ALL_NAMES & vars(handler).keys() if hasattr(handler, "__dict__") else ()
+    if own:
+        methods = {
+            **methods,
+            **{name: inspect.iscoroutinefunction(getattr(handler, name)) for name in own},
+        }
+    return methods
 
 
 def list_handlers(callbacks: Handlers) -> list[BaseCallbackHandler]:
@@ -112,23 +133,30 @@ class Hooks:
         self.handlers = tuple(dict.fromkeys(handlers))
         self.figures, self.manager = figures, manager
         self._hooks: dict[str, tuple[Hook, ...]] = {}
-        for name in _NAMES if self.handlers else ():
-            hooks = [
-                Hook(handler, name, place, method, inspect.iscoroutinefunction(method))
-                for place, handler in enumerate(self.handlers)
-                if (method := _find_method(handler, name)) is not None
-            ]
-            if hooks:
-                self._hooks[name] = tuple(hooks)
+        self.observers: list[BaseCallbackHandler] = []
+        for place, handler in enumerate(self.handlers):
+            for name, is_async in _find_own_methods(handler).items():
+                if name == "on_custom_event":
+                    self.observers.append(handler)
+                    continue
+                hook = Hook(handler, name, place, getattr(handler, name), is_async)
+                self._hooks[name] = (*self._hooks.get(name, ()), hook)
         self.corrupt = self._hooks.get("on_corrupt_event", ())
         self.persist = self._hooks.get("on_persist_error", ())
-        self.observers = [h for h in self.handlers if _find_method(h, "on_custom_event")]
         self.of_appends = self._is_wanted("append_event")
         self.of_reads = self._is_wanted("get_session")
         self.of_summaries = self._is_wanted("summary")
+        self._async_hooks: dict[str, list[Hook]] = {}
+        for hooks in self._hooks.values():
+            for hook in hooks:
+                if hook.is_async:
+                    operation = hook.name.removeprefix("on_").rpartition("_")[0]
+                    self._async_hooks.setdefault(operation, []).append(hook)
 
-    def extend(self, callbacks: Handlers) -> Hooks:
-        """These hooks, and those of a call behind them."""
+    def extend(self, callbacks: Handlers | Hooks) -> Hooks:
+        """These hooks, and those of a call behind them; unless they were put together before."""
+        if isinstance(callbacks, Hooks):
+            return callbacks
         more = list_handlers(callbacks)
         if not more:
             return self
@@ -155,8 +183,8 @@ class Hooks:
             ConfigurationError: A hook is async and the verb is not, or a hook left something
                 in its context that can't be there.
         """
-        all_hooks = [hook for stage in _STAGES for hook in self._of(operation, stage)]
-        yield from refuse_in_sync(all_hooks)
+        if operation in self._async_hooks:
+            yield from refuse_in_sync(self._async_hooks[operation])
         if self.has(operation, "start"):
             yield from _call(self._starting(operation, contexts))
 

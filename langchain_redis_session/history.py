@@ -141,8 +141,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         self._token_counter = token_counter
         self._include_summary, self._format_summary = include_summary, format_summary
         self._last_reads: deque[_Read] = deque(maxlen=2)
-        list_handlers(callbacks)  # says now what is wrong with them
-        self._callbacks = callbacks
+        handlers = list_handlers(callbacks)  # says now what is wrong with them
         own = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
@@ -161,6 +160,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
                     f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
                 )
             self.service = service
+        # Put together once, and not for each call.
+        self._callbacks: Any = self.service._hooks_with(callbacks) if handlers else None
 
     @property
     def session_id(self) -> str:

@@ -38,6 +38,17 @@ def test_quick_run(
     assert report["packages"]["redis"]
     assert all(row.keys() == MEMBERS for row in rows)
     assert "memory of a message" in capsys.readouterr().out
+    hooks = [row for row in rows if row["other_name"] == "no callbacks="]
+    assert [row["what"].split(", ")[1] for row in hooks] == [
+        "callbacks=[]",
+        "one hook",
+        "enable_tracing",
+        "one async hook",
+        "one inline hook",
+        "one plain hook",
+        "one hook",
+    ]
+    assert all(row["ours"] > 0 < row["other"] for row in hooks)
 
     counted = {(row["what"], row["unit"]): row["ours"] for row in rows}
     for what in ("append 1", "append 10", "read all"):
