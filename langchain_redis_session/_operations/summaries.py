@@ -365,7 +365,11 @@ class _Lease:
         ]
 
     def claim(self, boundary: SummaryBoundary) -> Flow[int | None]:
-        """Take it; gives 0, the ms for which another has it, or None: read again."""
+        """Take it; gives 0, the ms for which another has it, or None: read again.
+
+        Raises:
+            SummaryError: There is no place for a summary.
+        """
         lease_ms = round(self.context.options.summary_job_timeout * 1000) + _LEASE_MARGIN_MS
         status, *reply = yield from call_script(
             "claim_summary",
@@ -382,6 +386,8 @@ class _Lease:
         )
         if status == b"BUSY":
             return max(1, int(reply[0]))
+        if status == b"FOREIGN":
+            raise self._explain_foreign()
         return 0 if status == b"OK" else None
 
     def store(self, text: str, boundary: SummaryBoundary) -> Flow[Outcome]:
@@ -416,12 +422,17 @@ class _Lease:
             is_ours = value.startswith(parts.head) and value.endswith(parts.tail)
             return Outcome(parse_summary(value, filter_key), is_new=is_ours)
         if status == b"FOREIGN":
-            raise SummaryError(
-                f"another program's value stands where the summary of {self.task.key} belongs"
-            )
+            raise self._explain_foreign()
         raise SummaryError(
             f"{self.task.key} was cleared, deleted or summarized by somebody else while its "
             "summary was made, which is not stored"
+        )
+
+    def _explain_foreign(self) -> SummaryError:
+        field, key = self._field.decode(), self.keys.summaries.decode()
+        return SummaryError(
+            f"another program's value stands where the summary of {self.task.key} belongs, in "
+            f"field {field!r} of {key!r}; use another session id, or remove it if nobody needs it"
         )
 
     def release(self) -> Flow[None]:

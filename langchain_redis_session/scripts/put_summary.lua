@@ -14,11 +14,11 @@
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local stored = redis.call('HGET', KEYS[3], ARGV[2])
 local is_owner = redis.call('GET', KEYS[4]) == ARGV[3]
+if is_owner then redis.call('DEL', KEYS[4]) end  -- whatever comes of it
 if not record or is_dead(record, KEYS[2]) or created_of(record) ~= ARGV[4] then return {'LOST'} end
 if stored and not is_ours(stored) then return {'FOREIGN'} end
 local cutoff = cutoff_of(stored)
 if cutoff and tonumber(cutoff) >= tonumber(ARGV[7]) then
-  if is_owner then redis.call('DEL', KEYS[4]) end
   return {'FURTHER', stored}
 end
 if not is_owner then return {'LOST'} end
@@ -31,7 +31,6 @@ local existed = redis.call('EXISTS', KEYS[3]) == 1
 local summary = ARGV[5] .. ',"updated_at":"' .. format_now() .. '"' .. ARGV[6]
 redis.call('HSET', KEYS[3], ARGV[2], summary)
 lengthen_ttl(KEYS[3], existed, ttl_ms)
-redis.call('DEL', KEYS[4])
 if ttl_ms == 0 or ARGV[8] ~= '1' then return {'OK', summary, -1} end
 local reply = redis.pcall('HPEXPIREAT', KEYS[3], string.format('%.0f', now_ms + ttl_ms),
   'FIELDS', 1, ARGV[2])

@@ -359,7 +359,8 @@ async def test_a_field_of_another_session_of_theirs_is_never_ours(
     make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
     """Their session ids are not escaped: the one of `s1:` stands where ours of `s1` does."""
-    verbs = make_verbs(summarizer=Echo(), auto_summarize=False)
+    echo = Echo()
+    verbs = make_verbs(summarizer=echo, auto_summarize=False)
     await fill(verbs, key, 1, 2)
     theirs = go_summaries(whole=moment(1))
     hash_key = summaries_key(backend, redis_probe)
@@ -370,6 +371,9 @@ async def test_a_field_of_another_session_of_theirs_is_never_ours(
     with pytest.raises(SummaryError, match="another program"):
         await verbs.create_summary(key, force=True)
     assert redis_probe.hget(hash_key, "s1:").decode() == theirs
+    # A model that nobody would hear is not asked, and nobody waits for it.
+    assert echo.requests == []
+    assert not redis_probe.names("sumlease*")
 
 
 # --- What counts for nothing ---------------------------------------------------------------------

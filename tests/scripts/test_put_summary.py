@@ -86,6 +86,7 @@ def test_without_the_lease(store: Store, lease: str | None) -> None:
 def test_no_session_or_another_one(store: Store) -> None:
     fill(store)
     assert put(store, created="2020-01-01T00:00:00Z") == [b"LOST"]
+    assert not store.client.exists(store.lease)  # it does not keep others from a later session
     store.client.unlink(store.sessions)
     assert put(store) == [b"LOST"]
     store.put_record(expires=1)
@@ -98,9 +99,9 @@ def test_no_session_or_another_one(store: Store) -> None:
 def test_another_programs_value_stays(store: Store, value: str) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", value)
-    before = store.dump()
-    assert put(store) == [b"FOREIGN"]
-    assert store.dump() == before
+    assert put(store) == put(store) == [b"FOREIGN"]
+    assert stored(store) == value.encode()
+    assert not store.client.exists(store.lease)
 
 
 def test_what_is_ours_and_broken_is_replaced(store: Store) -> None:
