@@ -68,6 +68,11 @@ class Unsummarized:
     created_text: bytes
     cutoff: bytes
 
+    @property
+    def idle_cutoff(self) -> bytes:
+        """The cutoff of a stored summary that counts for nothing; b"" for none."""
+        return b"" if self.cutoff == format_cutoff(self.session.summary).encode() else self.cutoff
+
 
 def get_unsummarized(
     context: Context, key: SessionKey, filter_key: str, *, at_least: int

@@ -18,8 +18,9 @@ from langchain_redis_session._operations.reading import (
     get_unsummarized,
     parse_sound_record,
 )
-from langchain_redis_session._operations.windows import format_score
+from langchain_redis_session._operations.windows import format_score, to_nanoseconds
 from langchain_redis_session._summary_record import encode_summary, parse_summary
+from langchain_redis_session._times import format_time
 from langchain_redis_session.callbacks import SummaryContext
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -354,7 +355,7 @@ class _Lease:
         self, context: Context, task: SummaryTask, found: Unsummarized, token: str
     ) -> None:
         self.context, self.task, self.token = context, task, token
-        self._created_text, self._cutoff = found.created_text, found.cutoff
+        self._found = found
         self.keys = context.keyspace.session(task.key)
         self._field = self.keys.summary(task.filter_key)
         self._script_keys = [
@@ -379,8 +380,8 @@ class _Lease:
                 self._field,
                 self.token,
                 lease_ms,
-                self._created_text,
-                self._cutoff,
+                self._found.created_text,
+                self._found.cutoff,
                 format_score(boundary.cutoff_score),
             ],
         )
@@ -405,11 +406,13 @@ class _Lease:
                 self.keys.session_field,
                 self._field,
                 self.token,
-                self._created_text,
+                self._found.created_text,
                 parts.head,
                 parts.tail,
                 score,
                 self.context.field_ttl_flag,
+                format_time(to_nanoseconds(self._found.session.created_at)),
+                self._found.idle_cutoff,
             ],
         )
         if status == b"OK":
