@@ -315,19 +315,21 @@ def _trim(
     keeps_first: bool,
 ) -> list[BaseMessage]:
     """Keep the last that fit, and the first if asked to: the summary."""
+    # Only a system message is kept: it stands in for the summary, whatever that is shown as.
+    first = messages[: int(keeps_first)]
     fitting = trim_messages(
-        messages,
+        [*(SystemMessage(message.content) for message in first), *messages[len(first) :]],
         strategy="last",
         max_tokens=most,
         token_counter=counter,
         include_system=keeps_first,
     )
     # A tool result whose call no longer fits would be refused by models.
-    start = int(keeps_first)
+    rest = fitting[len(first) :]
     if len(fitting) < len(messages):
-        while len(fitting) > start and fitting[start].type == "tool":
-            del fitting[start]
-    return fitting
+        while rest and rest[0].type == "tool":
+            del rest[0]
+    return [*first, *rest]
 
 
 def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:

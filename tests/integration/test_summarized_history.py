@@ -99,6 +99,31 @@ def test_max_messages_keeps_the_summary(make_summarized: MakeHistory) -> None:
         assert texts(messages) == [summary, *rest[4 - left :]]
 
 
+@pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
+def test_limits_keep_the_summary_whatever_it_is_shown_as(
+    make_summarized: MakeHistory, kind: type[BaseMessage]
+) -> None:
+    def show(summary: Summary) -> BaseMessage:
+        return kind(content=summary.text, name="memory")
+
+    def count(messages: list[BaseMessage]) -> int:
+        return 10 * len(messages)
+
+    history = make_summarized()
+    history.add_messages(turn(0))
+    summarize(history)
+    history.add_messages([*turn(1), *turn(2)])
+    for most, left in ((9, 4), (4, 3), (2, 1), (1, 0)):
+        limits: tuple[dict[str, Any], ...] = (
+            {"max_messages": most},
+            {"max_tokens": 10 * most, "token_counter": count},
+        )
+        for options in limits:
+            first, *rest = make_summarized(format_summary=show, **options).messages
+            assert first == kind(content="id0 id1", name="memory")
+            assert texts(rest) == [m.text for n in (1, 2) for m in turn(n)][4 - left :]
+
+
 def test_limits_keep_tool_calls_and_results_together(make_summarized: MakeHistory) -> None:
     history = make_summarized()
     history.add_messages(turn(0))
