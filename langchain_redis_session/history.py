@@ -234,10 +234,11 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         its prompt but as many as there are by now. A new summary in their place makes these
         fewer, and so the last of what it has read would be stored again.
         """
-        if len(self._last_reads) < 2:
+        reads = list(self._last_reads)
+        self._last_reads.clear()  # those of one run tell nothing about the next
+        if len(reads) < 2:
             return messages
-        before, now = self._last_reads
-        self._last_reads.clear()
+        before, now = reads
         count = len(before.messages) - len(now.messages)
         if not 0 < count < len(messages) or not now.is_summarized_since(before):
             return messages

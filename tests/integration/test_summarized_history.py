@@ -242,6 +242,19 @@ def test_the_same_words_again_are_a_message_again(make_summarized: MakeHistory) 
     assert len(stored(history)) == len(old) + 1
 
 
+def test_what_another_run_has_read_is_not_dropped(make_summarized: MakeHistory) -> None:
+    """Runs with a history_messages_key read once each."""
+    history = make_summarized()
+    history.add_messages([AIMessage("More?"), HumanMessage("yes id1")])
+    assert len(history.messages) == 2
+    history.add_messages([AIMessage("More?")])
+    summarize(history)
+    assert len(history.messages) == 1
+    history.add_messages([HumanMessage("yes id1"), AIMessage("Enough.")])
+    assert stored(history)[-2:] == ["yes id1", "Enough."]
+    assert len(stored(history)) == 5
+
+
 def test_histories_made_alike_share_a_service(make_summarized: MakeHistory) -> None:
     witness = Witness.make(1)
     first, second = (
