@@ -289,8 +289,7 @@ def _make_and_store(
     call = SummaryContext(task.key, task.filter_key, plan.request, force=task.force)
     try:
         if hooks.of_summaries:
-            count = plan.summarizer.count_input_tokens
-            call.input_tokens = yield from _run(lambda: count(plan.request))
+            call.input_tokens = yield from _count_tokens(task, plan)
         yield from hooks.start("summary", call)
         try:
             result = yield from _summarize(context, summarizing, plan.summarizer, call)
@@ -309,6 +308,13 @@ def _make_and_store(
     except RedisSessionError as error:
         yield from hooks.error("summary", call, error=error)
         raise
+
+
+def _count_tokens(task: SummaryTask, plan: _Plan) -> Flow[int]:
+    try:
+        return (yield from _run(lambda: plan.summarizer.count_input_tokens(plan.request)))
+    except Exception as error:
+        raise _explain(task, error) from error
 
 
 def _summarize(
