@@ -185,8 +185,13 @@ async def test_async_handlers(make_summing: MakeSumming, key: SessionKey, mode: 
         async def on_summary_end(self, context: SummaryContext) -> None:
             context.text = f"{context.text}, signed"
 
+    # Workers could not wait for them: said now, and not in the log of each job.
+    with pytest.raises(ConfigurationError, match=r"on_summary_end of Signing is async.*auto_summ"):
+        make_summing(Signing(), auto_summarize=True)
     verbs = make_summing(Signing())
     await fill(verbs, key, 1)
+    with pytest.raises(ConfigurationError, match="acreate_summary"):
+        await verbs.enqueue_summary(key, force=True)
     if mode == "async":
         assert (await verbs.create_summary(key, force=True)).text == "m1, signed"
         return
