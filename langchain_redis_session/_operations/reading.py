@@ -245,9 +245,8 @@ def decode_summaries(
     """
     theirs: dict[str, Summary] = {}
     if foreign:
-        try:
-            theirs = parse_foreign_summaries(foreign)
-        except ValueError:
+        theirs, is_sound = parse_foreign_summaries(foreign)
+        if not is_sound:
             context.report_corrupt(keys.summaries, "a summary")
     found: dict[str, Summary] = {}
     created_at = to_datetime(record.created_ns)

@@ -447,6 +447,29 @@ async def test_one_that_cannot_be_read(
         assert await summing.get_summary(key) == summary
 
 
+@one_server
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"summary": 7, "updated_at": "2099-01-01T00:00:00Z"},
+        {"summary": "s"},
+        {"summary": "s", "updated_at": 5},
+        {"summary": "s", "updated_at": "99999-01-01T00:00:00Z"},
+        {"summary": "s", "updated_at": "9999-12-31T23:59:59-12:00"},
+        {"summary": "s", "updated_at": "2099-01-01T00:00:00Z", "boundary": {"cutoff_at": [1]}},
+    ],
+)
+async def test_one_of_theirs_that_cannot_be_read_hides_no_other(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend, broken: Any
+) -> None:
+    await fill(summing, key, 1, 2)
+    theirs = json.loads(go_summaries(whole=moment(1), app=moment(1))) | {"b": broken}
+    redis_probe.hset(summaries_key(backend, redis_probe), "s1", json.dumps(theirs))
+    assert [s.text for s in await summing.list_summaries(key)] == ["go whole", "go app"]
+    assert (await summing.get_summary(key, "b")).text == "go whole"
+    assert summing.service.stats().corrupt_entries == 2
+
+
 # --- What leaves everything as it was ------------------------------------------------------------
 
 
