@@ -644,6 +644,25 @@ async def test_a_summary_lives_as_long_as_its_session(
 
 
 @each_server
+async def test_a_branch_lives_on_with_what_is_below(
+    make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_ttl=100)
+    await fill(verbs, key, 1, filter_key="app/tools/search")
+    branches = ("", "app", "app/tools", "app/tools/search")
+    for branch in branches[1:]:
+        await verbs.create_summary(key, branch, force=True)
+    name = summaries_key(backend, redis_probe)
+    fields = ["FIELDS", len(branches), *(f"s1:{branch}" for branch in branches)]
+    if backend.variant.server in ("redis_server", "redis_cluster"):
+        return  # it has no TTLs per field
+    redis_probe.execute_command("HPEXPIRE", name, 9000, *fields)
+    await verbs.append_event(key, make_event(2, filter_key="app/tools/search"))
+    left = redis_probe.execute_command("HPTTL", name, *fields)
+    assert all(90_000 < ttl <= 100_000 for ttl in left), left
+
+
+@each_server
 async def test_deleting_takes_leases_and_summaries_along(
     summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
