@@ -192,6 +192,20 @@ async def test_tool_calls_and_their_results_stay_together(
     assert texts(echo.requests[1].messages) == ["calls", "2", "m4"]
 
 
+@each_server
+async def test_what_comes_after_a_trim_is_not_covered(summing: Verbs, key: SessionKey) -> None:
+    """Though the clock of who wrote what was trimmed may have been ahead."""
+    await fill(summing, key, 1, 2, 8, 9)
+    await summing.create_summary(key, force=True)
+    removed = await summing.trim_conversations(key)
+    assert removed
+    left = texts(await summing.get_events(key))
+    await summing.append_events(key, make_events(5))
+    assert texts(await summing.get_events(key)) == [*left, "m5"]
+    assert texts((await summing.get_summarized_messages(key)).messages) == ["m5"]
+    assert covered(await summing.create_summary(key, force=True))[-1] == "m5"
+
+
 # --- Branches ------------------------------------------------------------------------------------
 
 
