@@ -167,6 +167,11 @@ class Hooks:
         """Whether a handler has a hook for this."""
         return f"on_{operation}_{stage}" in self._hooks
 
+    def find_async(self, operation: Operation) -> Hook | None:
+        """A hook of an operation that synchronous code can't wait for."""
+        hooks = (hook for stage in _STAGES for hook in self._of(operation, stage))
+        return next((hook for hook in hooks if hook.is_async), None)
+
     def _is_wanted(self, operation: Operation) -> bool:
         return any(self.has(operation, stage) for stage in _STAGES)
 

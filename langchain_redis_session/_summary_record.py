@@ -71,17 +71,24 @@ def parse_summary(value: bytes, filter_key: str) -> Summary:
     return _make_summary(members, filter_key, score)
 
 
-def parse_foreign_summaries(value: bytes) -> dict[str, Summary]:
+def parse_foreign_summaries(value: bytes) -> tuple[dict[str, Summary], bool]:
     """Read the summaries of one session as trpc-agent-go writes them, by filter key.
 
-    Raises:
-        ValueError: They can't be read.
+    Returns:
+        Those that can be read, and whether all can.
     """
-    found = {}
-    for filter_key, members in _load(value).items():
+    found, is_sound = {}, True
+    try:
+        items = _load(value).items()
+    except ValueError:
+        return {}, False
+    for filter_key, members in items:
         if isinstance(members, dict) and members.get("summary"):
-            found[filter_key] = _make_summary(members, filter_key, None)
-    return found
+            try:
+                found[filter_key] = _make_summary(members, filter_key, None)
+            except ValueError:
+                is_sound = False
+    return found, is_sound
 
 
 def _load(value: bytes) -> dict[str, Any]:
@@ -104,7 +111,8 @@ def _make_summary(members: dict[str, Any], filter_key: str, score: float | None)
         # Without a boundary: trpc-agent-go's update is at the last event.
         cutoff = boundary.get("cutoff_at")
         cutoff_ns = parse_time(cutoff) if cutoff else updated_ns
-    except (KeyError, TypeError):
+        updated_at = to_datetime(updated_ns)
+    except (KeyError, TypeError, OverflowError):
         raise ValueError("a summary without its time") from None
     last_event_id = boundary.get("last_event_id")
     return Summary(
@@ -115,7 +123,7 @@ def _make_summary(members: dict[str, Any], filter_key: str, score: float | None)
             last_event_id=last_event_id if isinstance(last_event_id, str) else "",
             cutoff_ns=cutoff_ns,
         ),
-        updated_at=to_datetime(updated_ns),
+        updated_at=updated_at,
         topics=tuple(t for t in topics if isinstance(t, str)) if isinstance(topics, list) else (),
     )
 

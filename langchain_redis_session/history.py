@@ -235,10 +235,11 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         its prompt but as many as there are by now. A new summary in their place makes these
         fewer, and so the last of what it has read would be stored again.
         """
-        if len(self._last_reads) < 2:
+        reads = list(self._last_reads)
+        self._last_reads.clear()  # those of one run tell nothing about the next
+        if len(reads) < 2:
             return messages
-        before, now = self._last_reads
-        self._last_reads.clear()
+        before, now = reads
         count = len(before.messages) - len(now.messages)
         if not 0 < count < len(messages) or not now.is_summarized_since(before):
             return messages
@@ -316,19 +317,21 @@ def _trim(
     keeps_first: bool,
 ) -> list[BaseMessage]:
     """Keep the last that fit, and the first if asked to: the summary."""
+    # Only a system message is kept: it stands in for the summary, whatever that is shown as.
+    first = messages[: int(keeps_first)]
     fitting = trim_messages(
-        messages,
+        [*(SystemMessage(message.content) for message in first), *messages[len(first) :]],
         strategy="last",
         max_tokens=most,
         token_counter=counter,
         include_system=keeps_first,
     )
     # A tool result whose call no longer fits would be refused by models.
-    start = int(keeps_first)
+    rest = fitting[len(first) :]
     if len(fitting) < len(messages):
-        while len(fitting) > start and fitting[start].type == "tool":
-            del fitting[start]
-    return fitting
+        while rest and rest[0].type == "tool":
+            del rest[0]
+    return [*first, *rest]
 
 
 def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:

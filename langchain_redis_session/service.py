@@ -248,6 +248,11 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
                 "the summarizer is asynchronous only, and background workers are threads; give "
                 "it a sync function too (RunnableLambda(func, afunc))"
             )
+        elif hook := self._context.hooks.find_async("summary"):
+            obstacle = (
+                f"{hook} is async, and background workers are threads; make it a plain `def` of a "
+                "SessionCallbackHandler"
+            )
         elif not self._connections.has_sync:
             obstacle = "only an async client was given, and background workers use a sync one"
         if obstacle and self._context.options.auto_summarize:

@@ -156,7 +156,8 @@ class SummaryWorkers:
             if lane is None or task.filter_key not in lane.waiting:
                 if not beyond and self._waiting >= self._context.options.summary_queue_size:
                     return False
-                self._start_thread()
+                if not self._start_thread():
+                    return False
             self._add(task)
             return True
 
@@ -169,15 +170,20 @@ class SummaryWorkers:
             self._wake.notify()
         lane.waiting[task.filter_key] = task.force or lane.waiting.get(task.filter_key, False)
 
-    def _start_thread(self) -> None:
+    def _start_thread(self) -> bool:
+        """Start another thread if it is wanted; gives whether there is any."""
         if self._idle > self._waiting:
-            return
+            return True
         if len(self._threads) >= self._context.options.async_summary_num:
-            return
+            return True
         close_at_exit()
         thread = threading.Thread(target=self._work, name="redis-session-summaries", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more; the append that asks is written, and counts
+            return bool(self._threads)
         self._threads.append(thread)
+        return True
 
     # Running them
 
@@ -186,7 +192,8 @@ class SummaryWorkers:
             with self.lock:
                 task = self._take()
                 while task is None:
-                    if self._is_stopped or (self._is_closing and not self._waiting):
+                    # What runs elsewhere, in a caller too, may have something to follow.
+                    if self._is_stopped or (self._is_closing and not self._lanes):
                         return
                     self._idle += 1
                     self._wake.wait(self._pause_s())
@@ -216,18 +223,20 @@ class SummaryWorkers:
 
     def _run_here(self, task: SummaryTask) -> None:
         """Run a job in the caller, once the session's others that run are done."""
+        is_mine = False
 
-        def is_free() -> bool:
+        def take() -> bool:
+            nonlocal is_mine
             if self._is_closing:
                 return True
             lane = self._lanes.setdefault(task.key, _Lane())
             if lane.is_running:
                 return False
-            lane.is_running = True
+            lane.is_running = is_mine = True
             return True
 
-        self._progress.wait(is_free, None)
-        if not self._is_closing:
+        self._progress.wait(take, None)
+        if is_mine:
             self._run(task)
 
     def _run(self, task: SummaryTask) -> None:
@@ -236,8 +245,12 @@ class SummaryWorkers:
             outcome = self._run_flow(self._make(task))
         except SessionNotFoundError:
             pass
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # which would end the worker
             self._note_failure(error)
+        finally:  # where the caller was interrupted, too
+            self._finish(task, outcome)
+
+    def _finish(self, task: SummaryTask, outcome: Outcome | None) -> None:
         with self.lock:
             lane = self._lanes[task.key]
             lane.is_running = False
@@ -273,7 +286,7 @@ class SummaryWorkers:
                 if whole is not None:
                     self._add(whole)
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, error: BaseException) -> None:
         with self.lock:
             if self._is_stopped:
                 return
@@ -285,7 +298,7 @@ class SummaryWorkers:
             "a session was not summarized, its last summary stays: %s%s",
             type(error).__name__,
             f" after {type(cause).__name__}" if cause is not None else "",
-            exc_info=None if isinstance(error, RedisSessionError) else error,
+            exc_info=None if isinstance(error, (RedisSessionError, SystemExit)) else error,
         )
 
     # Waiting, figures, the end

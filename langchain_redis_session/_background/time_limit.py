@@ -26,16 +26,18 @@ def call_within(timeout_s: float, function: Callable[[], T]) -> T:
     def call() -> None:
         try:
             done.set_result(context.run(function))
-        except BaseException as error:
+        except Exception as error:
             done.set_exception(error)
+        except BaseException as error:  # SystemExit: it must not end who waits
+            done.set_exception(_was_ended(error))
 
     # A daemon: a model that never answers must not keep the program from ending.
     threading.Thread(target=call, name="redis-session-summarizer", daemon=True).start()
     try:
         return done.result(timeout_s)
     except FutureTimeoutError:
-        if done.done():  # its own
-            raise
+        if done.done():  # its own, or an answer in the last moment
+            return done.result()
         raise _took_too_long(timeout_s) from None
 
 
@@ -46,22 +48,27 @@ async def acall_within(timeout_s: float, function: Callable[[], Coroutine[Any, A
     """
     # Not asyncio.wait_for, which waits for what it has cancelled.
     task = asyncio.ensure_future(function())
+    task.add_done_callback(_hear)
     try:
         await asyncio.wait([task], timeout=timeout_s)
-    except asyncio.CancelledError:
+    finally:
         task.cancel()
-        raise
-    if task.done():
+    if not task.done():
+        raise _took_too_long(timeout_s)
+    try:
         return task.result()
-    task.cancel()
-    task.add_done_callback(_hear)
-    raise _took_too_long(timeout_s)
+    except asyncio.CancelledError as error:  # its own: nobody has cancelled who waits
+        raise _was_ended(error) from error
 
 
 def _hear(task: asyncio.Future[Any]) -> None:
     """Take note of a late error, so that asyncio does not complain that nobody did."""
     if not task.cancelled():
         task.exception()
+
+
+def _was_ended(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"it was ended by {type(error).__name__}")
 
 
 def _took_too_long(timeout_s: float) -> TimeoutError:

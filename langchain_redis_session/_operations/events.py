@@ -91,7 +91,7 @@ class _Write:
         record: The record to change; None before it was asked for.
         index: The message index, where it had to be read from the events.
         summary_fields: The summaries that live on with this write: the session's own, and
-            those of the events' branches.
+            those that cover the events' branches.
     """
 
     context: Context
@@ -366,7 +366,7 @@ def _write(
         prepared.changes,
         prepared.once and any(prepared.entries[2::3]),
         range(len(prepared.events) or 1),
-        [keys.summary(branch) for branch in ("", *prepared.branches)],
+        [keys.summary(branch) for branch in _branches_above(prepared.branches)],
     )
     for _ in range(_MOST_TRIES):
         status, *reply = yield from call_write(
@@ -399,6 +399,19 @@ def _write(
         f"gave up after {_MOST_TRIES} tries to write to {key}: others change its state all the "
         "time; try again"
     )
+
+
+def _branches_above(branches: Iterable[str]) -> list[str]:
+    """These branches and all that cover them, the whole session's first.
+
+    >>> _branches_above(["app/tools/search"])
+    ['', 'app', 'app/tools', 'app/tools/search']
+    """
+    found = {""}
+    for branch in branches:
+        segments = branch.split("/")
+        found.update("/".join(segments[:end]) for end in range(1, len(segments) + 1))
+    return sorted(found)
 
 
 def _read_message_index(keys: SessionKeys) -> Flow[list[Argument]]:

@@ -68,6 +68,11 @@ class Unsummarized:
     created_text: bytes
     cutoff: bytes
 
+    @property
+    def idle_cutoff(self) -> bytes:
+        """The cutoff of a stored summary that counts for nothing; b"" for none."""
+        return b"" if self.cutoff == format_cutoff(self.session.summary).encode() else self.cutoff
+
 
 def get_unsummarized(
     context: Context, key: SessionKey, filter_key: str, *, at_least: int
@@ -243,9 +248,8 @@ def decode_summaries(
     """
     theirs: dict[str, Summary] = {}
     if foreign:
-        try:
-            theirs = parse_foreign_summaries(foreign)
-        except ValueError:
+        theirs, is_sound = parse_foreign_summaries(foreign)
+        if not is_sound:
             context.report_corrupt(keys.summaries, "a summary")
     found: dict[str, Summary] = {}
     created_at = to_datetime(record.created_ns)

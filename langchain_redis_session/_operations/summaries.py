@@ -20,8 +20,9 @@ from langchain_redis_session._operations.reading import (
     get_unsummarized,
     parse_sound_record,
 )
-from langchain_redis_session._operations.windows import format_score
+from langchain_redis_session._operations.windows import format_score, to_nanoseconds
 from langchain_redis_session._summary_record import encode_summary, parse_summary
+from langchain_redis_session._times import format_time
 from langchain_redis_session._tracing import SPAN_CREATE_SUMMARY
 from langchain_redis_session.callbacks import SummaryContext
 from langchain_redis_session.errors import (
@@ -307,8 +308,7 @@ def _make_and_store(
     call = SummaryContext(task.key, task.filter_key, plan.request, force=task.force)
     try:
         if hooks.of_summaries:
-            count = plan.summarizer.count_input_tokens
-            call.input_tokens = yield from _run(lambda: count(plan.request))
+            call.input_tokens = yield from _count_tokens(task, plan)
         yield from hooks.start("summary", call)
         try:
             result = yield from _summarize(context, summarizing, plan.summarizer, call)
@@ -327,6 +327,13 @@ def _make_and_store(
     except RedisSessionError as error:
         yield from hooks.error("summary", call, error=error)
         raise
+
+
+def _count_tokens(task: SummaryTask, plan: _Plan) -> Flow[int]:
+    try:
+        return (yield from _run(lambda: plan.summarizer.count_input_tokens(plan.request)))
+    except Exception as error:
+        raise _explain(task, error) from error
 
 
 def _summarize(
@@ -373,7 +380,7 @@ class _Lease:
         self, context: Context, task: SummaryTask, found: Unsummarized, token: str
     ) -> None:
         self.context, self.task, self.token = context, task, token
-        self._created_text, self._cutoff = found.created_text, found.cutoff
+        self._found = found
         self.keys = context.keyspace.session(task.key)
         self._field = self.keys.summary(task.filter_key)
         self._script_keys = [
@@ -384,7 +391,11 @@ class _Lease:
         ]
 
     def claim(self, boundary: SummaryBoundary) -> Flow[int | None]:
-        """Take it; gives 0, the ms for which another has it, or None: read again."""
+        """Take it; gives 0, the ms for which another has it, or None: read again.
+
+        Raises:
+            SummaryError: There is no place for a summary.
+        """
         lease_ms = round(self.context.options.summary_job_timeout * 1000) + _LEASE_MARGIN_MS
         status, *reply = yield from call_script(
             "claim_summary",
@@ -394,13 +405,15 @@ class _Lease:
                 self._field,
                 self.token,
                 lease_ms,
-                self._created_text,
-                self._cutoff,
+                self._found.created_text,
+                self._found.cutoff,
                 format_score(boundary.cutoff_score),
             ],
         )
         if status == b"BUSY":
             return max(1, int(reply[0]))
+        if status == b"FOREIGN":
+            raise self._explain_foreign()
         return 0 if status == b"OK" else None
 
     def store(self, text: str, boundary: SummaryBoundary) -> Flow[Outcome]:
@@ -418,11 +431,13 @@ class _Lease:
                 self.keys.session_field,
                 self._field,
                 self.token,
-                self._created_text,
+                self._found.created_text,
                 parts.head,
                 parts.tail,
                 score,
                 self.context.field_ttl_flag,
+                format_time(to_nanoseconds(self._found.session.created_at)),
+                self._found.idle_cutoff,
             ],
         )
         if status == b"OK":
@@ -435,12 +450,17 @@ class _Lease:
             is_ours = value.startswith(parts.head) and value.endswith(parts.tail)
             return Outcome(parse_summary(value, filter_key), is_new=is_ours)
         if status == b"FOREIGN":
-            raise SummaryError(
-                f"another program's value stands where the summary of {self.task.key} belongs"
-            )
+            raise self._explain_foreign()
         raise SummaryError(
             f"{self.task.key} was cleared, deleted or summarized by somebody else while its "
             "summary was made, which is not stored"
+        )
+
+    def _explain_foreign(self) -> SummaryError:
+        field, key = self._field.decode(), self.keys.summaries.decode()
+        return SummaryError(
+            f"another program's value stands where the summary of {self.task.key} belongs, in "
+            f"field {field!r} of {key!r}; use another session id, or remove it if nobody needs it"
         )
 
     def release(self) -> Flow[None]:

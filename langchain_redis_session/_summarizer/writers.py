@@ -7,6 +7,7 @@ rest, so that nothing is written twice for async code.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, get_args
@@ -44,24 +45,27 @@ _NOTE = "\n[… 1,000,000,000,000 characters left out …]\n"
 
 def run_steps(steps: Steps, config: RunnableConfig) -> Any:
     """Run what a writer asks for, and give its answer."""
-    given: Any = None
-    while True:
-        try:
-            runnable, value = steps.send(given)
-        except StopIteration as stop:
-            return stop.value
-        given = runnable.invoke(value, config)
+    runnable, value = _advance(steps, None)
+    while runnable is not None:
+        runnable, value = _advance(steps, runnable.invoke(value, config))
+    return value
 
 
 async def arun_steps(steps: Steps, config: RunnableConfig) -> Any:
-    """Likewise, in async code."""
-    given: Any = None
-    while True:
-        try:
-            runnable, value = steps.send(given)
-        except StopIteration as stop:
-            return stop.value
+    """Likewise, in async code; what is between the steps may count tokens, so in a thread."""
+    runnable, value = await asyncio.to_thread(_advance, steps, None)
+    while runnable is not None:
         given = await runnable.ainvoke(value, config)
+        runnable, value = await asyncio.to_thread(_advance, steps, given)
+    return value
+
+
+def _advance(steps: Steps, given: Any) -> tuple[Runnable[Any, Any] | None, Any]:
+    """Give the next thing to run, and on what; or None, and the answer."""
+    try:
+        return steps.send(given)
+    except StopIteration as stop:
+        return None, stop.value
 
 
 class SummaryWriter(Protocol):

@@ -98,8 +98,8 @@ class SummaryVerbs(FlowRunner):
         workers = self._summary_workers
         if workers is None:
             raise ConfigurationError(
-                "there are no background workers where the summarizer or the client is "
-                "asynchronous only; use acreate_summary"
+                "there are no background workers where the summarizer, a summary hook or the "
+                "client is asynchronous only; use acreate_summary"
             )
         return _ask(workers, [task])
 

@@ -14,6 +14,22 @@ local function cutoff_of(value)
   return tonumber(cutoff or '') and cutoff
 end
 
+-- After events were removed at the end of a session: let no summary go further than what is left
+-- (top: its highest score), as what is appended next may be older than what went. Gives the
+-- fields of summaries that start with `start` and were changed.
+local function retract_summaries(key, start, top)
+  local changed = {}
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    local value = string.sub(field, 1, #start) == start and redis.call('HGET', key, field)
+    local cutoff = cutoff_of(value)
+    if cutoff and tonumber(cutoff) > tonumber(top) then
+      redis.call('HSET', key, field, string.sub(value, 1, -#cutoff - 4) .. top .. '"}}')
+      changed[#changed + 1] = field
+    end
+  end
+  return changed
+end
+
 local function delete_summaries(key, session_field, summary_field)
   local start = summary_field .. ':'
   for _, field in ipairs(redis.call('HKEYS', key)) do

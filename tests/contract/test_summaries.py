@@ -214,6 +214,20 @@ async def test_any_function_of_the_session_is_a_trigger(
     assert seen == [(["m1", "m2"], False), (["m1", "m2"], False), (["m3"], True)]
 
 
+@each_server
+async def test_what_comes_after_a_trim_is_not_covered(summing: Verbs, key: SessionKey) -> None:
+    """Though the clock of who wrote what was trimmed may have been ahead."""
+    await fill(summing, key, 1, 2, 8, 9)
+    await summing.create_summary(key, force=True)
+    removed = await summing.trim_conversations(key)
+    assert removed
+    left = texts(await summing.get_events(key))
+    await summing.append_events(key, make_events(5))
+    assert texts(await summing.get_events(key)) == [*left, "m5"]
+    assert texts((await summing.get_summarized_messages(key)).messages) == ["m5"]
+    assert covered(await summing.create_summary(key, force=True))[-1] == "m5"
+
+
 # --- Branches ------------------------------------------------------------------------------------
 
 
@@ -381,7 +395,8 @@ async def test_a_field_of_another_session_of_theirs_is_never_ours(
     make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
     """Their session ids are not escaped: the one of `s1:` stands where ours of `s1` does."""
-    verbs = make_verbs(summarizer=Echo(), auto_summarize=False)
+    echo = Echo()
+    verbs = make_verbs(summarizer=echo, auto_summarize=False)
     await fill(verbs, key, 1, 2)
     theirs = go_summaries(whole=moment(1))
     hash_key = summaries_key(backend, redis_probe)
@@ -392,6 +407,9 @@ async def test_a_field_of_another_session_of_theirs_is_never_ours(
     with pytest.raises(SummaryError, match="another program"):
         await verbs.create_summary(key, force=True)
     assert redis_probe.hget(hash_key, "s1:").decode() == theirs
+    # A model that nobody would hear is not asked, and nobody waits for it.
+    assert echo.requests == []
+    assert not redis_probe.names("sumlease*")
 
 
 # --- What counts for nothing ---------------------------------------------------------------------
@@ -399,7 +417,7 @@ async def test_a_field_of_another_session_of_theirs_is_never_ours(
 
 @each_server
 async def test_a_summary_older_than_the_session(
-    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend, echo: Echo
 ) -> None:
     await fill(summing, key, 1, 2, 3)
     await summing.create_summary(key, force=True)
@@ -413,6 +431,13 @@ async def test_a_summary_older_than_the_session(
     assert (found.summary, texts(found.messages)) == (None, ["m1", "m2", "m3"])
     found = await summing.get_summarized_messages(key, limit=2)
     assert texts(found.messages) == ["m2", "m3"]
+    # A new one takes its place, though it goes no further, and counts: it can't be older than
+    # a session that another clock has made.
+    summary = await summing.create_summary(key, force=True)
+    assert covered(summary) == ["m1", "m2", "m3"]
+    assert await summing.get_summary(key) == summary
+    assert await summing.create_summary(key, force=True) == summary
+    assert len(echo.requests) == 2
 
 
 @each_server
@@ -452,6 +477,33 @@ async def test_one_that_cannot_be_read(
     assert summing.service.stats().corrupt_entries > 0
     assert "a summary" in caplog.text
     assert value not in caplog.text
+    if value.startswith('{"summary":"'):  # ours, so a new one takes its place
+        summary = await summing.create_summary(key, force=True)
+        assert covered(summary) == ["m1", "m2"]
+        assert await summing.get_summary(key) == summary
+
+
+@one_server
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"summary": 7, "updated_at": "2099-01-01T00:00:00Z"},
+        {"summary": "s"},
+        {"summary": "s", "updated_at": 5},
+        {"summary": "s", "updated_at": "99999-01-01T00:00:00Z"},
+        {"summary": "s", "updated_at": "9999-12-31T23:59:59-12:00"},
+        {"summary": "s", "updated_at": "2099-01-01T00:00:00Z", "boundary": {"cutoff_at": [1]}},
+    ],
+)
+async def test_one_of_theirs_that_cannot_be_read_hides_no_other(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend, broken: Any
+) -> None:
+    await fill(summing, key, 1, 2)
+    theirs = json.loads(go_summaries(whole=moment(1), app=moment(1))) | {"b": broken}
+    redis_probe.hset(summaries_key(backend, redis_probe), "s1", json.dumps(theirs))
+    assert [s.text for s in await summing.list_summaries(key)] == ["go whole", "go app"]
+    assert (await summing.get_summary(key, "b")).text == "go whole"
+    assert summing.service.stats().corrupt_entries == 2
 
 
 # --- What leaves everything as it was ------------------------------------------------------------
@@ -637,6 +689,25 @@ async def test_a_summary_lives_as_long_as_its_session(
     assert redis_probe.ttls()[name] == -1
     await forever.clear_events(key)
     assert name not in redis_probe.names()
+
+
+@each_server
+async def test_a_branch_lives_on_with_what_is_below(
+    make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_ttl=100)
+    await fill(verbs, key, 1, filter_key="app/tools/search")
+    branches = ("", "app", "app/tools", "app/tools/search")
+    for branch in branches[1:]:
+        await verbs.create_summary(key, branch, force=True)
+    name = summaries_key(backend, redis_probe)
+    fields = ["FIELDS", len(branches), *(f"s1:{branch}" for branch in branches)]
+    if backend.variant.server in ("redis_server", "redis_cluster"):
+        return  # it has no TTLs per field
+    redis_probe.execute_command("HPEXPIRE", name, 9000, *fields)
+    await verbs.append_event(key, make_event(2, filter_key="app/tools/search"))
+    left = redis_probe.execute_command("HPTTL", name, *fields)
+    assert all(90_000 < ttl <= 100_000 for ttl in left), left
 
 
 @each_server

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session import (
     AsyncSessionCallbackHandler,
@@ -159,13 +159,39 @@ async def test_a_failure_is_told(make_summing: MakeSumming, key: SessionKey) -> 
     assert recorder.errors == [caught.value]
 
 
+async def test_tokens_that_cannot_be_counted(
+    make_summing: MakeSumming, key: SessionKey, redis_probe: RedisProbe
+) -> None:
+    def fail(_: Any) -> str:
+        raise KeyError("tool")
+
+    recorder = Recorder()
+    summarizer = SessionSummarizer(
+        ScriptedModel(answer=lambda _: AIMessage("s")), format_tool_call=fail
+    )
+    verbs = make_summing(recorder, summarizer=summarizer)
+    call = {"name": "add", "args": {}, "id": "c1", "type": "tool_call"}
+    await fill(verbs, key, 1)
+    asking = [AIMessage("", tool_calls=[call]), ToolMessage("2", tool_call_id="c1")]
+    await verbs.append_messages(key, asking)
+    with pytest.raises(SummaryError, match="KeyError"):
+        await verbs.create_summary(key, force=True)
+    assert recorder.stages == []
+    assert not redis_probe.names("sumlease*")
+
+
 async def test_async_handlers(make_summing: MakeSumming, key: SessionKey, mode: str) -> None:
     class Signing(AsyncSessionCallbackHandler):
         async def on_summary_end(self, context: SummaryContext) -> None:
             context.text = f"{context.text}, signed"
 
+    # Workers could not wait for them: said now, and not in the log of each job.
+    with pytest.raises(ConfigurationError, match=r"on_summary_end of Signing is async.*auto_summ"):
+        make_summing(Signing(), auto_summarize=True)
     verbs = make_summing(Signing())
     await fill(verbs, key, 1)
+    with pytest.raises(ConfigurationError, match="acreate_summary"):
+        await verbs.enqueue_summary(key, force=True)
     if mode == "async":
         assert (await verbs.create_summary(key, force=True)).text == "m1, signed"
         return

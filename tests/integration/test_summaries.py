@@ -458,6 +458,124 @@ async def test_closing_finishes_what_waits(key: SessionKey, mode: str) -> None:
         assert ids_in(summary.text) == expected_ids(1)
 
 
+def wait_for(is_true: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert is_true()
+
+
+def test_closing_while_a_caller_runs_a_job(key: SessionKey) -> None:
+    """What follows from that job is done too, and closing waits for nothing else."""
+    names = ["first", "waits", "callers"]
+    may_end = {name: threading.Event() for name in names}
+    begun: list[str] = []
+
+    def summarize(request: SummaryRequest) -> str:
+        assert request.session is not None
+        name = request.session.key.session_id
+        begun.append(name)
+        assert may_end[name].wait(20)
+        return "s"
+
+    service = RedisSessionService(
+        "memory://caller",
+        summarizer=summarize,
+        auto_summarize=False,
+        async_summary_num=1,
+        summary_queue_size=1,
+    )
+    first, waits, callers = (SessionKey(key.app_name, "ann", name) for name in names)
+    for session in (first, waits, callers):
+        fill(service, session)
+    service.enqueue_summary(first, force=True)
+    wait_for(lambda: begun == ["first"])
+    service.enqueue_summary(waits, force=True)
+    caller = threading.Thread(target=service.enqueue_summary, args=(callers, "", True))
+    caller.start()
+    wait_for(lambda: "callers" in begun)
+    closer = threading.Thread(target=service.close)
+    closer.start()
+    for name in ("first", "waits"):
+        may_end[name].set()
+    wait_for(lambda: service.stats().summaries.made == 2)  # type: ignore[union-attr]
+    time.sleep(0.05)  # nothing is left to the worker, for now
+    may_end["callers"].set()
+    caller.join(5)
+    closer.join(5)  # sooner than summary_close_timeout
+    assert not closer.is_alive()
+
+
+@pytest.mark.parametrize("where", ["summarizer", "trigger"])
+def test_code_that_ends_its_thread(
+    key: SessionKey, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker outlives it, and so do the session's other jobs."""
+    calls: list[None] = []
+
+    def end(_: object) -> Any:
+        calls.append(None)
+        if len(calls) == 1:
+            sys.exit("secret")
+        return "s"
+
+    if where == "summarizer":
+        options: dict[str, Any] = {"summarizer": end}
+    else:
+        options = {"pick_summarizer": lambda session: end(session) and (lambda _: "s")}
+    with RedisSessionService(
+        "memory://exit", auto_summarize=False, async_summary_num=1, **options
+    ) as service:
+        fill(service, key)
+        service.enqueue_summary(key, force=True)
+        assert service.flush(5)
+        assert "secret" not in caplog.text
+        service.enqueue_summary(key, force=True)
+        assert service.flush(5)
+        stats = service.stats().summaries
+        assert stats is not None
+        assert (stats.failed, stats.made) == (1, 1)
+
+
+def test_a_caller_that_is_interrupted(key: SessionKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job that it ran for a full queue does not stay in the way of others."""
+    with RedisSessionService(
+        "memory://interrupt", summarizer=lambda _: "s", auto_summarize=False, summary_queue_size=1
+    ) as service:
+        fill(service, key)
+        workers = service._summary_workers
+        assert workers is not None
+
+        def interrupt(_: object) -> Any:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "_run_flow", interrupt)
+            patch.setattr(workers, "_accept", lambda _: False)
+            with pytest.raises(KeyboardInterrupt):
+                service.enqueue_summary(key, force=True)
+        service.enqueue_summary(key, force=True)
+        assert service.flush(5)
+        assert service.get_summary(key) is not None
+
+
+def test_no_thread_can_be_started(key: SessionKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append that is written does not fail for want of a summary."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with RedisSessionService("memory://threads", summarizer=Witness.make(2)) as service:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert service.append_messages(key, turn(0), create=True).written == 2
+            assert service.flush(5)
+        service.append_messages(key, turn(1))
+        assert service.flush(5)
+        assert read_all(service, key) == expected_ids(2)
+        assert service.get_summary(key) is not None
+
+
 def test_closing_does_not_wait_for_ever(key: SessionKey) -> None:
     slow = Slow()
     service = RedisSessionService(

@@ -99,6 +99,31 @@ def test_max_messages_keeps_the_summary(make_summarized: MakeHistory) -> None:
         assert texts(messages) == [summary, *rest[4 - left :]]
 
 
+@pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
+def test_limits_keep_the_summary_whatever_it_is_shown_as(
+    make_summarized: MakeHistory, kind: type[BaseMessage]
+) -> None:
+    def show(summary: Summary) -> BaseMessage:
+        return kind(content=summary.text, name="memory")
+
+    def count(messages: list[BaseMessage]) -> int:
+        return 10 * len(messages)
+
+    history = make_summarized()
+    history.add_messages(turn(0))
+    summarize(history)
+    history.add_messages([*turn(1), *turn(2)])
+    for most, left in ((9, 4), (4, 3), (2, 1), (1, 0)):
+        limits: tuple[dict[str, Any], ...] = (
+            {"max_messages": most},
+            {"max_tokens": 10 * most, "token_counter": count},
+        )
+        for options in limits:
+            first, *rest = make_summarized(format_summary=show, **options).messages
+            assert first == kind(content="id0 id1", name="memory")
+            assert texts(rest) == [m.text for n in (1, 2) for m in turn(n)][4 - left :]
+
+
 def test_limits_keep_tool_calls_and_results_together(make_summarized: MakeHistory) -> None:
     history = make_summarized()
     history.add_messages(turn(0))
@@ -227,6 +252,19 @@ def test_the_same_words_again_are_a_message_again(make_summarized: MakeHistory) 
     assert history.messages == []
     history.add_messages([*old, HumanMessage("new")])
     assert len(stored(history)) == len(old) + 1
+
+
+def test_what_another_run_has_read_is_not_dropped(make_summarized: MakeHistory) -> None:
+    """Runs with a history_messages_key read once each."""
+    history = make_summarized()
+    history.add_messages([AIMessage("More?"), HumanMessage("yes id1")])
+    assert len(history.messages) == 2
+    history.add_messages([AIMessage("More?")])
+    summarize(history)
+    assert len(history.messages) == 1
+    history.add_messages([HumanMessage("yes id1"), AIMessage("Enough.")])
+    assert stored(history)[-2:] == ["yes id1", "Enough."]
+    assert len(stored(history)) == 5
 
 
 def test_histories_made_alike_share_a_service(make_summarized: MakeHistory) -> None:

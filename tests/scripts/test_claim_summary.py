@@ -60,6 +60,14 @@ def test_of_what_was_read_only(store: Store) -> None:
     assert claim(store, cutoff="1") == [b"OK"]
 
 
+@pytest.mark.parametrize("value", ['{"":{"summary":"x"}}', "x", ""])
+def test_another_programs_value(store: Store, value: str) -> None:
+    fill(store)
+    store.client.hset(store.summaries, "s:", value)
+    assert claim(store) == [b"FOREIGN"]
+    assert store.names() == ["events", "sessions", "summaries"]
+
+
 def test_an_expired_session(store: Store) -> None:
     store.put_record(expires=1)
     assert claim(store) == [b"CHANGED"]

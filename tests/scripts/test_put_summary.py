@@ -14,10 +14,17 @@ def keys(store: Store) -> list[bytes]:
 
 
 def arguments(
-    score: float = 2, *, token: str = "t", text: str = "new", created: str = CREATED
+    score: float = 2,
+    *,
+    token: str = "t",
+    text: str = "new",
+    created: str = CREATED,
+    not_before: str = CREATED,
+    idle: str = "",
 ) -> list[Argument]:
     tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
-    return ["s", "s:", token, created, f'{{"summary":"{text}"', tail, f"{score:.17g}", 1]
+    head = f'{{"summary":"{text}"'
+    return ["s", "s:", token, created, head, tail, f"{score:.17g}", 1, not_before, idle]
 
 
 def put(store: Store, score: float = 2, **options: Any) -> Any:
@@ -62,12 +69,28 @@ def test_the_one_that_goes_further_wins(store: Store, score: float, is_newer: bo
         assert stored(store) == old.encode()
 
 
-def test_applied_twice(store: Store) -> None:
+@pytest.mark.parametrize("idle", ["", "2"])
+def test_applied_twice(store: Store, idle: str) -> None:
     fill(store)
-    _, value, _ = put(store)
+    _, value, _ = put(store, idle=idle)
     after = store.dump()
-    assert put(store) == [b"FURTHER", value]
+    assert put(store, idle=idle) == [b"FURTHER", value]
     assert store.dump() == after
+
+
+def test_one_that_counts_for_nothing_gives_way(store: Store) -> None:
+    fill(store)
+    store.client.hset(store.summaries, "s:", make_summary(9, "old"))
+    assert put(store, idle="8")[0] == b"FURTHER"
+    store.client.set(store.lease, "t")
+    assert put(store, idle="9")[0] == b"OK"
+    assert b'"new"' in stored(store)
+
+
+def test_it_is_not_older_than_its_session(store: Store) -> None:
+    fill(store)
+    put(store, not_before="2099-01-01T00:00:00.000000000Z")
+    assert b',"updated_at":"2099-01-01T00:00:00.000000000Z",' in stored(store)
 
 
 @pytest.mark.parametrize("lease", [None, "another's"])
@@ -86,6 +109,7 @@ def test_without_the_lease(store: Store, lease: str | None) -> None:
 def test_no_session_or_another_one(store: Store) -> None:
     fill(store)
     assert put(store, created="2020-01-01T00:00:00Z") == [b"LOST"]
+    assert not store.client.exists(store.lease)  # it does not keep others from a later session
     store.client.unlink(store.sessions)
     assert put(store) == [b"LOST"]
     store.put_record(expires=1)
@@ -98,9 +122,9 @@ def test_no_session_or_another_one(store: Store) -> None:
 def test_another_programs_value_stays(store: Store, value: str) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", value)
-    before = store.dump()
-    assert put(store) == [b"FOREIGN"]
-    assert store.dump() == before
+    assert put(store) == put(store) == [b"FOREIGN"]
+    assert stored(store) == value.encode()
+    assert not store.client.exists(store.lease)
 
 
 def test_what_is_ours_and_broken_is_replaced(store: Store) -> None:

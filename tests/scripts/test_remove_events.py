@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from langchain_redis_session._flow import Argument
-from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+from tests.scripts.store import CORE, MINUTE, UPDATED, Store, make_summary
 
 
 def remove(store: Store, *entries: str, ttl: int = 0) -> Any:
@@ -66,7 +66,24 @@ def test_the_ttl_of_every_key(store: Store) -> None:
     assert set(store.ttls().values()) == {-1}
 
 
-@pytest.mark.parametrize("wrong", ["sessions", "events", "index"])
+@pytest.mark.parametrize(
+    ("removed", "left"), [("a", (2, 3, 3)), ("bc", (1, 1, 1)), ("abc", (0, 0, 0))]
+)
+def test_no_summary_goes_further_than_what_is_left(
+    store: Store, removed: str, left: tuple[int, int, int]
+) -> None:
+    fill(store)
+    names = ("s:", "s:a", "s:b", "s2:")
+    before = {name: make_summary(score) for name, score in zip(names, (2, 3, 9, 9), strict=True)}
+    store.client.hset(store.summaries, mapping=before)
+    assert remove(store, *removed, ttl=MINUTE)[0] == len(removed)
+    after = [value.decode() for value in store.client.hmget(store.summaries, names)]
+    assert after == [make_summary(score) for score in (*left, 9)]
+    if store.has_field_ttl:  # which writing a field ends
+        assert store.summary_minutes("s:b") == 1
+
+
+@pytest.mark.parametrize("wrong", ["sessions", "events", "index", "summaries"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
     keys = [*store.session_keys, store.lease]

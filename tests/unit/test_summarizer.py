@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -553,6 +554,21 @@ async def test_a_run_can_be_named(mode: str) -> None:
         {"callbacks": [recorder]},
     )
     assert recorder.parents["mine"] is None
+
+
+async def test_tokens_are_counted_off_the_event_loop() -> None:
+    """Counters of models may ask a server."""
+    threads: list[threading.Thread] = []
+
+    def count(messages: list[BaseMessage]) -> int:
+        threads.append(threading.current_thread())
+        return len(messages)
+
+    summarizer = SessionSummarizer(answering("s"), max_input_tokens=100, token_counter=count)
+    threads.clear()
+    assert await summarizer.ainvoke([HUMAN, AI]) == "s"
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_batches_and_streams() -> None:
