@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -157,6 +158,38 @@ async def test_a_failure_is_told(make_summing: MakeSumming, key: SessionKey) -> 
         await verbs.create_summary(key, force=True)
     assert recorder.stages == ["start", "error"]
     assert recorder.errors == [caught.value]
+
+
+async def test_a_summary_that_is_not_stored_is_told(
+    make_summing: MakeSumming, key: SessionKey, redis_probe: RedisProbe
+) -> None:
+    def lose(_: SummaryContext) -> None:
+        (lease,) = redis_probe.names("sumlease*")
+        redis_probe.unlink(redis_probe.key(lease))
+
+    recorder = Recorder(end=lose)
+    verbs = make_summing(recorder)
+    await fill(verbs, key, 1)
+    with pytest.raises(SummaryError, match="cleared") as caught:
+        await verbs.create_summary(key, force=True)
+    assert recorder.stages == ["start", "end", "error"]
+    assert recorder.errors == [caught.value]
+
+
+async def test_a_trigger_runs_off_the_event_loop(
+    make_summing: MakeSumming, key: SessionKey, mode: str
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def trigger(_: Any) -> bool:
+        threads.append(threading.current_thread())
+        return True
+
+    summarizer = SessionSummarizer(ScriptedModel(answer=lambda _: AIMessage("s")), trigger=trigger)
+    verbs = make_summing(summarizer=summarizer)
+    await fill(verbs, key, 1)
+    assert (await verbs.create_summary(key)).text == "s"
+    assert (threading.current_thread() in threads) is (mode == "sync")
 
 
 async def test_tokens_that_cannot_be_counted(

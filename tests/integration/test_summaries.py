@@ -23,6 +23,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_redis_session import (
     PersistError,
     RedisSessionService,
+    SessionCallbackHandler,
     SessionKey,
     SessionSummarizer,
     SummaryRequest,
@@ -427,6 +428,60 @@ def test_an_append_asks_by_itself_unless_told_not_to(key: SessionKey) -> None:
             assert service.flush(10)
             made = [summary.filter_key for summary in service.list_summaries(key)]
             assert made == (["", "app/tools"] if auto else [])
+
+
+def test_the_job_of_a_branch_is_followed_by_the_whole_sessions(key: SessionKey) -> None:
+    for cascades in (True, False):
+        with RedisSessionService(
+            f"memory://cascade-{cascades}",
+            summarizer=lambda _: "s",
+            auto_summarize=False,
+            cascade_full_session_summary=cascades,
+        ) as service:
+            fill(service, key, filter_key="b")
+            service.enqueue_summary(key, "b", force=True)
+            assert service.flush(10)
+            made = [summary.filter_key for summary in service.list_summaries(key)]
+            assert made == (["", "b"] if cascades else ["b"])
+
+
+def test_a_forced_job_stays_forced_when_it_is_merged(key: SessionKey) -> None:
+    slow = Slow()
+    with RedisSessionService("memory://force", summarizer=slow, auto_summarize=False) as service:
+        fill(service, key)
+        fill(service, key, filter_key="b")
+        service.enqueue_summary(key, force=True)  # runs
+        wait_for(lambda: sum(slow.running.values()) == 1)
+        service.enqueue_summary(key, "b", force=True)
+        service.enqueue_summary(key, "b")
+        slow.go.set()
+        assert service.flush(10)
+        assert ("s1", "b") in slow.done
+
+
+@pytest.mark.parametrize("what", ["flush", "close"])
+def test_a_hook_that_flushes_or_closes(key: SessionKey, what: str) -> None:
+    """It runs in a worker, which can't wait for itself."""
+
+    class Handler(SessionCallbackHandler):
+        def on_summary_end(self, context: object) -> None:
+            began_s = time.monotonic()
+            getattr(service, what)()
+            seconds.append(time.monotonic() - began_s)
+
+    seconds: list[float] = []
+    service = RedisSessionService(
+        f"memory://in-hook-{what}",
+        summarizer=lambda _: "s",
+        auto_summarize=False,
+        callbacks=[Handler()],
+        summary_close_timeout=3,
+    )
+    fill(service, key)
+    service.enqueue_summary(key, force=True)
+    wait_for(lambda: seconds != [])
+    assert seconds[0] < 1
+    service.close()
 
 
 def test_a_branch_that_is_not_allowed_is_passed_over(key: SessionKey) -> None:

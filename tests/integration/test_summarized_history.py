@@ -267,6 +267,27 @@ def test_what_another_run_has_read_is_not_dropped(make_summarized: MakeHistory) 
     assert len(stored(history)) == 5
 
 
+def test_only_what_was_read_is_left_out(make_summarized: MakeHistory) -> None:
+    history = make_summarized()
+    history.add_messages([*turn(0), HumanMessage("and?")])
+    assert len(history.messages) == 3
+    summarize(history)
+    assert len(history.messages) == 1
+    history.add_messages([HumanMessage("x"), AIMessage("y"), HumanMessage("z")])
+    assert stored(history)[3:] == ["x", "y", "z"]
+
+
+def test_a_history_that_was_trimmed_takes_the_same_again(make_summarized: MakeHistory) -> None:
+    """Fewer messages than before, but no summary in their place."""
+    history = make_summarized()
+    history.add_messages([*turn(0), *turn(1)])
+    assert len(history.messages) == 4
+    history.service.trim_conversations(history.session_key)
+    assert len(history.messages) == 2
+    history.add_messages([*turn(1), HumanMessage("new")])
+    assert len(stored(history)) == 5
+
+
 def test_histories_made_alike_share_a_service(make_summarized: MakeHistory) -> None:
     witness = Witness.make(1)
     first, second = (
