@@ -91,9 +91,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
-        options: Options of `RedisSessionService` (such as `summarizer`, or
-            `session_event_limit`, by default None here: nothing is dropped); others go to the
-            redis-py client.
+        options: Options of `RedisSessionService` (such as `session_event_limit`, by default
+            None here: nothing is dropped, or `summarizer`: make it once, as histories share
+            a service where it is the same object); others go to the redis-py client.
 
     Raises:
         InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
@@ -195,14 +195,22 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
     def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
         messages, summary = found.messages, found.summary
         if summary is not None:
-            shown = self._format_summary(summary)
-            first = shown if isinstance(shown, BaseMessage) else SystemMessage(shown)
-            messages = [first, *messages]
+            messages = [self._show(summary), *messages]
             if self._max_messages is not None:
                 messages = _trim(messages, self._max_messages, len, keeps_first=True)
         messages = self._fit(messages, keeps_first=summary is not None)
         self._last_reads.append(_Read(list(messages), summary))
         return messages
+
+    def _show(self, summary: Summary) -> BaseMessage:
+        shown = self._format_summary(summary)
+        if isinstance(shown, BaseMessage):
+            return shown
+        if not isinstance(shown, str):
+            raise ConfigurationError(
+                f"format_summary must give a text or a message, not {type(shown).__name__}"
+            )
+        return SystemMessage(shown)
 
     def _fit(self, messages: list[BaseMessage], *, keeps_first: bool = False) -> list[BaseMessage]:
         if self._max_tokens is None:

@@ -107,7 +107,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         max_summary_words: How long a summary may be; None leaves it to the model.
         trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`.
         skip_recent: How many of the newest events are left as they are, or a function that
-            tells from the new events.
+            tells from the new events. They don't count for the trigger.
         max_input_tokens: The largest prompt. Where more is new, the oldest part of it is
             summarized first; what is too large by itself is cut in its middle. Default: half
             of what the model's profile allows; no limit without a profile.
@@ -208,13 +208,25 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         return needs_async(self._writer.runnable)
 
     def should_summarize(self, session: Session) -> bool:
-        """Whether there is enough that is new for another summary.
+        """Whether there is enough to summarize: what the trigger says of it.
 
         Args:
             session: Its `events` are those after the last summary, oldest first; its
-                `summary` is that last summary.
+                `summary` is that last summary. The trigger sees it without the newest
+                events that `skip_recent` leaves as they are.
         """
+        recent = self._count_recent(session.events)
+        if recent:
+            session = replace(
+                session, events=session.events[: max(0, len(session.events) - recent)]
+            )
         return bool(self._trigger(session))
+
+    @property
+    def minimum_events(self) -> int:
+        """There is no summary to make of fewer new events."""
+        skip = 0 if callable(self._skip_recent) else self._skip_recent
+        return get_minimum_events(self._trigger) + skip
 
     def choose_events(self, session: Session) -> list[Event]:
         """Choose the events to summarize now: the oldest of the session's new ones.

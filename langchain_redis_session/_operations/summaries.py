@@ -411,7 +411,8 @@ class _Lease:
             ],
         )
         if status == b"BUSY":
-            return max(1, int(reply[0]))
+            left_ms = int(reply[0])
+            return left_ms if left_ms > 0 else _LONGEST_PAUSE_MS  # without a TTL it is not ours
         if status == b"FOREIGN":
             raise self._explain_foreign()
         return 0 if status == b"OK" else None

@@ -34,7 +34,6 @@ from langchain_redis_session.models import (
 )
 from langchain_redis_session.summarizer import (
     SessionSummarizer,
-    get_minimum_events,
     to_summarizer,
 )
 
@@ -230,8 +229,9 @@ def make_summarizing(
         raise ConfigurationError("summarizer= and pick_summarizer= exclude each other; pass one")
     if summarizer is not None:
         known = to_summarizer(summarizer)
-        minimum = get_minimum_events(known.trigger)
-        return Summarizing(lambda _: known, minimum, known.is_async_only, call_within, acall_within)
+        return Summarizing(
+            lambda _: known, known.minimum_events, known.is_async_only, call_within, acall_within
+        )
     if pick_summarizer is None:
         return None
     if not callable(pick_summarizer):

@@ -710,6 +710,24 @@ async def test_a_branch_lives_on_with_what_is_below(
     assert all(90_000 < ttl <= 100_000 for ttl in left), left
 
 
+@one_server
+async def test_a_summary_is_no_use_of_the_session(
+    make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    verbs = make_verbs(
+        summarizer=Echo(), auto_summarize=False, session_ttl=100, refresh_ttl_on_read=True
+    )
+    await fill(verbs, key, 1)
+    events = f"event:{tag_of(backend)}:ann:s1"
+    redis_probe.pexpire(redis_probe.key(events), 50_000)
+    record = read_record(redis_probe, key, tag_of(backend))
+    await verbs.create_summary(key, force=True)
+    assert redis_probe.ttls()[events] <= 50_000
+    assert read_record(redis_probe, key, tag_of(backend)) == record
+    await verbs.get_summarized_messages(key)  # but reading is, if asked for
+    assert redis_probe.ttls()[events] > 50_000
+
+
 @each_server
 async def test_deleting_takes_leases_and_summaries_along(
     summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend

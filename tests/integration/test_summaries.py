@@ -152,6 +152,18 @@ def test_as_much_as_fits_at_a_time(redis_server: RedisServer, key: SessionKey) -
         service.delete_session(key)
 
 
+def test_what_is_left_as_it_is_does_not_make_a_summary_due(key: SessionKey) -> None:
+    """Else a summary would be made with every append, of one event each."""
+    witness = Witness.make(4, skip_recent=6)
+    with RedisSessionService("memory://recent", summarizer=witness) as service:
+        for number in range(20):
+            service.append_messages(key, turn(number), create=True)
+            assert service.flush(10)
+        assert [len(ids) for ids in witness.taken] == [4] * 8
+        assert len(service.get_summarized_messages(key).messages) == 8
+        assert read_all(service, key) == expected_ids(20)
+
+
 # --- What goes wrong -----------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from langchain_core.messages import (
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from langchain_redis_session import RedisSessionChatMessageHistory, Summary
+from langchain_redis_session import ConfigurationError, RedisSessionChatMessageHistory, Summary
 from tests.integration.conftest import MakeHistory
 from tests.integration.scripted import ScriptedModel, echo
 from tests.integration.summarizing import Witness, ids_in, turn
@@ -86,6 +86,14 @@ def test_the_format_can_be_replaced(make_summarized: MakeHistory) -> None:
         summarize(history)
         (first,) = history.messages
         assert first == (expected or HumanMessage("id0 id1", name="memory"))
+
+
+def test_a_format_that_gives_neither(make_summarized: MakeHistory) -> None:
+    history = make_summarized(format_summary=lambda _: None)
+    history.add_messages(turn(0))
+    summarize(history)
+    with pytest.raises(ConfigurationError, match="format_summary must give"):
+        _ = history.messages
 
 
 def test_max_messages_keeps_the_summary(make_summarized: MakeHistory) -> None:
