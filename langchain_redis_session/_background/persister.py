@@ -112,7 +112,7 @@ class Persister:
         self._dead: list[tuple[Job, DeadLetter]] = []
         self._is_closing = self._is_stopped = False
         self._accepted = self._written = self._retried = self._batches = 0
-        self._largest_batch = self._batched = self._left = 0
+        self._largest_batch = self._batched = self._left = self._reporting = 0
         self._last_error = ""
         self._spool = None
 
@@ -253,8 +253,13 @@ class Persister:
                 if self._is_stopped:
                     return
                 given_up = self._settle_outcomes(worker, ready, outcomes)
+                self._reporting += bool(given_up)  # who flushes waits for the reports, too
                 self._progress.notify()
-            self._report(given_up)
+            if given_up:
+                self._report(given_up)
+                with self._lock:
+                    self._reporting -= 1
+                    self._progress.notify()
 
     def _linger(self, worker: _Worker, ready: dict[SessionKey, list[Job]]) -> bool:
         """Let a burst pile up: fewer round trips, and fewer interruptions of who appends."""
@@ -473,14 +478,21 @@ class Persister:
     def flush(self, timeout_s: float | None) -> bool:
         """Wait until all that was accepted is done; gives whether all of it is in Redis."""
         pending = self._pending(())
-        done = self._progress.wait(lambda: _are_done(pending), timeout_s)
+        done = self._progress.wait(lambda: self._are_told(pending), timeout_s)
         return done and not self._dead and not self._left
 
     async def aflush(self, timeout_s: float | None) -> bool:
         """Wait, without blocking the event loop; as `flush`."""
         pending = self._pending(())
-        done = await self._progress.await_(lambda: _are_done(pending), timeout_s)
+        done = await self._progress.await_(lambda: self._are_told(pending), timeout_s)
         return done and not self._dead and not self._left
+
+    def _are_told(self, jobs: Sequence[Job]) -> bool:
+        """Whether they are done, and `on_persist_error` was called for what was given up."""
+        if not _are_done(jobs):
+            return False
+        asking = threading.current_thread()  # in a handler, it can't wait for itself
+        return not self._reporting or any(worker.thread is asking for worker in self._workers)
 
     # Dead letters, figures, the end
 

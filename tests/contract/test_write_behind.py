@@ -314,6 +314,23 @@ def test_all_verbs_are_looked_at() -> None:
     assert verbs - appends - summaries - {"close", "flush", "ping"} == VERBS.keys()
 
 
+@one_server
+async def test_flush_waits_for_the_reports(make_queued: MakeQueued, key: SessionKey) -> None:
+    told: list[DeadLetter] = []
+
+    def handler(letter: DeadLetter) -> None:
+        time.sleep(0.1)
+        assert queued.verbs.service.flush(5) is False  # in a handler, not for itself
+        told.append(letter)
+
+    queued = make_queued(on_persist_error=handler)
+    for number in range(3):
+        missing = SessionKey(key.app_name, key.user_id, f"missing-{number}")
+        await queued.verbs.append_events(missing, make_events(number))
+    assert await queued.verbs.flush(10) is False
+    assert len(told) == 3
+
+
 @each_server
 @pytest.mark.parametrize("verb", ["create_summary", "enqueue_summary"])
 async def test_a_summary_covers_what_was_accepted(
