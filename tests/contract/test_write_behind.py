@@ -320,14 +320,14 @@ async def test_flush_waits_for_the_reports(make_queued: MakeQueued, key: Session
 
     def handler(letter: DeadLetter) -> None:
         time.sleep(0.1)
-        assert queued.verbs.service.flush(5) is False  # in a handler, not for itself
+        assert made.verbs.service.flush(5) is False  # in a handler, not for itself
         told.append(letter)
 
-    queued = make_queued(on_persist_error=handler)
+    made = make_queued(on_persist_error=handler)
     for number in range(3):
         missing = SessionKey(key.app_name, key.user_id, f"missing-{number}")
-        await queued.verbs.append_events(missing, make_events(number))
-    assert await queued.verbs.flush(10) is False
+        await made.verbs.append_events(missing, make_events(number))
+    assert await made.verbs.flush(10) is False
     assert len(told) == 3
 
 
