@@ -57,7 +57,7 @@ class SessionKeys:
     session_field: bytes
     """The session's field in `sessions`."""
     summary_field: bytes
-    """Ours in `summaries` start with this and a colon; trpc-agent-go's is `session_field`."""
+    """That of the session's own summary in `summaries`; trpc-agent-go's is `session_field`."""
 
     def track(self, name: str) -> bytes:
         """The sorted set of one track."""
@@ -65,7 +65,7 @@ class SessionKeys:
 
     def summary(self, filter_key: str) -> bytes:
         """The field of one summary; the session's own has the empty filter key."""
-        return self.summary_field + b":" + filter_key.encode()
+        return self.summary_field + filter_key.encode() if filter_key else self.summary_field
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ class Keyspace:
             app_state=self.app_state(app),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",
             session_field=key.session_id.encode(),
-            summary_field=session.encode(),
+            summary_field=session.encode() + b":",
         )

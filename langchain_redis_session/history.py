@@ -243,11 +243,11 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         its prompt but as many as there are by now. A new summary in their place makes these
         fewer, and so the last of what it has read would be stored again.
         """
-        reads = list(self._last_reads)
-        self._last_reads.clear()  # those of one run tell nothing about the next
-        if len(reads) < 2:
+        if len(self._last_reads) < 2:
+            self._last_reads.clear()  # those of one run tell nothing about the next
             return messages
-        before, now = reads
+        before, now = self._last_reads
+        self._last_reads.clear()
         count = len(before.messages) - len(now.messages)
         if not 0 < count < len(messages) or not now.is_summarized_since(before):
             return messages

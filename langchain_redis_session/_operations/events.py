@@ -219,7 +219,8 @@ class PreparedEvents:
     @property
     def branches(self) -> list[str]:
         """The filter keys of the events, but for the whole session's."""
-        return sorted({event.filter_key for event in self.events if event.filter_key})
+        branches = {event.filter_key for event in self.events if event.filter_key}
+        return sorted(branches) if branches else []
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
@@ -366,7 +367,7 @@ def _write(
         prepared.changes,
         prepared.once and any(prepared.entries[2::3]),
         range(len(prepared.events) or 1),
-        [keys.summary(branch) for branch in _branches_above(prepared.branches)],
+        _find_summaries(keys, prepared.branches),
     )
     for _ in range(_MOST_TRIES):
         status, *reply = yield from call_write(
@@ -399,6 +400,13 @@ def _write(
         f"gave up after {_MOST_TRIES} tries to write to {key}: others change its state all the "
         "time; try again"
     )
+
+
+def _find_summaries(keys: SessionKeys, branches: Sequence[str]) -> list[bytes]:
+    """The fields of the summaries that cover these branches, the session's own first."""
+    if not branches:  # the usual case
+        return [keys.summary_field]
+    return [keys.summary(branch) for branch in _branches_above(branches)]
 
 
 def _branches_above(branches: Iterable[str]) -> list[str]:

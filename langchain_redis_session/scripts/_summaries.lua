@@ -30,8 +30,7 @@ local function retract_summaries(key, start, top)
   return changed
 end
 
-local function delete_summaries(key, session_field, summary_field)
-  local start = summary_field .. ':'
+local function delete_summaries(key, session_field, start)
   for _, field in ipairs(redis.call('HKEYS', key)) do
     local looks_ours = string.sub(field, 1, #start) == start
     if looks_ours or field == session_field then

@@ -2,7 +2,7 @@
 -- score have come since the caller looked, or since a first try: they stay too.
 --
 -- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 summary lease
--- ARGV  1 session field  2 summary field  3 session TTL ms (0 never)
+-- ARGV  1 session field  2 summary field, with which all begin  3 session TTL ms (0 never)
 --       4 '1' try TTL per field  5 highest score
 -- Gives {how many events were removed, TTL per field or -1}, or {'FOREIGN'}: nothing is
 -- changed but the record is not one of ours and must be rewritten first.

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 summary lease
 --       7… its tracks
--- ARGV  1 session field  2 summary field  3 '1' only if it has expired
+-- ARGV  1 session field  2 summary field, with which all begin  3 '1' only if it has expired
 --       4 createdAt of the session meant, '' if it has no record
 --       5… the names of the tracks whose keys are given
 -- Gives 1 if there was a record, 0 if not, or, nothing deleted: -1 if it lives and was only

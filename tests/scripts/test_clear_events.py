@@ -9,7 +9,7 @@ OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'
 
 
 def arguments(ttl: int = 0, highest: str = "+inf") -> list[Argument]:
-    return ["s", "s", ttl, 1, highest]
+    return ["s", "s:", ttl, 1, highest]
 
 
 def keys(store: Store) -> list[bytes]:

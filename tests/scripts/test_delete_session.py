@@ -31,7 +31,7 @@ def delete(
     created: str = CREATED,
 ) -> Any:
     keys = [*store.session_keys, store.lease, *(store.key(track) for track in tracks)]
-    return store.call("delete_session", keys, ["s", "s", int(only_expired), created, *tracks])
+    return store.call("delete_session", keys, ["s", "s:", int(only_expired), created, *tracks])
 
 
 def test_everything_goes(store: Store) -> None:
@@ -93,5 +93,5 @@ def test_what_is_shared_keeps_its_ttl(store: Store) -> None:
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
     keys = [*store.session_keys, store.lease, store.key("t"), store.key("u")]
-    args: list[Argument] = ["s", "s", 0, CREATED, "t", "u"]
+    args: list[Argument] = ["s", "s:", 0, CREATED, "t", "u"]
     assert store.refuses(store.key(wrong), "delete_session", keys, args)
