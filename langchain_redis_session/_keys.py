@@ -59,6 +59,11 @@ class SessionKeys:
     summary_field: bytes
     """That of the session's own summary in `summaries`; trpc-agent-go's is `session_field`."""
 
+    @property
+    def common(self) -> tuple[bytes, ...]:
+        """Those that a script which writes to a session takes first."""
+        return (self.sessions, self.events, self.message_index, self.track_index, self.summaries)
+
     def track(self, name: str) -> bytes:
         """The sorted set of one track."""
         return (self.track_prefix + escape_id(name)).encode()

@@ -109,14 +109,7 @@ class _Write:
 
     def script_keys(self) -> list[bytes]:
         keys = self.keys
-        near = [
-            keys.sessions,
-            keys.events,
-            keys.message_index,
-            keys.track_index,
-            keys.summaries,
-            keys.user_state,
-        ]
+        near = [*keys.common, keys.user_state]
         return [*near, keys.app_state] if self._app_state_is_near() else near
 
     def _app_state_is_near(self) -> bool:
@@ -448,14 +441,7 @@ def clear_events(context: Context, key: SessionKey) -> Flow[int]:
             context,
             key,
             "clear_events",
-            [
-                keys.sessions,
-                keys.events,
-                keys.message_index,
-                keys.track_index,
-                keys.summaries,
-                keys.summary_lease,
-            ],
+            [*keys.common, keys.summary_lease],
             [
                 keys.session_field,
                 keys.summary_field,
@@ -475,14 +461,7 @@ def remove_events(context: Context, key: SessionKey, entries: Iterable[bytes]) -
             context,
             key,
             "remove_events",
-            [
-                keys.sessions,
-                keys.events,
-                keys.message_index,
-                keys.track_index,
-                keys.summaries,
-                keys.summary_lease,
-            ],
+            [*keys.common, keys.summary_lease],
             [
                 keys.session_field,
                 context.options.session_ttl,

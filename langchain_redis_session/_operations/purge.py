@@ -39,15 +39,7 @@ def _delete(context: Context, key: SessionKey, *, only_expired: bool) -> Flow[in
         tracks = [keys.track(name.decode("utf-8", "replace")) for name in names]
         done = yield from call_script(
             "delete_session",
-            [
-                keys.sessions,
-                keys.events,
-                keys.message_index,
-                keys.track_index,
-                keys.summaries,
-                keys.summary_lease,
-                *tracks,
-            ],
+            [*keys.common, keys.summary_lease, *tracks],
             [
                 keys.session_field,
                 keys.summary_field,

@@ -25,7 +25,15 @@ from langchain_redis_session._summary_record import (
     parse_foreign_summaries,
     parse_summary,
 )
-from langchain_redis_session.models import Event, Session, SessionKey, Summary, to_datetime
+from langchain_redis_session.models import (
+    Event,
+    Session,
+    SessionKey,
+    SummarizedMessages,
+    Summary,
+    select_messages,
+    to_datetime,
+)
 
 _NO_RECORD = Record({}, (), 0, 0, is_sound=True)
 
@@ -42,6 +50,22 @@ def get_session(
 ) -> Flow[Session | None]:
     """Read a session, its state and the events it `wants`; None if there is none."""
     return (yield from _read(Reading(context, key, bounds, wants=wants), counts_as_use=True))
+
+
+def get_summarized_messages(
+    context: Context, key: SessionKey, bounds: Bounds
+) -> Flow[SummarizedMessages]:
+    """Read a session's summary and the messages that it does not cover."""
+    session = yield from get_since_summary(context, key, bounds)
+    return select_summarized(session, bounds.limit)
+
+
+def select_summarized(session: Session | None, limit: int | None) -> SummarizedMessages:
+    """Take the summary and the last messages out of a session."""
+    if session is None:
+        return SummarizedMessages(None, [])
+    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
+    return SummarizedMessages(session.summary, messages)
 
 
 def get_since_summary(

@@ -89,14 +89,7 @@ def append_prepared_track_events(
 ) -> Flow[None]:
     """Append events to one track, in one script; the first one makes the track."""
     options, keys, track = context.options, context.keyspace.session(key), prepared.track
-    script_keys = [
-        keys.sessions,
-        keys.events,
-        keys.message_index,
-        keys.track_index,
-        keys.summaries,
-        keys.track(track),
-    ]
+    script_keys = [*keys.common, keys.track(track)]
     expected = replacement = b""
     for _ in range(_MOST_TRIES):
         status, *reply = yield from call_write(

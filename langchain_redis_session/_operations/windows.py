@@ -341,7 +341,7 @@ def refresh_call(context: Context, key: SessionKey) -> ScriptCall:
     keys = context.keyspace.session(key)
     return ScriptCall(
         "refresh_ttl",
-        [keys.sessions, keys.events, keys.message_index, keys.track_index, keys.summaries],
+        keys.common,
         [
             keys.session_field,
             context.options.session_ttl,

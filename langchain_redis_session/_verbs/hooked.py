@@ -28,6 +28,7 @@ from langchain_redis_session.models import (
     Event,
     Session,
     SessionKey,
+    SummarizedMessages,
     select_messages,
 )
 
@@ -173,10 +174,21 @@ def get_messages(
     session = yield from get_session(context, hooks, call, settle, strict=strict)
     if session is None:
         return []
-    # As without hooks: events of trpc-agent-go may hold several messages.
+    return select_messages(session.events, is_cut=session.is_cut, limit=_find_limit(call))
+
+
+def get_summarized_messages(
+    context: Context, hooks: Hooks, call: GetSessionContext, settle: _Settle, *, strict: bool
+) -> Flow[SummarizedMessages]:
+    """Read a session's summary and the messages behind it, seen by the hooks."""
+    session = yield from get_session(context, hooks, call, settle, strict=strict)
+    return reading.select_summarized(session, _find_limit(call))
+
+
+def _find_limit(call: GetSessionContext) -> int | None:
+    """As without hooks: events of trpc-agent-go may hold several messages."""
     was_read = call.duration_ms is not None
-    limit = call.limit if was_read and call.start_on is None else None
-    return select_messages(session.events, is_cut=session.is_cut, limit=limit)
+    return call.limit if was_read and call.start_on is None else None
 
 
 def _copy_event(event: Event) -> Event:

@@ -30,7 +30,6 @@ from langchain_redis_session.models import (
     SummarizedMessages,
     Summary,
     new_id,
-    select_messages,
 )
 from langchain_redis_session.summarizer import (
     SessionSummarizer,
@@ -173,14 +172,17 @@ class SummaryVerbs(FlowRunner):
             ('2 messages about tea', ['Two, please.'])
         """
         bounds = make_bounds(limit, None, None, 0, None, strict)
+        check_key(key)
         hooks = self._hooks_with(callbacks)
         if hooks.of_reads:
-            call = GetSessionContext(check_key(key), "get_summarized_messages", limit)
-            flow = hooked.get_session(self._context, hooks, call, self._settled, strict=strict)
+            call = GetSessionContext(key, "get_summarized_messages", limit)
+            flow = hooked.get_summarized_messages(
+                self._context, hooks, call, self._settled, strict=strict
+            )
         else:
-            read = reading.get_since_summary(self._context, check_key(key), bounds)
+            read = reading.get_summarized_messages(self._context, key, bounds)
             flow = self._settled(scope_of(key), read)
-        return self._observed("get_session", key, _take_messages(flow, limit), hooks)
+        return self._observed("get_session", key, flow, hooks)
 
     get_summarized_messages = sync_verb(_get_summarized_messages)
     aget_summarized_messages = async_verb(_get_summarized_messages)
@@ -207,14 +209,6 @@ def _ask(workers: SummaryWorkers, tasks: list[SummaryTask]) -> Flow[None]:
 
 def _take_summary(flow: Flow[summaries.Outcome]) -> Flow[Summary | None]:
     return (yield from flow).summary
-
-
-def _take_messages(flow: Flow[Session | None], limit: int | None) -> Flow[SummarizedMessages]:
-    session = yield from flow
-    if session is None:
-        return SummarizedMessages(None, [])
-    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
-    return SummarizedMessages(session.summary, messages)
 
 
 def make_summarizing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from langchain_redis_session import (
     AsyncSessionCallbackHandler,
     ConfigurationError,
     EventRejectedError,
+    GetSessionContext,
+    Session,
     SessionCallbackHandler,
     SessionKey,
     SessionSummarizer,
@@ -245,3 +248,38 @@ async def test_background_jobs_have_them_too(
     await verbs.enqueue_summary(key, force=True)
     assert await verbs.flush(10)
     assert (await verbs.get_summary(key)).text == "s, signed"
+
+
+async def test_reads_with_a_summary_have_the_hooks_of_reads(
+    make_summing: MakeSumming, make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
+    class Reader(SessionCallbackHandler):
+        limit: int | None = 5
+        answer: Session | None = None
+        seen: list[tuple[str, int | None]]
+
+        def on_get_session_start(self, context: GetSessionContext) -> None:
+            context.limit, context.session = self.limit, self.answer
+
+        def on_get_session_end(self, context: GetSessionContext) -> None:
+            assert context.session is not None
+            self.seen.append((context.verb, len(context.session.events)))
+            assert context.session.state == {"k": 1}
+
+    reader = Reader()
+    reader.seen = []
+    verbs = make_summing()
+    await fill(verbs, key, 1, 2)
+    await verbs.update_session_state(key, {"k": 1})
+    summary = await verbs.create_summary(key, force=True)
+    await verbs.append_events(key, [make_event(number) for number in range(3, 9)])
+    for limit, asked, expected in ((5, 2, 5), (2, 5, 2), (None, 1, 6)):
+        reader.limit = limit
+        found = await verbs.get_summarized_messages(key, limit=asked, callbacks=[reader])
+        assert found.summary == summary
+        assert texts(found.messages) == [f"m{number}" for number in range(9 - expected, 9)]
+    assert reader.seen == [("get_summarized_messages", count) for count in (5, 2, 6)]
+    # An answer of its own is what the caller gets.
+    reader.answer = replace(await verbs.get_session(key, limit=1), summary=None)
+    found = await verbs.get_summarized_messages(key, callbacks=[reader])
+    assert (found.summary, texts(found.messages)) == (None, ["m8"])
