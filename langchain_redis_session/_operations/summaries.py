@@ -141,7 +141,7 @@ def get_summary(context: Context, key: SessionKey, filter_key: str) -> Flow[Summ
 def list_summaries(context: Context, key: SessionKey) -> Flow[list[Summary]]:
     """Read all summaries of a session, the whole session's first."""
     keys = context.keyspace.session(key)
-    start = keys.summary("")
+    start = keys.summary_field
     pattern = escape_glob(start.decode()) + "*"
     filter_keys: set[str] = set()
     cursor = -1

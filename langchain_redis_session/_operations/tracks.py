@@ -106,7 +106,7 @@ def append_prepared_track_events(
                 context.field_ttl_flag,
                 expected,
                 replacement,
-                keys.summary(""),
+                keys.summary_field,
                 *prepared.entries,
             ],
         )
@@ -152,6 +152,6 @@ def list_tracks(context: Context, key: SessionKey) -> Flow[list[str]]:
     reply = yield from call_script(
         "get_session",
         [keys.sessions, keys.events, keys.summaries],
-        [keys.session_field, keys.summary(""), 0, 0, 0, 0, 0],
+        [keys.session_field, keys.summary_field, 0, 0, 0, 0, 0],
     )
     return list(parse_record(reply[0]).tracks) if reply and reply[0] else []

@@ -346,6 +346,6 @@ def refresh_call(context: Context, key: SessionKey) -> ScriptCall:
             keys.session_field,
             context.options.session_ttl,
             context.field_ttl_flag,
-            keys.summary(""),
+            keys.summary_field,
         ],
     )

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from langchain_redis_session._background.summary_workers import SummaryAsker
 from langchain_redis_session._flow import Flow
 from langchain_redis_session._hooks import Hooks
-from langchain_redis_session._operations import conversations, events, search, windows
+from langchain_redis_session._operations import conversations, events, removal, search, windows
 from langchain_redis_session._operations.windows import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs import hooked
 from langchain_redis_session._verbs.base import (
@@ -207,7 +207,7 @@ class EventVerbs(FlowRunner):
 
     def _clear_events(self, key: SessionKey) -> Flow[int]:
         """Remove a session's events and summaries, not its state; gives how many events."""
-        flow = events.clear_events(self._context, check_key(key))
+        flow = removal.clear_events(self._context, check_key(key))
         return self._settled(scope_of(key), flow)
 
     clear_events = sync_verb(_clear_events)
