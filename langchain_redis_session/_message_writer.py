@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Remo
 from pydantic_core import to_jsonable_python
 
 from langchain_redis_session._content_parts import encode_parts
+from langchain_redis_session._logs import logger
 from langchain_redis_session._message_form import (
     BY_ROLE,
     CLASSES,
@@ -31,8 +31,6 @@ from langchain_redis_session._plain_json import (
 from langchain_redis_session._tags import Tagger, tag_items
 from langchain_redis_session._tool_calls import encode_tool_calls
 from langchain_redis_session.errors import UnserializableMessageError
-
-logger = logging.getLogger("langchain_redis_session")
 
 Artifacts = Literal["raise", "drop"]
 

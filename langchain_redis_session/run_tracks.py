@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from typing_extensions import Self
 
+from langchain_redis_session._logs import logger
 from langchain_redis_session._run_recorder import Due, Flight, Recorder
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -26,8 +26,6 @@ from langchain_redis_session.errors import (
 )
 from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
 from langchain_redis_session.service import RedisSessionService
-
-logger = logging.getLogger("langchain_redis_session")
 
 _Note: TypeAlias = Callable[..., "Due | None"]
 _Step: TypeAlias = "tuple[Any, ...] | Flight"

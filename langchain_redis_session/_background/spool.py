@@ -8,7 +8,6 @@ failure). As the files hold conversations, only their owner may read them.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from langchain_redis_session._background.jobs import Job, SpoolId, Write
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.events import PreparedEvents
 from langchain_redis_session._operations.tracks import PreparedTrackEvents
 from langchain_redis_session.errors import ConfigurationError, PersistError
@@ -29,8 +29,6 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-logger = logging.getLogger("langchain_redis_session")
 
 WAITS, DEAD, TRIED_AGAIN = 0, 1, 2
 

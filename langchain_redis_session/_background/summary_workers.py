@@ -7,9 +7,9 @@ is one job. Nothing is lost with a job: the next append to the session asks agai
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -17,6 +17,7 @@ from langchain_redis_session._background.persister import RunFlow
 from langchain_redis_session._background.processes import close_at_exit, tell_of_forks
 from langchain_redis_session._background.progress import Progress
 from langchain_redis_session._flow import Call, Flow, Settle
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.summaries import (
     Outcome,
@@ -30,8 +31,6 @@ from langchain_redis_session.errors import (
     SessionNotFoundError,
 )
 from langchain_redis_session.models import SessionKey, SummaryStats, new_id
-
-logger = logging.getLogger("langchain_redis_session")
 
 _LONGEST_PAUSE_S = 1.0
 """How long to wait before another look at a session that another process summarizes."""
@@ -292,13 +291,15 @@ class SummaryWorkers:
                 return
             self._failed += 1
             self._last_error = type(error).__name__
-        # An error's text may quote what was to be summarized.
-        cause = error.__cause__
+        # Not their texts, which may quote what was to be summarized.
+        cause, where = error.__cause__, ""
+        if not isinstance(error, (RedisSessionError, SystemExit)):  # a bug: say where
+            where = "\n" + "".join(traceback.format_tb(error.__traceback__))
         logger.warning(
-            "a session was not summarized, its last summary stays: %s%s",
+            "a session was not summarized, its last summary stays: %s%s%s",
             type(error).__name__,
             f" after {type(cause).__name__}" if cause is not None else "",
-            exc_info=None if isinstance(error, (RedisSessionError, SystemExit)) else error,
+            where,
         )
 
     # Waiting, figures, the end

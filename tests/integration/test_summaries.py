@@ -29,6 +29,7 @@ from langchain_redis_session import (
     SummaryRequest,
     event_threshold,
 )
+from langchain_redis_session._background import summary_workers
 from langchain_redis_session._background.summary_workers import SummaryAsker
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
@@ -750,3 +751,24 @@ async def _never(_: SummaryRequest) -> str:
         cancelled.append("the summarizer")
         raise
     return ""
+
+
+def test_a_bug_is_told_without_content(
+    key: SessionKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "what was said"
+
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError(secret)
+
+    monkeypatch.setattr(summary_workers, "make_summary", fail)
+    with RedisSessionService(
+        "memory://bug", summarizer=Witness.make(2), auto_summarize=False
+    ) as service:
+        fill(service, key)
+        service.enqueue_summary(key, force=True)
+        assert service.flush(10)
+        assert service.stats().summaries.failed == 1  # type: ignore[union-attr]
+    assert "ZeroDivisionError" in caplog.text
+    assert "in fail" in caplog.text
+    assert secret not in caplog.text
