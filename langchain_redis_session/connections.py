@@ -76,6 +76,7 @@ class Connections:
         self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
+        self._is_closed = False
         self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
         self.description = description
         self.is_default = is_default
@@ -126,14 +127,19 @@ class Connections:
 
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
-        if self._owns_sync and self._sync is not None:
-            self._sync.close()
+        self._is_closed = True
+        self.release()
         with _lock:
             others = list(self._async.items())
             self._async.clear()
         for loop, kept in others:
             with contextlib.suppress(RuntimeError):  # that loop has ended, and closed its client
                 loop.call_soon_threadsafe(kept.close_soon, loop)
+
+    def release(self) -> None:
+        """After a use in the background: close what it has kept open beyond `close`."""
+        if self._is_closed and self._owns_sync and self._sync is not None:
+            self._sync.close()
 
     async def aclose(self) -> None:
         """Close what is ours; this loop's client before it returns."""

@@ -275,7 +275,10 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         connections.sync_client()  # says now if there can't be one
 
         def run_flow(flow: Flow[T]) -> T:  # without self: the threads must not keep it alive
-            return _drivers.run(flow, connections.sync_client(), engine, figures)
+            try:
+                return _drivers.run(flow, connections.sync_client(), engine, figures)
+            finally:
+                connections.release()
 
         return run_flow
 

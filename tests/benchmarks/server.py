@@ -42,11 +42,16 @@ def count_traffic(server: RedisServer, call: Callable[[], object]) -> Traffic:
     """
     with server.client() as observer:
         observer.ping()
-        before = _reads(observer)
-        call()
-        round_trips = _reads(observer) - before - 1  # without INFO's own
+        # A server may take a large request in two reads: the least of three is what it is.
+        round_trips = min(_count_reads(observer, call) for _ in range(3))
         commands, inner = _watch(server, observer, call)
     return Traffic(round_trips, commands, inner)
+
+
+def _count_reads(observer: redis.Redis, call: Callable[[], object]) -> int:
+    before = _reads(observer)
+    call()
+    return _reads(observer) - before - 1  # without INFO's own
 
 
 def _reads(client: redis.Redis) -> int:

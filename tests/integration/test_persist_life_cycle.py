@@ -752,3 +752,20 @@ def test_a_fork_waits_for_calls_of_sqlite(key: SessionKey, tmp_path: Path) -> No
     """
     _, errors, _ = run_program(body, "", key, tmp_path)
     assert errors == ""
+
+
+def test_a_late_answer_leaves_no_connection_open(
+    cutting_proxy: CuttingProxy, key: SessionKey
+) -> None:
+    """Of a worker that Redis answers only after the service was closed."""
+    service = make_service(cutting_proxy.url, persist_close_timeout=0.1)
+    service.append_messages(key, [HumanMessage("0")], create=True)
+    assert service.flush(5)
+    cutting_proxy.stall()
+    service.append_messages(key, [HumanMessage("late")])
+    time.sleep(0.05)
+    service.close()
+    pool = service._connections.sync_client().connection_pool
+    cutting_proxy.resume()
+    wait_until(lambda: not our_threads())
+    assert all(connection._sock is None for connection in pool._available_connections)
