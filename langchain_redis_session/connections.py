@@ -128,7 +128,8 @@ class Connections:
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
         self._is_closed = True
-        self.release()
+        if self._owns_sync and self._sync is not None:
+            self._sync.close()
         with _lock:
             others = list(self._async.items())
             self._async.clear()
@@ -139,7 +140,8 @@ class Connections:
     def release(self) -> None:
         """After a use in the background: close what it has kept open beyond `close`."""
         if self._is_closed and self._owns_sync and self._sync is not None:
-            self._sync.close()
+            # Not what others still use: they would connect again.
+            self._sync.connection_pool.disconnect(inuse_connections=False)
 
     async def aclose(self) -> None:
         """Close what is ours; this loop's client before it returns."""

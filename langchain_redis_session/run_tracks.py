@@ -284,6 +284,9 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
 class AsyncTrackCallbackHandler(_Tracking, AsyncCallbackHandler):
     """`TrackCallbackHandler` for asynchronous code; takes the same arguments.
 
+    On Python 3.10, where tasks don't inherit LangChain's callbacks, an agent's models are
+    missing in asynchronous runs, with either handler.
+
     When `ainvoke` returns or `astream` has ended, the track is written, by the service's
     async client. In synchronous runs it works too, but LangChain then makes an event loop for
     each event: take `TrackCallbackHandler` there.

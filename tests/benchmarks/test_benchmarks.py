@@ -51,8 +51,9 @@ def test_quick_run(
     assert all(row["ours"] > 0 < row["other"] for row in hooks)
 
     counted = {(row["what"], row["unit"]): row["ours"] for row in rows}
-    for what in ("append 1", "append 10", "read all"):
-        assert counted[what, "round trips"] == 1
+    for what, most in (("append 1", 1), ("append 10", 2), ("read all", 1)):
+        # A busy server may read a large request in two parts.
+        assert 1 <= counted[what, "round trips"] <= most
         assert counted[what, "commands"] == 1
     assert counted["append 1", "in scripts"] == counted["append 10", "in scripts"]
 

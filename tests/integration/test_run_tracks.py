@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -322,7 +323,10 @@ async def test_an_agent(
     first, second = (found for found in tools if found.name == slow.name)
     assert first.end_ns is not None
     assert second.start_ns < first.end_ns  # they were side by side
-    assert tree.usage == {"input_tokens": 9, "output_tokens": 15, "total_tokens": 24}
+    usage = {"input_tokens": 9, "output_tokens": 15, "total_tokens": 24}
+    if way.startswith("a") and sys.version_info < (3, 11):
+        usage = {}  # asyncio does not take the callbacks along to the agent's model
+    assert tree.usage == usage
     assert 'aria-label="Timeline of' in tree._repr_html_()
 
 
