@@ -217,7 +217,8 @@ class EventVerbs(FlowRunner):
         """Remove the last `count` conversations; gives their events, oldest first.
 
         A conversation is the events that share a request id; without one, a user message
-        and what followed it.
+        and what followed it. A summary that covers them already keeps its text, and ends with
+        what is left.
         """
         make_bounds(count, None, None, 0)
         flow = conversations.trim_conversations(self._context, check_key(key), count)

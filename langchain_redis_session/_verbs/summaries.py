@@ -71,6 +71,7 @@ class SummaryVerbs(FlowRunner):
         Raises:
             ConfigurationError: The service has no `summarizer`, or the branch is not in
                 `summary_filter_allowlist`.
+            EventRejectedError: A hook refused it.
             SessionNotFoundError: There is no such session.
             SummaryError: The summarizer failed, took longer than `summary_job_timeout`, or
                 gave nothing. The last summary stays.
