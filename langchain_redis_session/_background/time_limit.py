@@ -32,7 +32,11 @@ def call_within(timeout_s: float, function: Callable[[], T]) -> T:
             done.set_exception(_was_ended(error))
 
     # A daemon: a model that never answers must not keep the program from ending.
-    threading.Thread(target=call, name="redis-session-summarizer", daemon=True).start()
+    thread = threading.Thread(target=call, name="redis-session-summarizer", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # at the end of the program, from Python 3.12 on, or there are no more
+        call()
     try:
         return done.result(timeout_s)
     except FutureTimeoutError:

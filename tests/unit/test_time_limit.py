@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -46,3 +47,15 @@ async def test_an_error_that_nobody_waits_for_any_more(is_late: bool) -> None:
     await asyncio.sleep(0.01)
     gc.collect()
     assert complaints == []
+
+
+def test_where_no_thread_can_be_started_it_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of a program."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert call_within(1, threading.current_thread) is threading.current_thread()
+    with pytest.raises(ZeroDivisionError):
+        call_within(1, lambda: 1 // 0)
