@@ -274,12 +274,13 @@ class SummaryWorkers:
         """Queue what follows from a job: more of the same, the whole session's, another try."""
         if outcome.busy_ms:
             self._yielded += 1
-            if not self._is_closing:
+            if not self._is_closing and self._start_thread():
                 lane.not_before_s = time.monotonic() + min(outcome.busy_ms / 1000, _LONGEST_PAUSE_S)
                 self._add(task)
         elif outcome.is_new:
             self._made += 1
-            if not self._is_stopped:
+            # Where a caller ran it for want of threads, nobody would run what follows.
+            if not self._is_stopped and self._start_thread():
                 whole = follow_up(self._context, task, outcome)
                 self._add(SummaryTask(task.key, task.filter_key))
                 if whole is not None:
