@@ -34,8 +34,8 @@ from langchain_redis_session import (
     SummaryError,
     SummaryRequest,
     UnserializableMessageError,
-    _tracing,
 )
+from langchain_redis_session._observe import tracing as _tracing
 from tests.servers import RedisCluster, RedisServer
 
 SECRET = "s3cr3t"
