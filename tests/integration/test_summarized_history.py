@@ -80,7 +80,7 @@ def test_a_new_message_that_equals_the_last_one_read_is_stored(
 ) -> None:
     """Though a summary came between two reads, after which what was read is left out."""
     history = make_summarized()
-    history.add_messages([AIMessage("Shall I?", id="id0"), HumanMessage("yes")])
+    history.add_messages([AIMessage("Shall I? id0"), HumanMessage("yes")])
     assert len(history.messages) == 2
     summarize(history)
     assert len(history.messages) == 1
