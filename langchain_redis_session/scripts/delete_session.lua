@@ -33,4 +33,5 @@ if record or only_expired ~= '1' then redis.call('DEL', events_key, index_key) e
 redis.call('DEL', tracks_key, lease_key)
 for cursor = 7, #KEYS do redis.call('DEL', KEYS[cursor]) end
 redis.call('HDEL', sessions_key, session_field)
-return {record and 'OK' or 'MISSING'}
+if not record then return {'MISSING'} end
+return {'OK'}
