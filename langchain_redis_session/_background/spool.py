@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS writes (
     app_name TEXT NOT NULL, user_id TEXT NOT NULL, session_id TEXT NOT NULL,
     track TEXT, -- NULL: events of the session
     may_create INTEGER NOT NULL, once INTEGER NOT NULL,
+    new_event_limit INTEGER, -- NULL: no limit
     members BLOB NOT NULL, -- the JSON of each event, a line each
     status INTEGER NOT NULL DEFAULT 0 -- WAITS, DEAD or TRIED_AGAIN
 )
@@ -178,18 +179,19 @@ class Spool:
         Raises:
             PersistError: It can't be kept.
         """
-        track, create, once = None, False, False
+        track, create, once, limit = None, False, False, None
         if isinstance(write, PreparedEvents):
-            create, once = write.create, write.once
+            create, once, limit = write.create, write.once, write.new_event_limit
         else:
             track = write.track
         names = key.scope
         try:
             cursor = self._files[0].connection.execute(
                 "INSERT INTO writes"
-                " (app_name, user_id, session_id, track, may_create, once, members)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*names, track, create, once, b"\n".join(write.members)),
+                " (app_name, user_id, session_id, track, may_create, once, new_event_limit,"
+                " members)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*names, track, create, once, limit, b"\n".join(write.members)),
             )
         except sqlite3.Error as error:
             raise PersistError(
@@ -271,10 +273,10 @@ class Spool:
 
 
 def _restore(row: tuple[Any, ...], place: int) -> tuple[Job, bool]:
-    row_id, app_name, user_id, session_id, track, create, once, members, status = row
+    row_id, app_name, user_id, session_id, track, create, once, limit, members, status = row
     lines = members.split(b"\n")
     write: Write = (
-        PreparedEvents.restore(lines, create=bool(create), once=bool(once))
+        PreparedEvents.restore(lines, create=bool(create), once=bool(once), new_event_limit=limit)
         if track is None
         else PreparedTrackEvents.restore(track, lines)
     )

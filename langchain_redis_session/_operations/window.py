@@ -201,4 +201,6 @@ def make_event_window(
 ) -> Window[Event]:
     """A window on a session's events."""
     limit = context.options.session_event_limit
+    if limit == "session":
+        limit = None
     return Window(context, keys.events, bounds, decode_event, limit, wants, needs_scores)

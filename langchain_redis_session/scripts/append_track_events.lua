@@ -50,7 +50,7 @@ if not core or not is_known then
 end
 
 append_fresh(track_key, members, wanted, fates, scores, top)
-local removed = apply_limit(track_key, limit, size + fresh)
+local removed = apply_limit(track_key, limit, size + fresh, fresh)
 set_ttl(track_key, track_ttl)
 local index_existed = redis.call('EXISTS', tracks_key) == 1
 redis.call('SADD', tracks_key, track)

@@ -79,6 +79,7 @@ class Appended(NamedTuple):
         scores: The score of each; None where it has none.
         lost: How many of the removed no summary covered.
         unsummarized: How many events no summary covers; None where it was not counted.
+        event_limit: The most events that the session keeps; None = no limit.
         record: With STATE, the record that stands there.
     """
 
@@ -89,6 +90,7 @@ class Appended(NamedTuple):
     scores: Sequence[float | None] = ()
     lost: int = 0
     unsummarized: int | None = None
+    event_limit: int | None = None
     record: bytes = b""
 
 
@@ -195,7 +197,7 @@ def parse_appended(reply: list[Any]) -> Appended:
     status = Status(reply[0])
     if status is Status.OK:
         _, removed, field_ttl, fates, scores, *rest = reply
-        lost, unsummarized = rest or (0, b"")
+        lost, unsummarized, limit = rest or (0, b"", 0)
         return Appended(
             status,
             removed=removed,
@@ -204,6 +206,7 @@ def parse_appended(reply: list[Any]) -> Appended:
             scores=[float(score) if score else None for score in scores],
             lost=lost,
             unsummarized=unsummarized if isinstance(unsummarized, int) else None,
+            event_limit=limit or None,
         )
     if status is Status.STATE:
         return Appended(status, record=reply[1])
