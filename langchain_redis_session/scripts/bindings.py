@@ -42,7 +42,7 @@ from langchain_redis_session.scripts.replies import (
     parse_summaries,
 )
 
-EventLimit: TypeAlias = 'int | None | Literal["session"]'
+EventLimit: TypeAlias = 'int | Literal["session"] | None'
 """The most events of a session; None = no limit, "session" = as its record says."""
 
 
