@@ -446,7 +446,7 @@ async def test_once_stores_anew_what_another_program_has_removed(
     await create(verbs)
     await append_once(verbs)
     events = redis_probe.key(f"event:{tag_of(backend)}:ann:s1")
-    gone = [message.id for message in await verbs.get_messages(KEY)]
+    gone = texts(await verbs.get_messages(KEY))
     if what == "the events":
         redis_probe.unlink(events)
     else:
@@ -454,6 +454,6 @@ async def test_once_stores_anew_what_another_program_has_removed(
         gone = gone[-1:]
     before = len(await verbs.get_messages(KEY))
     await verbs.append_messages(KEY, messages(*gone), once=True)
-    stored = [message.id for message in await verbs.get_messages(KEY)]
+    stored = texts(await verbs.get_messages(KEY))
     assert len(stored) == before + len(gone)
     assert stored[-len(gone) :] == gone
