@@ -116,9 +116,11 @@ def make_history(verbs: Verbs, key: SessionKey) -> Verbs:
     """A history of this session."""
     from langchain_redis_session import RedisSessionChatMessageHistory
 
-    ids = {"user_id": key.user_id, "app_name": key.app_name}
-    history = RedisSessionChatMessageHistory(key.session_id, service=verbs.service, **ids)
-    return verbs.of(history)
+    return verbs.of(
+        RedisSessionChatMessageHistory(
+            key.session_id, user_id=key.user_id, app_name=key.app_name, service=verbs.service
+        )
+    )
 
 
 def humans(count: int, start: int = 0) -> list[HumanMessage]:
