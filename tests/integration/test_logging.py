@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +26,7 @@ from langchain_redis_session import (
     TrackCallbackHandler,
 )
 from tests.contract.hooks import make_handler, raise_
+from tests.processes import run_python
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -217,8 +216,8 @@ with RedisSessionService("memory://", enable_async_persist=True) as service:
 
 @pytest.mark.parametrize("is_asked_for", [False, True])
 def test_quiet_by_default(is_asked_for: bool) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *(["x"] if is_asked_for else [])]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = run_python("-W", "ignore", "-c", PROGRAM, *(["x"] if is_asked_for else []))
+    assert result.returncode == 0, result.stderr
     assert ("ERROR:langchain_redis_session:write-behind gave up" in result.stderr) is is_asked_for
     assert is_asked_for or result.stderr == ""
     assert result.stdout == ""

@@ -7,8 +7,6 @@ import contextlib
 import gc
 import json
 import os
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -31,6 +29,7 @@ from langchain_redis_session import (
     SessionKey,
     SessionServiceClosedError,
 )
+from tests.processes import start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 
@@ -476,26 +475,15 @@ def run_program(
     body: str, url: str, key: SessionKey, spool: Path | None = None
 ) -> tuple[list[Any], str, float]:
     """Run a program; give what it printed, its errors, and the seconds after its last word."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-W", "ignore::DeprecationWarning", "-c"),
-            PROGRAM + textwrap.dedent(body),
-            *(url, key.app_name, str(spool or "")),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process:
+    arguments = (PROGRAM + textwrap.dedent(body), url, key.app_name, str(spool or ""))
+    with start_python("-W", "ignore::DeprecationWarning", "-c", *arguments) as child:
         lines, last = [], time.monotonic()
-        for line in process.stdout:
+        for line in child.lines():
             lines.append(json.loads(line))
             last = time.monotonic()
-        errors = process.stderr.read()
-        assert process.wait(20) == 0, errors
-    return lines, errors, time.monotonic() - last
+        ended = child.wait()
+    assert ended.returncode == 0, ended.stderr
+    return lines, ended.stderr, time.monotonic() - last
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
@@ -606,31 +594,19 @@ def test_a_child_does_not_keep_the_spool_of_its_parent(
     append(service, "1", "2")
     child = os.fork()
     if child == 0:
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     append(service, "3")
     print(child, flush=True)
-    sys.stdout.close()
-    os.dup2(2, 1)
     os.kill(os.getpid(), 9)
     """
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-W", "ignore", "-c", PROGRAM + textwrap.dedent(body)),
-            *(redis_server.url, key.app_name, str(tmp_path)),
-        ],
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    with process:
-        child = int(process.stdout.readline())
-        try:
-            assert process.wait(10) == -9
-            with make_service(redis_server.url, persist_spool_dir=tmp_path) as service:
-                assert service.flush(5)
-            assert read(redis_server.url, key) == ["1", "2", "3"]
-        finally:
-            os.kill(child, 9)
+    arguments = (PROGRAM + textwrap.dedent(body), redis_server.url, key.app_name, str(tmp_path))
+    with start_python("-W", "ignore", "-c", *arguments) as parent:
+        assert parent.wait().returncode == -9
+        with make_service(redis_server.url, persist_spool_dir=tmp_path) as service:
+            assert service.flush(5)
+        assert read(redis_server.url, key) == ["1", "2", "3"]
+        os.kill(int(parent.stdout), 0)  # the child still lives
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import signal
 import sqlite3
 import stat
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing.connection import Connection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,8 +19,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from langchain_redis_session import (
     ConfigurationError,
@@ -43,12 +37,18 @@ from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.events import PreparedEvents, prepare_events
 from langchain_redis_session._operations.tracks import PreparedTrackEvents, prepare_track_events
 from langchain_redis_session.config import ServiceOptions
+from tests.integration.spool_app import (
+    NOWHERE,
+    SESSIONS,
+    TASKS,
+    THREADS,
+    append_lost,
+    open_service,
+)
+from tests.processes import run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 from tests.unit.messages import CLEAN_TEXTS, VALUES, messages
-
-NOWHERE = "redis://127.0.0.1:1"
-SESSIONS, THREADS, TASKS = 3, 4, 4
 
 MakeService = Callable[..., RedisSessionService]
 
@@ -79,19 +79,6 @@ def make_service(directory: Path, redis_server: RedisServer) -> Iterator[MakeSer
         yield make
 
 
-def open_service(url: str, directory: Path, **options: Any) -> RedisSessionService:
-    defaults: dict[str, Any] = {
-        "enable_async_persist": True,
-        "persist_spool_dir": directory,
-        "persist_queue_size": 100_000,
-        "session_event_limit": None,
-    }
-    if url == NOWHERE:
-        defaults["persist_close_timeout"] = 0.05
-        defaults["extra_options"] = {"retry": Retry(NoBackoff(), 0)}
-    return RedisSessionService(url, **{**defaults, **options})
-
-
 def stats(service: RedisSessionService) -> PersistStats:
     figures = service.stats().persist
     assert figures is not None
@@ -116,111 +103,38 @@ def leave_behind(directory: Path, key: SessionKey, count: int = 3, **options: An
 # An app in a process of its own
 
 
-def run_app(url: str, directory: str, app_name: str, generation: int, pipe: Connection) -> None:
-    """Append from threads and tasks until killed, or told to end; say what was accepted."""
-    service = open_service(url, Path(directory), async_persister_num=4)
-    stop = threading.Event()
-
-    def say(text: str) -> None:
-        os.write(pipe.fileno(), f"{text}\n".encode())  # short enough to be written at once
-
-    def events(writer: int) -> Iterator[tuple[SessionKey, Event, str]]:
-        number = 0
-        while not stop.is_set():
-            text = f"{generation}.{writer}:{number}"
-            delta = {f"n{generation}.{writer}": number} if number % 4 == 0 else {}
-            key = SessionKey(app_name, "u", f"s{number % SESSIONS}")
-            yield key, Event(HumanMessage(text), state_delta=delta), text
-            number += 1
-
-    def write(writer: int) -> None:
-        for key, event, text in events(writer):
-            if event.state_delta:
-                service.append_event(key, event)
-            else:
-                service.append_messages(key, [event.message or HumanMessage()], create=True)
-            say(text)
-            time.sleep(0.002)
-
-    async def awrite(writer: int) -> None:
-        for key, event, text in events(writer):
-            if event.state_delta:
-                await service.aappend_event(key, event)
-            else:
-                await service.aappend_messages(key, [event.message or HumanMessage()], create=True)
-            say(text)
-            await asyncio.sleep(0.002)
-
-    async def main() -> None:
-        await asyncio.gather(*(awrite(writer) for writer in range(THREADS, THREADS + TASKS)))
-
-    targets = [threading.Thread(target=write, args=(writer,)) for writer in range(THREADS)]
-    targets.append(threading.Thread(target=lambda: asyncio.run(main())))
-    for thread in targets:
-        thread.start()
-    pipe.recv()  # "end"
-    stop.set()
-    for thread in targets:
-        thread.join()
-    service.close()
-
-
 class App:
-    """The other end of `run_app`."""
+    """A process that runs `spool_app`, in a `with`."""
 
     def __init__(self, url: str, directory: Path, app_name: str, generation: int = 0) -> None:
-        context = multiprocessing.get_context("forkserver")
-        self.pipe, theirs = context.Pipe()
-        arguments = (url, str(directory), app_name, generation, theirs)
-        self.process = context.Process(target=run_app, args=arguments)
-        self.process.start()
-        theirs.close()
-        self._lines = b""
+        arguments = ("run", url, str(directory), app_name, str(generation))
+        self.child = start_python("-m", "tests.integration.spool_app", *arguments)
 
-    def accepted(self) -> list[str]:
-        return self._lines.decode().split("\n")[:-1]
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.child.__exit__(*exc)
 
     def wait_for(self, count: int) -> None:
-        """Wait until it has said that so many were accepted."""
-        while len(self.accepted()) < count:
-            self._read()
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self.pipe.fileno(), 65536)
-        except ConnectionResetError:  # it was killed, and all that it had sent is read
-            return False
-        self._lines += data
-        return bool(data)
+        """Wait until it has said that so many more were accepted."""
+        for _ in range(count):
+            self.child.read_line()
 
     def kill(self) -> list[str]:
         """Kill it as `kill -9` does; give what it has said was accepted."""
-        self.process.kill()
-        return self._wait()
+        self.child.kill()
+        return self._wait(-signal.SIGKILL)
 
     def end(self) -> list[str]:
         """Let it end by itself."""
-        self.pipe.send("end")
-        return self._wait()
+        self.child.say("end")
+        return self._wait(0)
 
-    def _wait(self) -> list[str]:
-        while self._read():
-            pass
-        self.process.join(20)
-        assert self.process.exitcode in (0, -signal.SIGKILL)
-        self.process.close()
-        self.pipe.close()
-        return self.accepted()
-
-
-@contextmanager
-def app(*args: Any) -> Iterator[App]:
-    app = App(*args)
-    try:
-        yield app
-    finally:
-        with suppress(ValueError):  # it has ended, and was closed
-            app.process.kill()
+    def _wait(self, returncode: int) -> list[str]:
+        ended = self.child.wait()
+        assert ended.returncode == returncode, ended.stderr
+        return ended.stdout.split("\n")[:-1]
 
 
 def create_sessions(url: str, app_name: str) -> None:
@@ -272,11 +186,11 @@ def test_a_killed_app_loses_nothing_it_had_accepted(
     create_sessions(redis_server.url, app_name)
     if redis_is == "away":
         cutting_proxy.refuse()
-    with app(cutting_proxy.url, directory, app_name) as first:
+    with App(cutting_proxy.url, directory, app_name) as first:
         first.wait_for(200)
         if redis_is == "stalled":
             cutting_proxy.stall()
-        first.wait_for(600)
+        first.wait_for(400)
         accepted = first.kill()
     assert len(files(directory)) == 1
     cutting_proxy.resume()
@@ -301,7 +215,7 @@ def test_an_app_that_is_killed_again_and_again(
     for generation in range(3):
         if generation == 2:  # now it is killed while it delivers
             cutting_proxy.accept()
-        with app(cutting_proxy.url, directory, app_name, generation) as one:
+        with App(cutting_proxy.url, directory, app_name, generation) as one:
             one.wait_for(150)
             accepted += one.kill()
     with open_service(redis_server.url, directory) as service:
@@ -322,8 +236,8 @@ def test_a_living_app_keeps_its_own(
     create_sessions(redis_server.url, other_name)
     cutting_proxy.refuse()
     with (
-        app(cutting_proxy.url, directory, app_name) as living,
-        app(cutting_proxy.url, directory, other_name) as dying,
+        App(cutting_proxy.url, directory, app_name) as living,
+        App(cutting_proxy.url, directory, other_name) as dying,
     ):
         living.wait_for(100)
         dying.wait_for(100)
@@ -337,7 +251,7 @@ def test_a_living_app_keeps_its_own(
         assert len(files(directory)) == 2  # the living one's, and the service's
         with RedisSessionService(redis_server.url) as reader:
             assert texts(reader, SessionKey(app_name, "u", "s0")) == []
-        living.wait_for(200)
+        living.wait_for(100)
         cutting_proxy.accept()
         accepted = living.end()
     check(redis_server.url, app_name, accepted)
@@ -401,13 +315,10 @@ def test_dead_letters_stay_dead_letters(
     directory: Path, key: SessionKey, redis_server: RedisServer, is_killed: bool
 ) -> None:
     if is_killed:
-        context = multiprocessing.get_context("forkserver")
-        arguments = (redis_server.url, str(directory), key)
-        process = context.Process(target=make_dead_letters, args=arguments)
-        process.start()
-        process.join(20)
-        assert process.exitcode == -signal.SIGKILL
-        process.close()
+        arguments = ("leave_dead_letters", redis_server.url, str(directory))
+        names = (key.app_name, key.user_id, key.session_id)
+        ended = run_python("-m", "tests.integration.spool_app", *arguments, *names)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
     else:
         with open_service(redis_server.url, directory) as service:
             append_lost(service, key)
@@ -431,18 +342,6 @@ def test_dead_letters_stay_dead_letters(
         assert texts(service, key) == ["lost"]
         assert service.list_tracks(key) == ["tools"]
     assert list(directory.iterdir()) == []
-
-
-def append_lost(service: RedisSessionService, key: SessionKey) -> None:
-    service.append_messages(key, [HumanMessage("lost", id="m")], state_delta={"n": 1})
-    service.append_track_event(key, "tools", {"a": 1})
-    assert not service.flush(5)
-    assert isinstance(service.dead_letters()[0].error, SessionNotFoundError)
-
-
-def make_dead_letters(url: str, directory: str, key: SessionKey) -> None:
-    append_lost(open_service(url, Path(directory)), key)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_dead_letter_that_is_tried_again_waits_after_a_restart(

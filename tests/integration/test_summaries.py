@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import multiprocessing
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +32,7 @@ from langchain_redis_session._background.summary_workers import SummaryAsker
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
 from tests.integration.summarizing import Witness, converse, ids_in, turn
+from tests.processes import call_in_processes, run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisCluster, RedisServer
 
@@ -104,23 +103,13 @@ async def test_two_hundred_turns(place: dict[str, Any], key: SessionKey, mode: s
     await service.aclose()
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration.summarizing"])
-    with ProcessPoolExecutor(3, mp_context=context) as pool:
-        yield pool
-
-
 def test_processes_that_race_make_one_summary_per_boundary(
-    redis_server: RedisServer, processes: ProcessPoolExecutor, key: SessionKey
+    redis_server: RedisServer, key: SessionKey
 ) -> None:
     with RedisSessionService(redis_server.url) as service:
         service.create_session(key.app_name, key.user_id, key.session_id)
-        futures = [
-            processes.submit(converse, redis_server.url, key, writer, 60, 10) for writer in range(3)
-        ]
-        taken = [ids for future in futures for ids in future.result(timeout=50)]
+        calls = [(redis_server.url, key, writer, 60, 10) for writer in range(3)]
+        taken = list(chain.from_iterable(call_in_processes(converse, calls)))
         # No event was taken twice, by whichever process.
         flat = [i for ids in taken for i in ids]
         assert len(flat) == len(set(flat))
@@ -173,12 +162,10 @@ def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: Sessio
     with RedisSessionService(redis_server.url, summarizer=witness) as service:
         with RedisSessionService(redis_server.url) as plain:
             plain.append_messages(key, turn(0), create=True)
-        command = [sys.executable, "-m", "tests.integration.summarizing", redis_server.url]
-        ids = (key.app_name, key.user_id, key.session_id)
-        with subprocess.Popen([*command, *ids], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "summarizing\n"
-            process.kill()
+        program = ("-m", "tests.integration.summarizing", redis_server.url)
+        with start_python(*program, key.app_name, key.user_id, key.session_id) as child:
+            assert child.read_line() == "summarizing"
+            child.kill()
         began_s = time.monotonic()
         service.enqueue_summary(key)
         assert service.flush(20)
@@ -669,7 +656,8 @@ key = SessionKey({key.app_name!r}, "ann", "s1")
 service.append_messages(key, [HumanMessage("x")], create=True)
 service.enqueue_summary(key, force=True)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    done = run_python("-c", program)
+    assert done.returncode == 0, done.stderr
     with RedisSessionService(redis_server.url) as service:
         summary = service.get_summary(key)
         assert summary is not None

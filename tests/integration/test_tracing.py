@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import gc
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +34,7 @@ from langchain_redis_session import (
     UnserializableMessageError,
     _tracing,
 )
+from tests.processes import run_python
 from tests.servers import RedisCluster, RedisServer
 
 SECRET = "s3cr3t"
@@ -404,7 +403,7 @@ service.get_messages(SessionKey("a", "b", "c"))
 ours = {name for name in sys.modules if name.startswith("opentelemetry")} - before
 print(len(ours))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    result = run_python("-c", program)
     assert result.stdout.strip() == "0", result.stderr
 
 
