@@ -24,6 +24,7 @@ import redis
 import redis.asyncio
 
 from tests.servers import HOST, Certificates, free_port
+from tests.waits import PATIENCE_S
 
 
 @dataclass
@@ -139,7 +140,7 @@ class CuttingProxy:
         self.resume()
         self.refuse()
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(PATIENCE_S)
 
     def __enter__(self) -> CuttingProxy:
         return self

@@ -28,6 +28,7 @@ from langchain_redis_session import (
     SessionCallbackHandler,
     SessionKey,
 )
+from tests.waits import PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -192,7 +193,7 @@ def test_no_secret_reaches_redis(
             await service.acreate_session("shop", "ann", "s1")
             for way, event in written:
                 await write(service, way, event)
-            assert await service.aflush(10)
+            assert await service.aflush(PATIENCE_S)
             assert len(await service.aget_events(KEY)) == len(written)
 
     asyncio.run(body())

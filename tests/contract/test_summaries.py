@@ -31,6 +31,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, read_record, tag_of, texts
+from tests.waits import PATIENCE_S
 
 MINUTE = timedelta(minutes=1)
 
@@ -778,7 +779,7 @@ async def test_bad_input(
         await summing.create_summary(key, force=True)
     if mode == "sync":  # where there are workers
         await summing.enqueue_summary(key, force=True)
-        assert await summing.flush(10)
+        assert await summing.flush(PATIENCE_S)
         stats = summing.service.stats().summaries
         assert stats is not None
         assert stats.failed == 0

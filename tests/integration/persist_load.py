@@ -19,6 +19,7 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionKey,
 )
+from tests.waits import PATIENCE_S
 
 TRACK = "calls"
 
@@ -70,7 +71,7 @@ class Load:
         finally:
             self._stop.set()
             for thread in self._threads:
-                thread.join(40)
+                thread.join(PATIENCE_S)
         assert not self._errors, self._errors[0]
         assert not any(thread.is_alive() for thread in self._threads)
 

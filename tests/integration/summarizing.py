@@ -20,6 +20,7 @@ from langchain_redis_session import (
 from langchain_redis_session._operations import summaries
 from langchain_redis_session.summarizer import SummaryResult
 from tests.integration.scripted import ScriptedModel
+from tests.waits import PATIENCE_S
 
 
 def ids_in(text: str) -> list[str]:
@@ -79,7 +80,7 @@ def converse(url: str, key: SessionKey, writer: int, turns: int, count: int) -> 
     with RedisSessionService(url, summarizer=witness, session_event_limit=None) as service:
         for number in range(turns):
             service.append_messages(key, turn(writer * turns + number), create=True)
-        assert service.flush(30)
+        assert service.flush(PATIENCE_S)
     return witness.taken
 
 

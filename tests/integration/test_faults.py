@@ -20,6 +20,7 @@ from langchain_redis_session import (
 )
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
+from tests.waits import PATIENCE_S
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_a_killed_server_has_every_acknowledged_event_once(
         time.sleep(0.3)
         stop.set()
         for future in futures:
-            future.result(timeout=40)
+            future.result(PATIENCE_S)
     service.close()
     texts = read_texts(server.url, key)
     for writer in range(6):

@@ -27,6 +27,7 @@ from langchain_redis_session import (
 )
 from tests.contract.hooks import make_handler, raise_
 from tests.processes import run_python
+from tests.waits import PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -111,7 +112,7 @@ def drive(service: RedisSessionService, client: Flaky) -> None:
         ),
         *(lambda g=guard: service.get_messages(KEY, callbacks=[g]) for guard in guards),
         lambda: service.append_messages(KEY, [message], callbacks=[spoiler]),
-        lambda: service.flush(5),
+        lambda: service.flush(PATIENCE_S),
         lambda: client.hset("sess:{shop}:ann", "s1", f"{SECRET} no record"),
         lambda: service.get_session(KEY),
         lambda: service.append_messages(KEY, [message], state_delta={"k": SECRET}),
@@ -127,7 +128,7 @@ def drive(service: RedisSessionService, client: Flaky) -> None:
         attempt(lambda: service.append_track_event(KEY, "t", SECRET))
         time.sleep(0.05)
         client.error = None
-        attempt(lambda: service.flush(5))
+        attempt(lambda: service.flush(PATIENCE_S))
     asyncio.run(drive_async(service, message))
 
 
@@ -141,7 +142,7 @@ async def drive_async(service: RedisSessionService, message: AIMessage) -> None:
             await service.aget_session(KEY, callbacks=handlers)
         except RedisSessionError:
             continue
-    await service.aflush(5)
+    await service.aflush(PATIENCE_S)
 
 
 def collect(letters: list[DeadLetter], letter: DeadLetter) -> None:

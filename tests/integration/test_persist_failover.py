@@ -30,6 +30,7 @@ from tests.integration.persist_load import (
     make_service,
 )
 from tests.servers import HOST, RedisCluster, RedisSentinel, RedisServer, ServerBinary
+from tests.waits import PATIENCE_S
 
 WAIT: dict[str, Any] = {"wait_replicas": 1, "wait_timeout": 0.3}
 
@@ -76,7 +77,7 @@ def test_a_sentinel_failover_under_load(redis_binary: ServerBinary) -> None:
                 servers.primary.start()
                 wait_for_link(servers.primary)
                 time.sleep(0.3)
-            assert service.flush(15)
+            assert service.flush(PATIENCE_S)
             stats = service.stats().persist
             assert stats is not None
             assert stats.retried > 0
@@ -173,7 +174,7 @@ def test_a_cluster_waits_at_the_node_of_the_key(cluster: RedisCluster) -> None:
             finally:
                 replicas[0].resume()
             wait_for_link(replicas[0])
-            assert behind.flush(10)
+            assert behind.flush(PATIENCE_S)
             assert service.append_event(keys[0], event).written == 0
             assert count_events(replicas[0], keys[0]) == 2
 
@@ -280,7 +281,7 @@ def test_a_cluster_failover_under_load(cluster: RedisCluster) -> None:
                 lost.start()  # it becomes a replica, and gets all data anew
                 wait_for_link(lost)
                 time.sleep(0.3)
-            assert service.flush(15)
+            assert service.flush(PATIENCE_S)
             stats = service.stats().persist
             assert stats is not None
             assert stats.retried > 0

@@ -36,6 +36,7 @@ from tests.integration.persist_load import (
 )
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisServer
+from tests.waits import PATIENCE_S
 
 IMPATIENT = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3}
 
@@ -95,7 +96,7 @@ def test_a_server_killed_under_load(make_redis_server: Callable[..., RedisServer
                 time.sleep(1)  # longer than the client tries by itself
                 server.start()
             time.sleep(0.4)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         stats = persist_stats(service)
         assert stats.retried > 0
         assert stats.written == stats.accepted == load.count
@@ -117,7 +118,7 @@ def test_a_server_paused_under_load(make_redis_server: Callable[..., RedisServer
             assert max(persist_stats(service).queue_depths) > 0
             server.resume()
             time.sleep(0.3)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert persist_stats(service).retried > 0
     with RedisSessionService(server.url) as reader, server.client() as client:
         check_complete(load, reader)
@@ -146,7 +147,7 @@ def test_connections_cut_in_the_middle_of_replies_under_load(
                 if positions.random() < 0.05:
                     proxy.cut_now()
             proxy.forget()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert persist_stats(service).retried > 20
     with RedisSessionService(server.url) as reader:
         check_complete(load, reader)
@@ -168,7 +169,7 @@ def test_nothing_overtakes_what_is_tried_again(
             service.append_track_event(key, "t", 1)  # goes in a call of its own
             append_texts(service, key, ["last"])
             proxy.resume()
-            assert service.flush(5)
+            assert service.flush(PATIENCE_S)
         assert persist_stats(service).retried == proxy.cuts == 3
         assert texts_of(service, key) == ["first", "needle", "last"] * 3
 
@@ -195,7 +196,7 @@ def test_a_server_that_loads_its_data_under_load(
             server.spawn()
             wait_until(lambda: "loading" in persist_stats(service).last_error)
             server.wait_until_ready()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
     with RedisSessionService(server.url) as reader:
         check_complete(load, reader)
 
@@ -246,7 +247,7 @@ def test_a_server_that_refuses_writes_for_a_while(
                 accept(client)
             time.sleep(0.1)
         assert re.search(code, persist_stats(service).last_error)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert service.dead_letters() == []
         check_complete(load, service)
 
@@ -271,7 +272,7 @@ def test_what_was_given_up_is_written_after_recovery(
             for key in keys:
                 append_texts(service, key, "abc")
                 service.append_track_event(key, "t", "payload")
-            assert not service.flush(5)
+            assert not service.flush(PATIENCE_S)
         finally:
             accept(client)
         wait_until(lambda: len(letters) == 12)  # they are told outside of the lock
@@ -284,7 +285,7 @@ def test_what_was_given_up_is_written_after_recovery(
             assert [message and message.content for message in messages] == [*"abc"]
         append_texts(service, keys[0], "d")
         assert service.retry_dead_letters() == 12
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert [texts_of(service, key) for key in keys] == [[*"dabc"], [*"abc"], [*"abc"]]
         assert all(len(service.get_track_events(key, "t")) == 1 for key in keys)
         assert service.retry_dead_letters() == 0
@@ -303,7 +304,7 @@ def test_what_was_given_up_though_redis_has_it_is_not_doubled(
     with make_service(proxy.url, **options) as service:
         create_all(service, [key])
         append_texts(service, key, "0123")
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         proxy.refuse()
         append_texts(service, key, "a")
         wait_until(lambda: len(service.dead_letters()) == 1)
@@ -316,7 +317,7 @@ def test_what_was_given_up_though_redis_has_it_is_not_doubled(
             assert texts_of(reader, key) == [*"123b"]
         proxy.resume()
         assert service.retry_dead_letters() == 2
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert texts_of(service, key) == [*"23ba"]
 
 
@@ -353,7 +354,7 @@ def test_poison_holds_up_nobody_else(server: RedisServer, key: SessionKey) -> No
             server.resume()
         with pytest.raises(EventTooLargeError):
             service.append_event(key, Event(HumanMessage("x" * 9_000_000)))
-        assert not service.flush(5)
+        assert not service.flush(PATIENCE_S)
         for good in others:
             assert texts_of(service, good)[-5:] == [*"01234"]
         assert texts_of(service, key) == [*"01234"]
@@ -371,7 +372,7 @@ def test_poison_holds_up_nobody_else(server: RedisServer, key: SessionKey) -> No
         client.delete(f"userstate:{{{app}}}:{user}")
         client.delete(f"track:{{{app}}}:{user}:{key.session_id}:bad")
         assert service.retry_dead_letters() == 12
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert texts_of(service, missing) == texts_of(service, wrong) == [*"01234"]
         assert texts_of(service, key) == [*"01234", "poison"]
 
@@ -403,7 +404,7 @@ def test_an_unexpected_error_ends_no_worker(
             append_texts(service, keys[1], "ab")
         finally:
             server.resume()
-        assert not service.flush(5)
+        assert not service.flush(PATIENCE_S)
         (letter,) = service.dead_letters()
         assert isinstance(letter.error, PersistError)
         assert isinstance(letter.error.__cause__, ZeroDivisionError)
@@ -428,7 +429,7 @@ def test_large_appends_go_in_several_calls(
             append_texts(service, key, [letter * 1_000_000 for letter in "abcdefghijklmnop"])
         finally:
             server.resume()
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert count_calls(client) - before >= 1 + 4  # 16 MB in pieces of at most 4 MiB
         assert persist_stats(service).largest_batch_size >= 16
         assert [text[:1] for text in texts_of(service, key)] == [*"fabcdefghijklmnop"]
@@ -452,7 +453,7 @@ def test_a_full_queue_makes_threads_wait(server: RedisServer, key: SessionKey) -
             append_texts(service, key, "34567")  # the first one waits
         finally:
             server.resume()
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert texts_of(service, key) == [*"01234567"]  # and not what was refused
 
 

@@ -49,6 +49,7 @@ from tests.processes import run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 from tests.unit.messages import CLEAN_TEXTS, VALUES, messages
+from tests.waits import PATIENCE_S
 
 MakeService = Callable[..., RedisSessionService]
 
@@ -197,7 +198,7 @@ def test_a_killed_app_loses_nothing_it_had_accepted(
     service = make_service()
     left = {"there": 0, "stalled": 300, "away": len(accepted)}[redis_is]
     assert stats(service).accepted >= left
-    assert service.flush(20)
+    assert service.flush(PATIENCE_S)
     check(redis_server.url, app_name, accepted)
     # What was taken over is removed with its last row.
     assert len(files(directory)) == 1
@@ -219,7 +220,7 @@ def test_an_app_that_is_killed_again_and_again(
             one.wait_for(150)
             accepted += one.kill()
     with open_service(redis_server.url, directory) as service:
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
     check(redis_server.url, app_name, accepted)
     assert list(directory.iterdir()) == []
 
@@ -246,7 +247,7 @@ def test_a_living_app_keeps_its_own(
         service = make_service()
         # One that was accepted and not said may be there for each writer.
         assert len(lost) <= stats(service).accepted <= len(lost) + THREADS + TASKS
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         check(redis_server.url, other_name, lost)
         assert len(files(directory)) == 2  # the living one's, and the service's
         with RedisSessionService(redis_server.url) as reader:
@@ -269,7 +270,7 @@ def test_services_that_start_together_deliver_each_row_once(
 
     def start_and_close(_: int) -> int:
         with open_service(redis_server.url, directory, async_persister_num=2) as service:
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
             return stats(service).accepted
 
     with ThreadPoolExecutor(8) as pool:
@@ -295,11 +296,11 @@ def test_closing_while_redis_is_away_leaves_it_for_the_next_start(
         flushed = pool.submit(service.flush, None)
         time.sleep(0.05)
         service.close()
-        assert flushed.result(5) is False
+        assert flushed.result(PATIENCE_S) is False
     assert "1 append(s) left in the spool" in caplog.text
     assert service.dead_letters() == []
     again = make_service()
-    assert again.flush(5)
+    assert again.flush(PATIENCE_S)
     assert texts(again, key) == ["0"]
 
 
@@ -326,7 +327,7 @@ def test_dead_letters_stay_dead_letters(
     for _ in range(2):
         with open_service(redis_server.url, directory, on_persist_error=told.append) as service:
             assert stats(service).dead == 2
-            assert not service.flush(5)
+            assert not service.flush(PATIENCE_S)
             event_letter, track_letter = service.dead_letters()
     assert told == []  # they were told when they died
     assert isinstance(event_letter.error, PersistError)
@@ -338,7 +339,7 @@ def test_dead_letters_stay_dead_letters(
     with open_service(redis_server.url, directory) as service:
         service.create_session(key.app_name, key.user_id, key.session_id)
         assert service.retry_dead_letters() == 2
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert texts(service, key) == ["lost"]
         assert service.list_tracks(key) == ["tools"]
     assert list(directory.iterdir()) == []
@@ -354,7 +355,7 @@ def test_a_dead_letter_that_is_tried_again_waits_after_a_restart(
         service.retry_dead_letters()
     with open_service(redis_server.url, directory) as service:
         assert stats(service).accepted == 2
-        service.flush(5)
+        service.flush(PATIENCE_S)
         # Now as before: there is no such session.
         assert {type(letter.error) for letter in service.dead_letters()} == {SessionNotFoundError}
 
@@ -378,7 +379,7 @@ def test_the_rest_of_an_unreadable_spool_is_delivered(
             connection.execute(f"UPDATE writes SET {change} WHERE id = {row_id}")
     connection.close()
     service = make_service()
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0", "6", "7"]
     assert caplog.text.count(f"trouble with the spool file {path}") == 5
     service.close()
@@ -410,7 +411,7 @@ def test_an_unreadable_file_does_not_stop_the_start(
         path.write_bytes(data[:8192] + b"\x55" * 8192 + data[16384:])
     service = make_service()
     service.append_messages(key, [HumanMessage("new")], create=True)
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key)[-1] == "new"
     service.close()
     assert f"trouble with the spool file {path}" in caplog.text
@@ -515,7 +516,7 @@ def test_what_is_delivered_later_is_what_would_have_been_written_at_once(
     with open_service(NOWHERE, directory) as away:
         append(away, "later")
     with open_service(redis_server.url, directory) as next_start:
-        assert next_start.flush(5)
+        assert next_start.flush(PATIENCE_S)
     with RedisSessionService(redis_server.url, session_event_limit=None) as plain:
         append(plain, "now")
     with redis_server.client() as client:
@@ -589,7 +590,7 @@ def test_a_full_disk_refuses_the_append(
     assert stats(service).accepted == before
     connection.execute("PRAGMA max_page_count = 1000000")
     service.append_messages(key, [HumanMessage("1")])
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0", "1"]
     service.close()
     assert list(directory.iterdir()) == []
@@ -605,19 +606,19 @@ def test_rows_that_can_not_be_removed_stop_nobody(
 ) -> None:
     service = make_service(cutting_proxy.url, async_persister_num=1)
     service.append_messages(key, [HumanMessage("0")], create=True)
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     cutting_proxy.stall()
     service.append_messages(key, [HumanMessage("1")])
     (connection,) = connections
     connection.execute("PRAGMA query_only = 1")
     cutting_proxy.resume()
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert "trouble with the spool file" in caplog.text
     connection.execute("PRAGMA query_only = 0")
     assert connection.execute("SELECT count(*) FROM writes").fetchone() == (1,)
     assert not connection.in_transaction
     service.append_messages(key, [HumanMessage("2")])
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0", "1", "2"]
     # With the next ones they go, too.
     assert connection.execute("SELECT count(*) FROM writes").fetchone() == (0,)
@@ -639,7 +640,7 @@ def test_a_removal_that_fails_half_way_leaves_no_transaction_open(
     )
     for number in range(3):
         service.append_messages(key, [HumanMessage(str(number))], create=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
     assert not connection.in_transaction
     other = sqlite3.connect(files(directory)[0])
     assert other.execute("SELECT count(*) FROM writes").fetchone() == (3,)
@@ -647,7 +648,7 @@ def test_a_removal_that_fails_half_way_leaves_no_transaction_open(
     service.close()
     connections.clear()
     again = make_service()  # the trigger is still there, and delivering again doubles nothing
-    assert again.flush(5)
+    assert again.flush(PATIENCE_S)
     assert texts(again, key) == ["0", "1", "2"]
 
 
@@ -674,6 +675,6 @@ def test_the_directory_vanishes(
         path.unlink()
     directory.rmdir()
     service.append_messages(key, [HumanMessage("0")], create=True)
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0"]
     service.close()

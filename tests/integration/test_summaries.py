@@ -35,6 +35,7 @@ from tests.integration.summarizing import Witness, converse, ids_in, turn
 from tests.processes import call_in_processes, run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisCluster, RedisServer
+from tests.waits import PATIENCE_S
 
 
 def expected_ids(turns: int) -> list[str]:
@@ -86,7 +87,7 @@ async def test_two_hundred_turns(place: dict[str, Any], key: SessionKey, mode: s
             service.append_messages(key, turn(number), create=True)
         if number == 100:
             assert read_all(service, key) == expected_ids(101)
-    assert await service.aflush(20)
+    assert await service.aflush(PATIENCE_S)
     flat = [i for ids in witness.taken for i in ids]
     assert flat == expected_ids(200)[: len(flat)]
     assert len(flat) > 400 - 20
@@ -133,7 +134,7 @@ def test_as_much_as_fits_at_a_time(redis_server: RedisServer, key: SessionKey) -
         assert 2 <= len(ids_in(first.text)) < 40
         assert read_all(service, key) == expected_ids(20)
         service.enqueue_summary(key)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         flat = [i for ids in witness.taken for i in ids]
         assert flat == expected_ids(20)[: len(flat)]
         assert len(flat) > 40 - 4
@@ -148,7 +149,7 @@ def test_what_is_left_as_it_is_does_not_make_a_summary_due(key: SessionKey) -> N
     with RedisSessionService("memory://recent", summarizer=witness) as service:
         for number in range(20):
             service.append_messages(key, turn(number), create=True)
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
         assert [len(ids) for ids in witness.taken] == [4] * 8
         assert len(service.get_summarized_messages(key).messages) == 8
         assert read_all(service, key) == expected_ids(20)
@@ -168,7 +169,7 @@ def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: Sessio
             child.kill()
         began_s = time.monotonic()
         service.enqueue_summary(key)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert 0.5 < time.monotonic() - began_s < 8  # not before the lease has run out
         summary = service.get_summary(key)
         assert summary is not None
@@ -193,7 +194,7 @@ async def test_a_model_that_fails_now_and_then(
             if what == "raises":
                 raise RuntimeError("secret: the model is out")
             if what == "hangs":
-                over.wait(20)
+                over.wait(PATIENCE_S)
             return AIMessage("")
         return AIMessage(" ".join(ids_in("\n".join(message.text for message in messages))))
 
@@ -201,7 +202,7 @@ async def test_a_model_that_fails_now_and_then(
     service = RedisSessionService(summarizer=summarizer, summary_job_timeout=0.3, **place)
     for number in range(6):
         service.append_messages(key, turn(number), create=True)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert read_all(service, key) == expected_ids(number + 1)
     stats = service.stats().summaries
     assert stats is not None
@@ -225,7 +226,7 @@ def test_redis_goes_away_while_the_model_thinks(
 
     def summarize(request: SummaryRequest) -> str:
         is_thinking.set()
-        assert may_answer.wait(20)
+        assert may_answer.wait(PATIENCE_S)
         return " ".join(ids_in("\n".join(message.text for message in request.messages)))
 
     with RedisSessionService(
@@ -233,12 +234,12 @@ def test_redis_goes_away_while_the_model_thinks(
     ) as service:
         service.append_messages(key, turn(0), create=True)
         service.enqueue_summary(key, force=True)
-        assert is_thinking.wait(5)
+        assert is_thinking.wait(PATIENCE_S)
         server.pause()
         resume = threading.Timer(0.5, server.resume)
         resume.start()
         may_answer.set()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         resume.join()
         assert read_all(service, key) == expected_ids(1)
         summary = service.get_summary(key)
@@ -272,7 +273,7 @@ class Slow:
             self.running[name] = self.running.get(name, 0) + 1
             self.most_of_one = max(self.most_of_one, self.running[name])
             self.most = max(self.most, sum(self.running.values()))
-        assert self.go.wait(20)
+        assert self.go.wait(PATIENCE_S)
         time.sleep(0.002)
         with self.lock:
             self.running[name] -= 1
@@ -304,7 +305,7 @@ def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) ->
         while sum(slow.running.values()) < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
         slow.go.set()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert slow.most_of_one == 1
         assert slow.most == 3
         for session in keys:
@@ -327,7 +328,7 @@ def test_a_job_that_is_forced_stays_so(key: SessionKey) -> None:
         for force in (False, True, False):
             service.enqueue_summary(key, force=force)
         slow.go.set()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert service.get_summary(key) is not None
 
 
@@ -354,9 +355,9 @@ def test_a_job_in_the_caller_waits_for_the_sessions_others(key: SessionKey) -> N
         assert caller.is_alive()
         assert slow.running == {"s1": 1}
         slow.go.set()
-        caller.join(10)
+        caller.join(PATIENCE_S)
         assert not caller.is_alive()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert slow.most_of_one == 1
         assert [name for name, _ in slow.done].count("s1") >= 2
 
@@ -400,7 +401,7 @@ async def test_a_full_queue_runs_the_job_in_the_caller(key: SessionKey, mode: st
             await asyncio.sleep(0.001)
         assert caller.is_alive()
         slow.go.set()
-        caller.join(10)
+        caller.join(PATIENCE_S)
         assert not caller.is_alive()
     else:
         task = asyncio.create_task(service.aenqueue_summary(keys[2], force=True))
@@ -413,7 +414,7 @@ async def test_a_full_queue_runs_the_job_in_the_caller(key: SessionKey, mode: st
         slow.go.set()
         await asyncio.wait_for(task, 10)
     assert service.get_summary(keys[2]) is not None
-    assert await service.aflush(20)
+    assert await service.aflush(PATIENCE_S)
     assert service.get_summary(keys[1]) is not None
     await service.aclose()
 
@@ -425,7 +426,7 @@ def test_an_append_asks_by_itself_unless_told_not_to(key: SessionKey) -> None:
             f"memory://auto-{auto}", summarizer=witness, auto_summarize=auto
         ) as service:
             service.append_messages(key, turn(0), create=True, filter_key="app/tools")
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
             made = [summary.filter_key for summary in service.list_summaries(key)]
             assert made == (["", "app/tools"] if auto else [])
 
@@ -440,7 +441,7 @@ def test_the_job_of_a_branch_is_followed_by_the_whole_sessions(key: SessionKey) 
         ) as service:
             fill(service, key, filter_key="b")
             service.enqueue_summary(key, "b", force=True)
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
             made = [summary.filter_key for summary in service.list_summaries(key)]
             assert made == (["", "b"] if cascades else ["b"])
 
@@ -455,7 +456,7 @@ def test_a_forced_job_stays_forced_when_it_is_merged(key: SessionKey) -> None:
         service.enqueue_summary(key, "b", force=True)
         service.enqueue_summary(key, "b")
         slow.go.set()
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert ("s1", "b") in slow.done
 
 
@@ -492,7 +493,7 @@ def test_a_branch_that_is_not_allowed_is_passed_over(key: SessionKey) -> None:
     ) as service:
         for branch in ("app/toolbox", "app/tool", "app/tool/x"):
             service.append_messages(key, turn(0), create=True, filter_key=branch)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         made = [summary.filter_key for summary in service.list_summaries(key)]
         assert made == ["", "app/tool", "app/tool/x"]
 
@@ -530,7 +531,7 @@ def test_closing_while_a_caller_runs_a_job(key: SessionKey) -> None:
         assert request.session is not None
         name = request.session.key.session_id
         begun.append(name)
-        assert may_end[name].wait(20)
+        assert may_end[name].wait(PATIENCE_S)
         return "s"
 
     service = RedisSessionService(
@@ -556,8 +557,8 @@ def test_closing_while_a_caller_runs_a_job(key: SessionKey) -> None:
     wait_for(lambda: service.stats().summaries.made == 2)  # type: ignore[union-attr]
     time.sleep(0.05)  # nothing is left to the worker, for now
     may_end["callers"].set()
-    caller.join(5)
-    closer.join(5)  # sooner than summary_close_timeout
+    caller.join(PATIENCE_S)
+    closer.join(PATIENCE_S)  # sooner than summary_close_timeout
     assert not closer.is_alive()
 
 
@@ -583,10 +584,10 @@ def test_code_that_ends_its_thread(
     ) as service:
         fill(service, key)
         service.enqueue_summary(key, force=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert "secret" not in caplog.text
         service.enqueue_summary(key, force=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         stats = service.stats().summaries
         assert stats is not None
         assert (stats.failed, stats.made) == (1, 1)
@@ -610,7 +611,7 @@ def test_a_caller_that_is_interrupted(key: SessionKey, monkeypatch: pytest.Monke
             with pytest.raises(KeyboardInterrupt):
                 service.enqueue_summary(key, force=True)
         service.enqueue_summary(key, force=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert service.get_summary(key) is not None
 
 
@@ -624,9 +625,9 @@ def test_no_thread_can_be_started(key: SessionKey, monkeypatch: pytest.MonkeyPat
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
             assert service.append_messages(key, turn(0), create=True).written == 2
-            assert service.flush(5)
+            assert service.flush(PATIENCE_S)
         service.append_messages(key, turn(1))
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert read_all(service, key) == expected_ids(2)
         assert service.get_summary(key) is not None
 
@@ -672,7 +673,7 @@ def test_a_service_that_is_dropped_lets_its_threads_end(key: SessionKey) -> None
     before = threads()
     service = RedisSessionService("memory://dropped", summarizer=Witness.make(2))
     service.append_messages(key, turn(0), create=True)
-    assert service.flush(10)
+    assert service.flush(PATIENCE_S)
     own = [thread for thread in threads() if thread not in before]
     assert own
     del service
@@ -755,7 +756,7 @@ def test_a_bug_is_told_without_content(
     ) as service:
         fill(service, key)
         service.enqueue_summary(key, force=True)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert service.stats().summaries.failed == 1  # type: ignore[union-attr]
     assert "ZeroDivisionError" in caplog.text
     assert "in fail" in caplog.text

@@ -36,6 +36,7 @@ from langchain_redis_session import (
 )
 from tests.processes import run_python
 from tests.servers import RedisCluster, RedisServer
+from tests.waits import PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -175,7 +176,7 @@ async def test_spans_nest(mode: str, is_write_behind: bool) -> None:
             await call(service, mode, "append_messages", KEY, [HumanMessage("x")], create=True)
             with tracer.start_as_current_span("next"):
                 pass
-        await service.aflush(5)
+        await service.aflush(PATIENCE_S)
     append, caller_id = take("append_event"), caller.get_span_context().span_id
     assert append.context is not None
     assert parent_of(append) == caller_id
@@ -248,7 +249,7 @@ async def test_what_write_behind_gives_up() -> None:
         dead = value_of(_tracing.METRIC_DEAD)
         with tracer.start_as_current_span("caller"):
             await service.aappend_messages(KEY, [HumanMessage("x"), HumanMessage("y")])
-        assert not await service.aflush(5)
+        assert not await service.aflush(PATIENCE_S)
         assert take("append_event").status.status_code is StatusCode.UNSET
         persist = take(_tracing.SPAN_PERSIST)
         assert persist.status.status_code is StatusCode.ERROR
@@ -369,7 +370,7 @@ async def test_counters_and_queue_depth() -> None:
         service.append_messages(KEY, [HumanMessage("x")])
     assert value_of(_tracing.METRIC_QUEUE_DEPTH) == depth + 3
     server.connected = True
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert value_of(_tracing.METRIC_QUEUE_DEPTH) == depth
     service.close()
     del service
@@ -454,5 +455,5 @@ def test_background_summaries_have_spans_too() -> None:
     with open_service(summarizer=lambda _: "s", auto_summarize=False) as service:
         service.append_messages(KEY, [HumanMessage("hi")], create=True)
         service.enqueue_summary(KEY, force=True)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert take("create_session_summary").status.status_code == StatusCode.UNSET

@@ -28,6 +28,7 @@ from tests.integration.persist_load import (
 )
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisServer
+from tests.waits import PATIENCE_S
 
 
 @dataclass
@@ -154,7 +155,7 @@ def test_write_behind_tries_until_the_replica_has_it(pair: Pair, key: SessionKey
         assert "only 0 of 1 replicas" in stats.last_error
         assert service.dead_letters() == []
         pair.replica.resume()
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert pair.replica_has(key) == [*"01234"]
         with RedisSessionService(pair.replica.url) as reader:
             assert [e.payload for e in reader.get_track_events(key, "t")] == [0, 1, 2, 3, 4]
@@ -188,7 +189,7 @@ def test_a_promoted_replica_lacks_only_what_nobody_waited_for(
             follower = make_redis_server(["--replicaof", HOST, str(replica.port)])
             wait_for_link(follower)
             time.sleep(0.2)
-        assert service.flush(15)
+        assert service.flush(PATIENCE_S)
     with RedisSessionService(replica.url) as reader:
         if wait_replicas:
             check_complete(load, reader)

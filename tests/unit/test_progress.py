@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from langchain_redis_session._background.progress import Progress
+from tests.waits import PATIENCE_S
 
 
 class Counter:
@@ -130,7 +131,7 @@ def test_threads_and_tasks_of_several_loops_are_all_woken(counter: Counter) -> N
             time.sleep(0.01)
             assert not any(future.done() for future in waiting)
             counter.add()
-        assert all(future.result(5) for future in waiting)
+        assert all(future.result(PATIENCE_S) for future in waiting)
     assert counter.progress._tasks == set()
     assert counter.progress._waiting_threads == 0
 
