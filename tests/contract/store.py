@@ -11,7 +11,8 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_redis_session import Event, SessionKey
-from langchain_redis_session._verbs import events, tracks
+from langchain_redis_session._verbs import appending as events
+from langchain_redis_session._verbs import tracks
 from tests.contract.backends import RedisProbe
 
 NOON = 1_790_000_000_000_000_000

@@ -25,7 +25,7 @@ from langchain_redis_session import (
     SummaryRequest,
     event_threshold,
 )
-from langchain_redis_session._summary_record import parse_summary
+from langchain_redis_session._codec.summary_record import parse_summary
 from langchain_redis_session._times import format_time
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
@@ -659,9 +659,9 @@ async def test_an_owner_that_never_ends(
     redis_probe: RedisProbe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from langchain_redis_session._operations import summaries
+    from langchain_redis_session._operations import summary_lease
 
-    monkeypatch.setattr(summaries, "_LEASE_MARGIN_MS", 50)
+    monkeypatch.setattr(summary_lease, "LEASE_MARGIN_MS", 50)
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, summary_job_timeout=0.2)
     await fill(verbs, key, 1)
     redis_probe.set(redis_probe.key("sumlease:{shop}:ann:s1"), "busy")

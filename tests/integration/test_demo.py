@@ -11,7 +11,7 @@ from langchain_redis_session import RedisSessionService, SessionKey
 from tests.processes import Ended, run_python
 from tests.servers import RedisServer
 
-MODULE = "langchain_redis_session._demo"
+MODULE = "demo.travel_desk"
 
 
 def demo(*arguments: str, url: str = "", code: str = "") -> Ended:

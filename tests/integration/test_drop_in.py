@@ -30,8 +30,8 @@ from langchain_redis_session import (
     ConfigurationError,
     RedisSessionChatMessageHistory,
 )
-from langchain_redis_session._flow import ScriptMissingError, call_script
-from langchain_redis_session.connections import _twin_factory
+from langchain_redis_session._connections.twins import make_twin_factory
+from langchain_redis_session._flow.scripts import ScriptMissingError, call_script
 from tests.integration.conftest import MakeHistory
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisCluster, RedisServer
@@ -469,7 +469,7 @@ def test_a_clusters_twin_speaks_tls_too() -> None:
 
         def __del__(self) -> None: ...
 
-    factory = _twin_factory(Cluster())
+    factory = make_twin_factory(Cluster())
     assert factory is not None
     twin = factory()
     assert twin.connection_kwargs["ssl_ca_certs"] == "ca.pem"

@@ -26,7 +26,8 @@ from langchain_redis_session import (
     SessionKey,
     SessionNotFoundError,
 )
-from langchain_redis_session._background import jobs, persister
+from langchain_redis_session._background import jobs
+from langchain_redis_session._background import write_behind as persister
 from tests.integration.persist_load import (
     Load,
     check_complete,

@@ -508,7 +508,7 @@ def test_the_end_of_the_interpreter_is_bounded_where_redis_is_away(
     for number, service in enumerate(services):
         append(service, number)
     """
-    assert DEADLINE_S < 100 * 1.5
+    assert PATIENCE_S < 40 * 1.6
     _, errors = run_program(body, redis_server.url, key, tmp_path, deadline_s=PATIENCE_S)
     assert errors.count("left in the spool") == 40
     with make_service(redis_server.url, persist_spool_dir=tmp_path) as service:

@@ -28,7 +28,7 @@ from langchain_redis_session import (
     event_threshold,
 )
 from langchain_redis_session._background import summary_workers
-from langchain_redis_session._background.summary_workers import SummaryAsker
+from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
 from tests.integration.summarizing import Witness, converse, ids_in, turn
@@ -370,10 +370,10 @@ def test_what_was_not_written_asks_for_nothing(key: SessionKey) -> None:
             self.asked += tasks
 
     workers: Any = Workers()
-    asker = SummaryAsker(workers, lambda branch: branch != "forbidden")
-    asker.when_settled(key, ["b", "forbidden"])(PersistError("given up"))
+    scheduler = WorkerScheduler(workers, lambda branch: branch != "forbidden")
+    scheduler.when_settled(key, ["b", "forbidden"])(PersistError("given up"))
     assert workers.asked == []
-    asker.when_settled(key, ["b", "forbidden"])(None)
+    scheduler.when_settled(key, ["b", "forbidden"])(None)
     assert workers.asked == [SummaryTask(key, "b"), SummaryTask(key)]
 
 

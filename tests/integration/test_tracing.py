@@ -32,8 +32,8 @@ from langchain_redis_session import (
     SummaryError,
     SummaryRequest,
     UnserializableMessageError,
-    _tracing,
 )
+from langchain_redis_session._observe import tracing as _tracing
 from tests.processes import run_python
 from tests.servers import RedisCluster, RedisServer
 from tests.waits import PATIENCE_S
