@@ -379,7 +379,7 @@ class RedisCluster(_Closing):
         *,
         primaries: int = 3,
         replicas: int = 0,
-        node_timeout: int = 2000,
+        node_timeout: int = 5_000,
     ) -> None:
         super().__init__()
         self.primaries = primaries
@@ -492,7 +492,7 @@ class RedisSentinel(_Closing):
             self.sentinel.args = ["--sentinel"]
             self.sentinel.config = (
                 f"sentinel monitor {self.service} {HOST} {self.primary.port} 1\n"
-                f"sentinel down-after-milliseconds {self.service} 500\n"
+                f"sentinel down-after-milliseconds {self.service} 2000\n"
                 f"sentinel failover-timeout {self.service} 3000\n"
             )
             self.sentinel.start()

@@ -28,17 +28,10 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.hooks import Kind, every_kind, make_handler, make_recorder, plain_kinds
 from tests.contract.narrow import one_server, server_kinds
 from tests.contract.store import make_event, make_events, snapshot, texts
-from tests.waits import PATIENCE_S
+from tests.waits import PATIENCE_S, await_until
 
 MakeVerbs = Callable[..., Verbs]
 WORKER = "redis-session-persister"
-
-
-async def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not is_true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
 
 
 @pytest.fixture
@@ -91,7 +84,7 @@ async def test_start_at_acceptance_end_when_written(
     assert len(started) == 2
     assert WORKER not in started[0]
     assert await verbs.flush(PATIENCE_S)
-    await wait_until(lambda: len(ended) == 2)
+    await await_until(lambda: len(ended) == 2)
     assert [context.notes["n"] for _, context in ended] == [0, 1]
     here = "MainThread loop" if kind == "async" else WORKER
     assert {place for place, _ in ended} == {here}
@@ -136,7 +129,7 @@ async def test_what_is_given_up(make_queued: MakeVerbs, key: SessionKey, kind: K
     )
     await verbs.append_events(key, make_events(1, 2))  # there is no such session
     assert not await verbs.flush(PATIENCE_S)
-    await wait_until(lambda: len(letters) == 1 and len(seen) == 4)
+    await await_until(lambda: len(letters) == 1 and len(seen) == 4)
     assert letters == others == verbs.service.dead_letters()
     assert isinstance(letters[0].error, SessionNotFoundError)
     assert seen == [
@@ -149,13 +142,13 @@ async def test_what_is_given_up(make_queued: MakeVerbs, key: SessionKey, kind: K
     )
     await verbs.append_track_event(key, "t", 1)
     await verbs.flush(PATIENCE_S)
-    await wait_until(lambda: len(letters) == 3 and len(own) == 1)
+    await await_until(lambda: len(letters) == 3 and len(own) == 1)
     assert own[0] in letters
     # Tried again in vain: the letter is told of again, the append's hooks are not.
     count = len(seen)
     verbs.service.retry_dead_letters()
     await verbs.flush(PATIENCE_S)
-    await wait_until(lambda: len(letters) == 6 and len(own) == 2)
+    await await_until(lambda: len(letters) == 6 and len(own) == 2)
     assert len(seen) == count
 
 
@@ -192,7 +185,7 @@ async def test_what_is_not_accepted(make_queued: MakeVerbs, key: SessionKey, kin
     )
     try:
         await verbs.append_event(SessionKey("x", "y", "z"), make_event(9))
-        await wait_until(lambda: len(verbs.service.dead_letters()) == 1)
+        await await_until(lambda: len(verbs.service.dead_letters()) == 1)
         await verbs.append_event(key, make_event(1))
         with pytest.raises(PersistError):
             await verbs.append_event(key, make_event(2), callbacks=[make_recorder(kind, "a", seen)])

@@ -33,6 +33,7 @@ from langchain_redis_session import (
 from tests.integration.conftest import MakeHistory
 from tests.processes import run_python
 from tests.servers import RedisServer, free_port
+from tests.waits import MOMENT_S
 
 
 def texts(messages: list[BaseMessage]) -> list[str]:
@@ -198,8 +199,7 @@ async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer) -> None:
     for verb in verbs:
         server.pause()
         task = asyncio.ensure_future(verb())
-        for _ in range(20):
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(MOMENT_S)
         assert not task.done()
         server.resume()
         await task

@@ -27,7 +27,7 @@ from langchain_redis_session import (
 )
 from tests.contract.hooks import make_handler, raise_
 from tests.processes import run_python
-from tests.waits import PATIENCE_S
+from tests.waits import MOMENT_S, PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -126,7 +126,7 @@ def drive(service: RedisSessionService, client: Flaky) -> None:
         attempt(lambda: service.append_messages(KEY, [message], create=True))
         attempt(lambda: service.get_messages(KEY))
         attempt(lambda: service.append_track_event(KEY, "t", SECRET))
-        time.sleep(0.05)
+        time.sleep(MOMENT_S)
         client.error = None
         attempt(lambda: service.flush(PATIENCE_S))
     asyncio.run(drive_async(service, message))

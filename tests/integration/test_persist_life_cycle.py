@@ -28,7 +28,7 @@ from langchain_redis_session import (
     SessionKey,
     SessionServiceClosedError,
 )
-from tests.processes import run_python, start_python
+from tests.processes import DEADLINE_S, run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 from tests.waits import MOMENT_S, PATIENCE_S, still_waits, wait_until
@@ -468,11 +468,11 @@ def read():
 
 
 def run_program(
-    body: str, url: str, key: SessionKey, spool: Path | None = None, **options: Any
+    body: str, url: str, key: SessionKey, spool: Path | None = None
 ) -> tuple[list[Any], str]:
     """Run a program to its end; give what it printed, and its errors."""
     arguments = (PROGRAM + textwrap.dedent(body), url, key.app_name, str(spool or ""))
-    ended = run_python("-W", "ignore::DeprecationWarning", "-c", *arguments, **options)
+    ended = run_python("-W", "ignore::DeprecationWarning", "-c", *arguments)
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()], ended.stderr
 
@@ -504,18 +504,18 @@ def test_the_end_of_the_interpreter_is_bounded_where_redis_is_away(
     logging.basicConfig()
     options |= {"persist_close_timeout": 1.6, "extra_options": {"retry": Retry(NoBackoff(), 0)}}
     options |= {"async_persister_num": 1}
-    services = [RedisSessionService("redis://127.0.0.1:1", **options) for _ in range(40)]
+    services = [RedisSessionService("redis://127.0.0.1:1", **options) for _ in range(80)]
     for number, service in enumerate(services):
         append(service, number)
     """
-    assert PATIENCE_S < 40 * 1.6
-    _, errors = run_program(body, redis_server.url, key, tmp_path, deadline_s=PATIENCE_S)
-    assert errors.count("left in the spool") == 40
+    assert DEADLINE_S < 80 * 1.6
+    _, errors = run_program(body, redis_server.url, key, tmp_path)
+    assert errors.count("left in the spool") == 80
     with make_service(redis_server.url, persist_spool_dir=tmp_path) as service:
         assert service.flush(PATIENCE_S)
-    assert sorted(map(int, read(redis_server.url, key))) == list(range(40))
-    _, errors = run_program(body, redis_server.url, key, deadline_s=PATIENCE_S)
-    assert errors.count("gave up 1 event") == 40
+    assert sorted(map(int, read(redis_server.url, key))) == list(range(80))
+    _, errors = run_program(body, redis_server.url, key)
+    assert errors.count("gave up 1 event") == 80
 
 
 # Forks

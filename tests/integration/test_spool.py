@@ -49,7 +49,7 @@ from tests.processes import run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 from tests.unit.messages import CLEAN_TEXTS, VALUES, messages
-from tests.waits import PATIENCE_S
+from tests.waits import MOMENT_S, PATIENCE_S
 
 MakeService = Callable[..., RedisSessionService]
 
@@ -118,7 +118,8 @@ class App:
         self.child.__exit__(*exc)
 
     def wait_for(self, count: int) -> None:
-        """Wait until it has said that so many more were accepted."""
+        """Wait until it has said that so many more were accepted, from now on."""
+        self.child.skip()
         for _ in range(count):
             self.child.read_line()
 
@@ -294,7 +295,7 @@ def test_closing_while_redis_is_away_leaves_it_for_the_next_start(
     service.append_messages(key, [HumanMessage("0")], create=True)
     with ThreadPoolExecutor(1) as pool:
         flushed = pool.submit(service.flush, None)
-        time.sleep(0.05)
+        time.sleep(MOMENT_S)
         service.close()
         assert flushed.result(PATIENCE_S) is False
     assert "1 append(s) left in the spool" in caplog.text

@@ -263,11 +263,11 @@ async def test_a_cancelled_call_ends_its_span() -> None:
     class Sleepy(fakeredis.FakeAsyncRedis):
         async def execute_command(self, *_: Any, **__: Any) -> Any:
             entered.set()
-            await asyncio.sleep(10)
+            await asyncio.sleep(600)
 
     service = RedisSessionService(async_client=Sleepy(), enable_tracing=True)
     task = asyncio.create_task(service.aget_messages(KEY))
-    await entered.wait()
+    await asyncio.wait_for(entered.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
