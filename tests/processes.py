@@ -56,6 +56,15 @@ if os.getppid() == int(sys.argv[1]):
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn")
 
 
+def is_alive(pid: int) -> bool:
+    """Say whether a process is there, on Linux; a zombie only waits to be reaped."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "State:\tZ" not in status
+
+
 class ChildError(AssertionError):
     """A child that did not do what it was to do, with what it had printed until then."""
 
@@ -122,6 +131,10 @@ class Child:
         command: What to run.
         deadline_s: When whoever waits for it gives up.
         env: Its environment; this process's if None.
+
+    Attributes:
+        pid: Its process id.
+        ends_at_s: The deadline, as `time.monotonic` tells it.
     """
 
     def __init__(
@@ -133,7 +146,7 @@ class Child:
     ) -> None:
         self.command = list(command)
         self.deadline_s = deadline_s
-        self._ends_at = time.monotonic() + deadline_s
+        self.ends_at_s = time.monotonic() + deadline_s
         self._given = 0
         """How many bytes of the output were given as lines."""
         # Files and no pipes: a child never waits for a reader, and what it has started may
@@ -148,6 +161,7 @@ class Child:
             stdout=self._stdout,
             stderr=self._stderr,
         )
+        self.pid = self._process.pid
         assert self._process.stdin is not None
         self._stdin = self._files.enter_context(self._process.stdin)
 
@@ -201,15 +215,15 @@ class Child:
         """Kill it as `kill -9` does, and nothing that it has started."""
         self._process.kill()
 
-    def wait(self) -> Ended:
+    def finish(self) -> Ended:
         """Wait for its end; fail at its deadline."""
         while self._process.poll() is None:
             self._go_on_waiting()
         return Ended(self._process.returncode, self.stdout, self.stderr)
 
     def _go_on_waiting(self) -> None:
-        if time.monotonic() > self._ends_at:
-            _kill_group(self._process.pid)
+        if time.monotonic() > self.ends_at_s:
+            kill_all(self._process)
             raise self._error(f"was not done within {self.deadline_s:g} s")
         time.sleep(0.005)
 
@@ -230,7 +244,7 @@ def _read(descriptor: int) -> str:
 def run(command: Sequence[str], **options: Any) -> Ended:
     """Run a program to its end, with the options of `Child`."""
     with Child(command, **options) as child:
-        return child.wait()
+        return child.finish()
 
 
 def start_python(*arguments: str, **options: Any) -> Child:
@@ -268,7 +282,7 @@ def _do_calls() -> None:
     print(base64.b64encode(pickle.dumps(results)).decode())
 
 
-async def execute_notebook(notebook: NotebookNode) -> NotebookNode:
+async def execute_notebook(notebook: NotebookNode, deadline_s: float = DEADLINE_S) -> NotebookNode:
     """Execute the cells in a kernel of their own, errors and all; give them with their outputs."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
@@ -283,14 +297,22 @@ async def execute_notebook(notebook: NotebookNode) -> NotebookNode:
     client = NotebookClient(
         notebook,
         km=manager,
-        timeout=DEADLINE_S,
+        timeout=None,
         startup_timeout=DEADLINE_S,
         allow_errors=True,
         resources={"metadata": {"path": str(ROOT)}},
     )
+    executing = asyncio.ensure_future(client.async_execute(cleanup_kc=True))
     try:
-        executed = client.async_execute(cleanup_kc=True)
-        return await asyncio.wait_for(executed, DEADLINE_S)
+        await asyncio.wait([executing], timeout=deadline_s)
+        if executing.done():
+            return await executing
+        outputs = [cell.outputs for cell in notebook.cells if cell.get("outputs")]
+        what = f"The notebook was not done within {deadline_s:g} s. Its outputs: {outputs}"
+        raise ChildError(what)
     finally:
-        if manager.has_kernel:
-            await manager.shutdown_kernel(now=True)
+        if group := getattr(manager.provisioner, "pgid", None):
+            _kill_group(group)
+        executing.cancel()
+        # That the kernel has died is no news.
+        await asyncio.wait_for(asyncio.gather(executing, return_exceptions=True), PATIENCE_S)

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import fakeredis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
@@ -42,6 +42,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import Commands, Interceptor
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, snapshot, tag_of, texts
+from tests.effort import examples
 from tests.waits import MOMENT_S, PATIENCE_S, await_until
 
 WORKER = "redis-session-persister"
@@ -935,7 +936,7 @@ class Player:
         return found, service.get_user_state("shop", "ann"), service.get_app_state("shop")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     steps=st.lists(st.one_of(appends, appends, messages, others), max_size=25),
     limit=st.sampled_from([None, None, 4]),

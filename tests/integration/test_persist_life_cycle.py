@@ -595,7 +595,7 @@ def test_a_child_does_not_keep_the_spool_of_its_parent(
     """
     arguments = (PROGRAM + textwrap.dedent(body), redis_server.url, key.app_name, str(tmp_path))
     with start_python("-W", "ignore", "-c", *arguments) as parent:
-        assert parent.wait().returncode == -9
+        assert parent.finish().returncode == -9
         with make_service(redis_server.url, persist_spool_dir=tmp_path) as service:
             assert service.flush(PATIENCE_S)
         assert read(redis_server.url, key) == ["1", "2", "3"]

@@ -507,7 +507,7 @@ async def test_redis_is_away_during_the_run(
 def test_the_next_run_brings_what_was_left(
     proxied: RedisSessionService, cutting_proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now_s = time.monotonic()
+    now_s = 1.0
     clock = SimpleNamespace(monotonic=lambda: now_s)
     monkeypatch.setattr(outbox, "time", clock)
     handler = TrackCallbackHandler(proxied, KEY)

@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.processes import start_python
+from tests.processes import is_alive, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import (
     RedisCluster,
@@ -183,17 +183,9 @@ def test_servers_die_with_a_killed_parent(redis_binary: ServerBinary) -> None:
     """
     with start_python("-c", textwrap.dedent(code)) as parent:
         pid, directory = parent.read_line().split()
-        assert _is_alive(int(pid))
+        assert is_alive(int(pid))
         parent.kill()
-        wait_until(lambda: not _is_alive(int(pid)))
+        wait_until(lambda: not is_alive(int(pid)))
     for file in Path(directory).iterdir():
         file.unlink()
     Path(directory).rmdir()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-    return "State:\tZ" not in status  # a zombie only waits to be reaped

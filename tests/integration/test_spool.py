@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
@@ -37,6 +37,7 @@ from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
 from langchain_redis_session._operations.tracks import PreparedTrackEvents, prepare_track_events
 from langchain_redis_session.config import ServiceOptions
+from tests.effort import examples
 from tests.integration.spool_app import (
     NOWHERE,
     SESSIONS,
@@ -134,7 +135,7 @@ class App:
         return self._wait(0)
 
     def _wait(self, returncode: int) -> list[str]:
-        ended = self.child.wait()
+        ended = self.child.finish()
         assert ended.returncode == returncode, ended.stderr
         return ended.stdout.split("\n")[:-1]
 
@@ -443,11 +444,7 @@ def test_only_the_owner_may_read_the_files(
 
 # To the byte
 
-prepared_options = settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+prepared_options = examples(150)
 names = st.sampled_from(["a", "app:a", "user:b", "temp:c", "b\x00\n", "user:\x7f"])
 
 
