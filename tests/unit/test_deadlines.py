@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,17 +64,23 @@ def name_of(node: ast.expr) -> str:
     return getattr(node, "attr", getattr(node, "id", ""))
 
 
+@cache
+def all_breaches() -> list[tuple[str, Path, int]]:
+    """Give the breaches of all tests, as name, module and line."""
+    found = []
+    for path in sorted(TESTS.rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        found += [(what, path.relative_to(TESTS), line) for what, line in breaches(tree)]
+    return found
+
+
 @pytest.mark.parametrize("breach", TOOLS)
 def test_only_the_tools_do_it(breach: str) -> None:
-    wrong = []
-    for path in sorted(TESTS.rglob("*.py")):
-        module = path.relative_to(TESTS)
-        if module.parts[0] not in TOOLS[breach]:
-            tree = ast.parse(path.read_text("utf-8"))
-            wrong += [
-                f"{module}:{line} {breach}" for what, line in breaches(tree) if what == breach
-            ]
-    assert not wrong, "\n".join(wrong)
+    assert not [
+        f"{module}:{line} {breach}"
+        for what, module, line in all_breaches()
+        if what == breach and module.parts[0] not in TOOLS[breach]
+    ]
 
 
 @pytest.mark.parametrize(
