@@ -1,6 +1,6 @@
 # Every target sets up what it needs, in a virtual environment of its own ($(VENV)).
 #   make test PYTHON=python3.12       another Python, for a new environment
-#   make test ARGS="-k append"        options for pytest; "-n 4" for four processes
+#   make test ARGS="-k append -n 0"   options for pytest; "-n 0": in one process, not one per core
 #   make demo REDIS_URL=redis://…     the demo on a server of yours
 
 PYTHON ?= python3
@@ -18,7 +18,7 @@ demo: $(VENV)/.installed-demo  ## Show sessions at work (REDIS_URL=…, else in 
 	@$(BIN)/python -m demo.travel_desk $(ARGS)
 
 test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## Check style and format
 	$(BIN)/ruff check .
