@@ -143,9 +143,9 @@ def append_events(
         state: The changes of state, if there are any.
         message_index: Given where the script has asked for it.
     """
-    script_keys = [*keys.common, keys.user_state]
+    script_keys = (*keys.common, keys.user_state)
     if with_app_state:
-        script_keys.append(keys.app_state)
+        script_keys += (keys.app_state,)
     args: list[Argument] = [
         keys.session_field,
         create.value,

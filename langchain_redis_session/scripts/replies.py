@@ -185,6 +185,7 @@ class StoredSummary(NamedTuple):
 # Looked up faster than by asking the enums.
 _STATUSES = {status.value: status for status in Status}
 _FATES = {fate.value: fate for fate in Fate}
+_FLAGS = {b"": None, 0: False, 1: True}
 
 
 def parse_status(reply: list[Any]) -> Status:
@@ -200,7 +201,7 @@ def parse_appended(reply: list[Any]) -> Appended:
         return Appended(
             status,
             removed=removed,
-            field_ttl=_parse_flag(field_ttl),
+            field_ttl=_FLAGS[field_ttl],
             fates=[_FATES[fate] for fate in fates],
             scores=[float(score) if score else None for score in scores],
             lost=lost,
@@ -219,13 +220,13 @@ def parse_removed(reply: list[Any]) -> Removed:
     if status is not Status.OK:
         return Removed(status)
     _, removed, field_ttl = reply
-    return Removed(status, removed, _parse_flag(field_ttl))
+    return Removed(status, removed, _FLAGS[field_ttl])
 
 
 def parse_refreshed(reply: list[Any]) -> Refreshed:
     """Read the reply of refresh_ttl."""
     status = _STATUSES[reply[0]]
-    return Refreshed(status, _parse_flag(reply[1]) if status is Status.OK else None)
+    return Refreshed(status, _FLAGS[reply[1]] if status is Status.OK else None)
 
 
 def parse_page(reply: list[Any]) -> Page:
@@ -286,12 +287,8 @@ def parse_stored_summary(reply: list[Any]) -> StoredSummary:
     status = _STATUSES[reply[0]]
     if status is Status.OK:
         _, summary, field_ttl = reply
-        return StoredSummary(status, summary, _parse_flag(field_ttl))
+        return StoredSummary(status, summary, _FLAGS[field_ttl])
     return StoredSummary(status, reply[1]) if status is Status.FURTHER else StoredSummary(status)
-
-
-def _parse_flag(value: bytes | int) -> bool | None:
-    return None if value == b"" else bool(value)
 
 
 def _parse_fields(flat: list[bytes]) -> dict[bytes, bytes]:
