@@ -220,13 +220,7 @@ def clear_events(
     keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, highest: bytes | str
 ) -> ScriptCall[Removed]:
     """Remove a session's events up to a score, and its summaries."""
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary_field,
-        session_ttl_ms,
-        int(try_field_ttl),
-        highest,
-    ]
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), highest]
     return ScriptCall("clear_events", [*keys.common, keys.summary_lease], args, parse_removed)
 
 
@@ -234,13 +228,7 @@ def remove_events(
     keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, entries: Iterable[bytes]
 ) -> ScriptCall[Removed]:
     """Remove the given entries from a session's events."""
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary_field,
-        session_ttl_ms,
-        int(try_field_ttl),
-        *entries,
-    ]
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), *entries]
     return ScriptCall("remove_events", [*keys.common, keys.summary_lease], args, parse_removed)
 
 
@@ -264,12 +252,7 @@ def refresh_ttl(
     keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool
 ) -> ScriptCall[Refreshed]:
     """Start a session's lifetime anew."""
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary_field,
-        session_ttl_ms,
-        int(try_field_ttl),
-    ]
+    args = _lifetime_args(keys, session_ttl_ms, try_field_ttl)
     return ScriptCall("refresh_ttl", keys.common, args, parse_refreshed)
 
 
@@ -434,6 +417,10 @@ def update_state(
 ) -> ScriptCall[Status]:
     """Set names in an app's or a user's state."""
     return ScriptCall("update_state", [state_key], [ttl_ms, *_flatten(values)], parse_status)
+
+
+def _lifetime_args(keys: SessionKeys, session_ttl_ms: int, try_field_ttl: bool) -> list[Argument]:
+    return [keys.session_field, keys.summary_field, session_ttl_ms, int(try_field_ttl)]
 
 
 def _summary_keys(keys: SessionKeys) -> list[bytes]:
