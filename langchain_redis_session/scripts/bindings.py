@@ -82,8 +82,10 @@ class StateWrite(NamedTuple):
         expected: The core of the record that was read; b"" before one was.
         replacement: What takes that core's place; b"" likewise.
         made_for: The places of the events that it was made for; none if for whichever.
-        user: Encoded values by name, and the TTL of the user's state in ms (0 = never).
-        app: Likewise for the app's.
+        user: Encoded values of the user's state, by name.
+        user_ttl_ms: How long the user's state lives on; 0 = for ever.
+        app: Likewise of the app's state.
+        app_ttl_ms: Likewise.
     """
 
     changes_session: bool = False
