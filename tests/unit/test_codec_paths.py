@@ -22,7 +22,15 @@ from langchain_redis_session import _codec
 from langchain_redis_session._message_form import Shape
 from langchain_redis_session.errors import CorruptEventError, UnserializableMessageError
 from langchain_redis_session.models import Event
-from tests.unit.messages import CLEAN_TEXTS, TEXTS, VALUES, messages, outcome, same_message
+from tests.unit.messages import (
+    CLEAN_TEXTS,
+    MESSAGE_IDS,
+    TEXTS,
+    VALUES,
+    messages,
+    outcome,
+    same_message,
+)
 from tests.unit.test_event_codec import JUNK, places, replaced
 
 SLOW = settings(
@@ -32,7 +40,7 @@ SLOW = settings(
 )
 
 PLAIN_MESSAGES: st.SearchStrategy[BaseMessage] = st.one_of(
-    st.builds(HumanMessage, TEXTS, id=st.none() | TEXTS),
+    st.builds(HumanMessage, TEXTS, id=MESSAGE_IDS),
     st.builds(AIMessage, TEXTS, name=st.none() | TEXTS),
     st.builds(SystemMessage, TEXTS),
     st.builds(ToolMessage, TEXTS, tool_call_id=TEXTS, name=st.none() | TEXTS),
