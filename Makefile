@@ -16,7 +16,7 @@ help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-demo  ## Show sessions at work (REDIS_URL=…, else in memory)
-	@$(BIN)/python -m langchain_redis_session._demo $(ARGS)
+	@$(BIN)/python -m demo.travel_desk $(ARGS)
 
 test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
 	$(BIN)/python -m pytest $(ARGS)

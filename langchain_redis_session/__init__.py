@@ -1,56 +1,144 @@
-"""Session memory for LangChain on Redis: messages, state and tracks that nothing loses."""
+"""Session memory for LangChain on Redis: messages, state, summaries and tracks.
 
-from langchain_redis_session.callbacks import (
-    AppendEventContext,
-    AsyncSessionCallbackHandler,
-    CorruptEventReport,
-    GetSessionContext,
-    SessionCallbackHandler,
-    SummaryContext,
-)
-from langchain_redis_session.errors import (
-    BackendUnavailableError,
-    ConfigurationError,
-    CorruptEventError,
-    EventRejectedError,
-    EventTooLargeError,
-    InvalidSessionKeyError,
-    PersistError,
-    RedisSessionError,
-    SessionNotFoundError,
-    SessionServiceClosedError,
-    SummaryError,
-    UnserializableMessageError,
-)
-from langchain_redis_session.history import RedisSessionChatMessageHistory
-from langchain_redis_session.models import (
-    AppendResult,
-    DeadLetter,
-    DeletedUser,
-    Event,
-    PersistStats,
-    ServiceStats,
-    Session,
-    SessionKey,
-    SummarizedMessages,
-    Summary,
-    SummaryBoundary,
-    SummaryRequest,
-    SummaryStats,
-    TrackEvent,
-)
-from langchain_redis_session.run_tracks import AsyncTrackCallbackHandler, TrackCallbackHandler
-from langchain_redis_session.runs import Run, RunTree, read_runs
-from langchain_redis_session.service import RedisSessionService
-from langchain_redis_session.summarizer import (
-    SessionSummarizer,
-    all_of,
-    any_of,
-    context_threshold,
-    event_threshold,
-    time_threshold,
-    token_threshold,
-)
+Where to begin:
+
+- `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
+- `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
+- `SessionSummarizer`: condenses long sessions, in the background.
+- `SessionCallbackHandler`: hooks around what is written and read.
+- `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
+- `RedisSessionError`: the root of all errors.
+
+Nothing is loaded before it is used.
+
+Example:
+    >>> from langchain_redis_session import RedisSessionChatMessageHistory
+    >>> history = RedisSessionChatMessageHistory("s1", "memory://doc-package")
+    >>> history.add_user_message("hi")
+    >>> len(history)
+    1
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_redis_session.adapters.history import (
+        RedisSessionChatMessageHistory,
+    )
+    from langchain_redis_session.adapters.run_tracks import (
+        AsyncTrackCallbackHandler,
+        TrackCallbackHandler,
+    )
+    from langchain_redis_session.callbacks import (
+        AppendEventContext,
+        AsyncSessionCallbackHandler,
+        CorruptEventReport,
+        GetSessionContext,
+        SessionCallbackHandler,
+        SummaryContext,
+    )
+    from langchain_redis_session.errors import (
+        BackendUnavailableError,
+        ConfigurationError,
+        CorruptEventError,
+        EventRejectedError,
+        EventTooLargeError,
+        InvalidSessionKeyError,
+        PersistError,
+        RedisSessionError,
+        SessionNotFoundError,
+        SessionServiceClosedError,
+        SummaryError,
+        UnserializableMessageError,
+    )
+    from langchain_redis_session.models import (
+        AppendResult,
+        DeadLetter,
+        DeletedUser,
+        Event,
+        Session,
+        SessionKey,
+        SummarizedMessages,
+        Summary,
+        SummaryBoundary,
+        SummaryRequest,
+        TrackEvent,
+    )
+    from langchain_redis_session.runs import (
+        Run,
+        RunTree,
+        read_runs,
+    )
+    from langchain_redis_session.service import (
+        RedisSessionService,
+    )
+    from langchain_redis_session.stats import (
+        PersistStats,
+        ServiceStats,
+        SummaryStats,
+    )
+    from langchain_redis_session.summarizer import (
+        SessionSummarizer,
+        all_of,
+        any_of,
+        context_threshold,
+        event_threshold,
+        time_threshold,
+        token_threshold,
+    )
+
+__version__: str
+
+_MODULES = {
+    "AppendEventContext": "callbacks",
+    "AppendResult": "models",
+    "AsyncSessionCallbackHandler": "callbacks",
+    "AsyncTrackCallbackHandler": "adapters.run_tracks",
+    "BackendUnavailableError": "errors",
+    "ConfigurationError": "errors",
+    "CorruptEventError": "errors",
+    "CorruptEventReport": "callbacks",
+    "DeadLetter": "models",
+    "DeletedUser": "models",
+    "Event": "models",
+    "EventRejectedError": "errors",
+    "EventTooLargeError": "errors",
+    "GetSessionContext": "callbacks",
+    "InvalidSessionKeyError": "errors",
+    "PersistError": "errors",
+    "PersistStats": "stats",
+    "RedisSessionChatMessageHistory": "adapters.history",
+    "RedisSessionError": "errors",
+    "RedisSessionService": "service",
+    "Run": "runs",
+    "RunTree": "runs",
+    "ServiceStats": "stats",
+    "Session": "models",
+    "SessionCallbackHandler": "callbacks",
+    "SessionKey": "models",
+    "SessionNotFoundError": "errors",
+    "SessionServiceClosedError": "errors",
+    "SessionSummarizer": "summarizer",
+    "SummarizedMessages": "models",
+    "Summary": "models",
+    "SummaryBoundary": "models",
+    "SummaryContext": "callbacks",
+    "SummaryError": "errors",
+    "SummaryRequest": "models",
+    "SummaryStats": "stats",
+    "TrackCallbackHandler": "adapters.run_tracks",
+    "TrackEvent": "models",
+    "UnserializableMessageError": "errors",
+    "all_of": "summarizer",
+    "any_of": "summarizer",
+    "context_threshold": "summarizer",
+    "event_threshold": "summarizer",
+    "read_runs": "runs",
+    "time_threshold": "summarizer",
+    "token_threshold": "summarizer",
+}
+"""Where each public name stands."""
 
 __all__ = [
     "AppendEventContext",
@@ -92,6 +180,7 @@ __all__ = [
     "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",
+    "__version__",
     "all_of",
     "any_of",
     "context_threshold",
@@ -100,3 +189,19 @@ __all__ = [
     "time_threshold",
     "token_threshold",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("langchain-redis-session")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -86,3 +86,8 @@ def _parse(text: str) -> int:
     if fraction is None:
         return seconds * _SECOND
     return seconds * _SECOND + int(fraction[:9].ljust(9, "0"))
+
+
+def to_datetime(time_ns: int) -> datetime:
+    """Give the UTC time of nanoseconds since 1970, cut to microseconds."""
+    return _EPOCH + timedelta(microseconds=time_ns // 1000)

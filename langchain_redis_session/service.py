@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
@@ -17,20 +16,26 @@ from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
 
-from langchain_redis_session import _drivers
-from langchain_redis_session._background.persister import Persister, RunFlow
-from langchain_redis_session._background.summary_workers import SummaryAsker, SummaryWorkers
-from langchain_redis_session._flow import Flow
-from langchain_redis_session._observation import report_corrupt
+from langchain_redis_session._actions.context import ActionContext
+from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
+from langchain_redis_session._background.start import start_summary_workers, start_write_behind
+from langchain_redis_session._background.summary_scheduler import WorkerScheduler
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._hooks.discovery import list_handlers
+from langchain_redis_session._hooks.hooks import Hooks
+from langchain_redis_session._observe.tracing import Tracing
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.summaries import Summarizing
-from langchain_redis_session._tracing import Tracing
-from langchain_redis_session._verbs.base import async_verb, sync_verb
-from langchain_redis_session._verbs.events import EventVerbs
-from langchain_redis_session._verbs.sessions import SessionVerbs
-from langchain_redis_session._verbs.state import StateVerbs
-from langchain_redis_session._verbs.summaries import SummaryVerbs, is_allowed, make_summarizing
-from langchain_redis_session._verbs.tracks import TrackVerbs
+from langchain_redis_session._verbs.appending import AppendMethods
+from langchain_redis_session._verbs.finding import FindMethods
+from langchain_redis_session._verbs.reading import ReadMethods
+from langchain_redis_session._verbs.removing import RemoveMethods
+from langchain_redis_session._verbs.runner import async_verb, sync_verb
+from langchain_redis_session._verbs.sessions import SessionMethods
+from langchain_redis_session._verbs.state import StateMethods
+from langchain_redis_session._verbs.summaries import SummaryMethods
+from langchain_redis_session._verbs.tracks import TrackMethods
+from langchain_redis_session._verbs.users import UserMethods
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
@@ -38,22 +43,24 @@ from langchain_redis_session.config import (
     parse_options,
 )
 from langchain_redis_session.connections import open_connections
-from langchain_redis_session.errors import (
-    BackendUnavailableError,
-    ConfigurationError,
-    SessionServiceClosedError,
-)
-from langchain_redis_session.models import (
-    DeadLetter,
-    ServiceStats,
-    Session,
-)
+from langchain_redis_session.models import DeadLetter, Session
+from langchain_redis_session.stats import ServiceStats
 
 T = TypeVar("T")
 Ttl = timedelta | float | None
 
 
-class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, TrackVerbs):
+class RedisSessionService(
+    SessionMethods,
+    AppendMethods,
+    ReadMethods,
+    FindMethods,
+    RemoveMethods,
+    UserMethods,
+    SummaryMethods,
+    StateMethods,
+    TrackMethods,
+):
     """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
 
     Every verb `x` has an awaitable twin `ax`. Building a service connects to nothing and
@@ -115,6 +122,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         summary_filter_allowlist: Filter keys: only these branches, and those below them, are
             summarized. None = all.
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
+        clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
@@ -171,116 +179,79 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         cascade_full_session_summary: bool = True,
         summary_filter_allowlist: Collection[str] | None = None,
         enable_tracing: bool = False,
+        clock: Callable[[], int] = time.time_ns,
         **unknown: Any,
     ) -> None:
-        self._context = Context(
-            parse_options(
-                {
-                    "key_prefix": key_prefix,
-                    "hash_tag": hash_tag,
-                    "session_event_limit": session_event_limit,
-                    "session_ttl": session_ttl,
-                    "app_state_ttl": app_state_ttl,
-                    "user_state_ttl": user_state_ttl,
-                    "track_event_ttl": track_event_ttl,
-                    "track_event_limit": track_event_limit,
-                    "max_event_bytes": max_event_bytes,
-                    "refresh_ttl_on_read": refresh_ttl_on_read,
-                    "per_field_ttl": per_field_ttl,
-                    "unserializable_artifacts": unserializable_artifacts,
-                    "enable_async_persist": enable_async_persist,
-                    "async_persister_num": async_persister_num,
-                    "persist_queue_size": persist_queue_size,
-                    "persist_put_timeout": persist_put_timeout,
-                    "persist_retry_timeout": persist_retry_timeout,
-                    "persist_close_timeout": persist_close_timeout,
-                    "persist_spool_dir": persist_spool_dir,
-                    "wait_replicas": wait_replicas,
-                    "wait_timeout": wait_timeout,
-                    "auto_summarize": auto_summarize,
-                    "async_summary_num": async_summary_num,
-                    "summary_queue_size": summary_queue_size,
-                    "summary_job_timeout": summary_job_timeout,
-                    "summary_close_timeout": summary_close_timeout,
-                    "cascade_full_session_summary": cascade_full_session_summary,
-                    "summary_filter_allowlist": summary_filter_allowlist,
-                    "enable_tracing": enable_tracing,
-                    **unknown,
-                }
-            ),
-            callbacks,
+        options = parse_options(
+            {
+                "key_prefix": key_prefix,
+                "hash_tag": hash_tag,
+                "session_event_limit": session_event_limit,
+                "session_ttl": session_ttl,
+                "app_state_ttl": app_state_ttl,
+                "user_state_ttl": user_state_ttl,
+                "track_event_ttl": track_event_ttl,
+                "track_event_limit": track_event_limit,
+                "max_event_bytes": max_event_bytes,
+                "refresh_ttl_on_read": refresh_ttl_on_read,
+                "per_field_ttl": per_field_ttl,
+                "unserializable_artifacts": unserializable_artifacts,
+                "enable_async_persist": enable_async_persist,
+                "async_persister_num": async_persister_num,
+                "persist_queue_size": persist_queue_size,
+                "persist_put_timeout": persist_put_timeout,
+                "persist_retry_timeout": persist_retry_timeout,
+                "persist_close_timeout": persist_close_timeout,
+                "persist_spool_dir": persist_spool_dir,
+                "wait_replicas": wait_replicas,
+                "wait_timeout": wait_timeout,
+                "auto_summarize": auto_summarize,
+                "async_summary_num": async_summary_num,
+                "summary_queue_size": summary_queue_size,
+                "summary_job_timeout": summary_job_timeout,
+                "summary_close_timeout": summary_close_timeout,
+                "cascade_full_session_summary": cascade_full_session_summary,
+                "summary_filter_allowlist": summary_filter_allowlist,
+                "enable_tracing": enable_tracing,
+                **unknown,
+            }
+        )
+        self._clock = clock
+        context = Context(
+            options, counts_uncovered=summarizer is not None or pick_summarizer is not None
         )
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
         self._is_closed = False
-        tracing: Tracing | None = None
-        if self._context.options.enable_tracing:
-            tracing = Tracing(self._context.figures, self._connections.any_client)
-            self._context.tracing = tracing
-        self._persister: Persister | None = None
-        self._is_write_behind = self._context.options.enable_async_persist
-        if self._is_write_behind:
-            self._persister = self._start_persister(on_persist_error)
-            if tracing is not None:
-                tracing.count_queued = self._persister.count_waiting
-        self._summary_workers = self._summary_asker = None
-        self._summarizing = make_summarizing(summarizer, pick_summarizer)
-        if self._summarizing is not None:
-            self._summary_workers = self._start_summary_workers(self._summarizing)
-        if self._summary_workers is not None and self._context.options.auto_summarize:
-            may = partial(is_allowed, self._context.options)
-            self._summary_asker = SummaryAsker(self._summary_workers, may)
+        hooks = Hooks(list_handlers(callbacks), context.counters)
+        self._write_behind = None
+        if options.enable_async_persist:
+            self._write_behind = start_write_behind(
+                context, hooks, self._connections, on_persist_error
+            )
+            self._write_behind.close_with(self)
+        tracing = None
+        if options.enable_tracing:
+            queued = self._write_behind.count_waiting if self._write_behind else lambda: 0
+            tracing = Tracing(context.counters, self._connections.any_client, queued)
+        self._actions = ActionContext(context, hooks, tracing)
+        self._summary_maker = self._summary_workers = self._summary_scheduler = None
+        summarizing = make_summarizing(summarizer, pick_summarizer)
+        if summarizing is not None:
+            self._start_summaries(SummaryMaker(self._actions, summarizing))
 
-    def _start_persister(self, on_error: Callable[[DeadLetter], Any] | None) -> Persister:
-        persister = Persister(
-            self._context, self._background_runner(None), [on_error] if on_error else []
+    def _start_summaries(self, maker: SummaryMaker) -> None:
+        options = self._context.options
+        self._summary_maker = maker
+        self._summary_workers = workers = start_summary_workers(
+            self._actions, self._connections, maker, self._write_behind
         )
-        # The engine itself sees to the end of the process.
-        weakref.finalize(self, persister.close_in_background).atexit = False
-        return persister
-
-    def _start_summary_workers(self, summarizing: Summarizing) -> SummaryWorkers | None:
-        self._context.counts_uncovered = True
-        obstacle = ""
-        if summarizing.is_async_only:
-            obstacle = (
-                "the summarizer is asynchronous only, and background workers are threads; give "
-                "it a sync function too (RunnableLambda(func, afunc))"
-            )
-        elif hook := self._context.hooks.find_async("summary"):
-            obstacle = (
-                f"{hook} is async, and background workers are threads; make it a plain `def` of a "
-                "SessionCallbackHandler"
-            )
-        elif not self._connections.has_sync:
-            obstacle = "only an async client was given, and background workers use a sync one"
-        if obstacle and self._context.options.auto_summarize:
-            raise ConfigurationError(
-                f"{obstacle}, or pass auto_summarize=False and use acreate_summary"
-            )
-        if obstacle:
-            return None
-        workers = SummaryWorkers(
-            self._context,
-            summarizing,
-            self._background_runner(self._persister),
-            settles=self._is_write_behind,
-        )
-        weakref.finalize(self, workers.close_in_background).atexit = False
-        return workers
-
-    def _background_runner(self, engine: Persister | None) -> RunFlow:
-        connections, figures = self._connections, self._context.figures
-        connections.sync_client()  # says now if there can't be one
-
-        def run_flow(flow: Flow[T]) -> T:  # without self: the threads must not keep it alive
-            try:
-                return _drivers.run(flow, connections.sync_client(), engine, figures)
-            finally:
-                connections.release()
-
-        return run_flow
+        if workers is None:
+            return
+        workers.close_with(self)
+        if options.auto_summarize:
+            self._summary_scheduler = WorkerScheduler(workers, partial(is_allowed, options))
 
     def __repr__(self) -> str:
         return f"RedisSessionService({self._connections.description!r})"
@@ -289,43 +260,6 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._is_closed
-
-    # Running flows
-
-    def _run(self, flow: Flow[T]) -> T:
-        if self._context.hooks.corrupt:
-            flow = report_corrupt(self._context.hooks, flow)
-        try:
-            return _drivers.run(
-                flow, self._connections.sync_client(), self._persister, self._context.figures
-            )
-        except BackendUnavailableError as error:
-            raise self._explain(error) from error.__cause__
-
-    async def _arun(self, flow: Flow[T]) -> T:
-        if self._context.hooks.corrupt:
-            flow = report_corrupt(self._context.hooks, flow)
-        connections = self._connections
-        client = connections.running_client() or await connections.open_async_client()
-        try:
-            return await _drivers.arun(flow, client, self._persister, self._context.figures)
-        except BackendUnavailableError as error:
-            raise self._explain(error) from error.__cause__
-
-    def _require_open(self) -> None:
-        if self._is_closed:
-            raise SessionServiceClosedError(f"{self!r} was closed; make a new service")
-
-    def _explain(self, error: BackendUnavailableError) -> BackendUnavailableError:
-        if not self._connections.is_default:
-            return error
-        return BackendUnavailableError(
-            f"{error} (no URL was given, so {self._connections.description} was tried; pass "
-            "redis_url=, set REDIS_URL, or use redis_url='memory://' to try things out "
-            "without a server)"
-        )
-
-    # The service itself
 
     def _ping(self) -> Flow[bool]:
         """Ask Redis for a sign of life.
@@ -342,18 +276,18 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
-        figures = self._context.figures
+        counters = self._context.counters
         return ServiceStats(
-            operations=MappingProxyType(dict(figures.operations)),
-            round_trips=figures.round_trips,
-            bytes_in=figures.bytes_in,
-            bytes_out=figures.bytes_out,
-            events_written=figures.events_written,
-            corrupt_entries=figures.corrupt_entries,
-            hook_vetoes=figures.hook_vetoes,
-            persist=self._persister.stats() if self._persister else None,
+            operations=MappingProxyType(dict(counters.operations)),
+            round_trips=counters.round_trips,
+            bytes_in=counters.bytes_in,
+            bytes_out=counters.bytes_out,
+            events_written=counters.events_written,
+            corrupt_entries=counters.corrupt_entries,
+            hook_vetoes=counters.hook_vetoes,
+            persist=self._write_behind.stats() if self._write_behind else None,
             summaries=self._summary_workers.stats() if self._summary_workers else None,
-            uncovered_events=figures.uncovered_events,
+            uncovered_events=counters.uncovered_events,
         )
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -368,7 +302,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         """
         self._require_open()
         begun_s = time.monotonic()
-        is_written = self._persister is None or self._persister.flush(timeout)
+        is_written = self._write_behind is None or self._write_behind.flush(timeout)
         if self._summary_workers is None:
             return is_written
         return self._summary_workers.flush(_left_s(timeout, begun_s)) and is_written
@@ -377,14 +311,14 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         """Wait, without blocking the event loop; as `flush`."""
         self._require_open()
         begun_s = time.monotonic()
-        is_written = self._persister is None or await self._persister.aflush(timeout)
+        is_written = self._write_behind is None or await self._write_behind.aflush(timeout)
         if self._summary_workers is None:
             return is_written
         return await self._summary_workers.aflush(_left_s(timeout, begun_s)) and is_written
 
     def dead_letters(self) -> list[DeadLetter]:
         """What write-behind had accepted and could not write, oldest first."""
-        return self._persister.dead_letters() if self._persister else []
+        return self._write_behind.dead_letters() if self._write_behind else []
 
     def retry_dead_letters(self) -> int:
         """Queue all dead letters again, behind what waits; gives how many.
@@ -392,7 +326,7 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         `flush` afterwards tells whether they are in Redis now.
         """
         self._require_open()
-        return self._persister.retry_dead_letters() if self._persister else 0
+        return self._write_behind.retry_dead_letters() if self._write_behind else 0
 
     def close(self) -> None:
         """Write what is queued, finish summary jobs, then close the clients made here.
@@ -401,8 +335,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
         `persist_close_timeout` becomes dead letters, or stays in the spool if there is one.
         """
         self._is_closed = True
-        if self._persister is not None:
-            self._persister.close()
+        if self._write_behind is not None:
+            self._write_behind.close()
         if self._summary_workers is not None:
             self._summary_workers.close()
         self._connections.close()
@@ -410,8 +344,8 @@ class RedisSessionService(SessionVerbs, EventVerbs, SummaryVerbs, StateVerbs, Tr
     async def aclose(self) -> None:
         """Write what is queued, then close the clients made here; as `close`."""
         self._is_closed = True
-        if self._persister is not None:
-            await self._persister.aclose()
+        if self._write_behind is not None:
+            await self._write_behind.aclose()
         if self._summary_workers is not None:
             await self._summary_workers.aclose()
         await self._connections.aclose()

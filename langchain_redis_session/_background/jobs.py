@@ -7,14 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from langchain_redis_session._flow import Flow
+from langchain_redis_session._flow.requests import Flow, Submit
+from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.events import PreparedEvents, append_prepared
+from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.tracks import (
     PreparedTrackEvents,
     append_prepared_track_events,
 )
-from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
+from langchain_redis_session.errors import (
+    BackendUnavailableError,
+    RedisSessionError,
+)
 from langchain_redis_session.models import DeadLetter, SessionKey
 
 SpoolId: TypeAlias = "tuple[int, int]"
@@ -133,3 +137,18 @@ def _write_run(
     except RedisSessionError as error:
         return error
     return None
+
+
+def make_job(request: Submit) -> Job:
+    """What a flow hands over, as a job."""
+    return Job(
+        request.key,
+        request.write,
+        on_settled=request.on_settled,
+        on_given_up=request.on_given_up,
+    )
+
+
+def are_done(jobs: Sequence[Job]) -> bool:
+    """Whether all are in Redis or given up."""
+    return all(job.is_done for job in jobs)

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from langchain_redis_session._background.jobs import Job, SpoolId, Write
 from langchain_redis_session._logs import logger
-from langchain_redis_session._operations.events import PreparedEvents
+from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.tracks import PreparedTrackEvents
 from langchain_redis_session.errors import ConfigurationError, PersistError
 from langchain_redis_session.models import SessionKey

@@ -13,70 +13,21 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from langchain_redis_session._background.persister import RunFlow
-from langchain_redis_session._background.processes import close_at_exit, tell_of_forks
-from langchain_redis_session._background.progress import Progress
-from langchain_redis_session._flow import Call, Flow, Settle
+from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._background.engine import Engine
+from langchain_redis_session._flow.drivers import RunFlow
+from langchain_redis_session._flow.requests import Flow, Settle
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.summaries import (
-    Outcome,
-    Summarizing,
-    SummaryTask,
-    follow_up,
-    make_summary,
-)
-from langchain_redis_session.errors import (
-    RedisSessionError,
-    SessionNotFoundError,
-)
-from langchain_redis_session.models import SessionKey, SummaryStats, new_id
+from langchain_redis_session._operations.summaries import SummaryOutcome, SummaryTask
+from langchain_redis_session.errors import RedisSessionError, SessionNotFoundError
+from langchain_redis_session.models import SessionKey, new_id
+from langchain_redis_session.stats import SummaryStats
 
 _LONGEST_PAUSE_S = 1.0
 """How long to wait before another look at a session that another process summarizes."""
 _LINGER_S = 0.02
 """How long a look may wait for further appends, as long as nobody waits for it."""
-_LONGEST_JOIN_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryAsker:
-    """Asks for a look at a session that has grown, whether a summary is due.
-
-    Attributes:
-        workers: Who looks.
-        is_allowed: Whether a branch may be summarized.
-    """
-
-    workers: SummaryWorkers
-    is_allowed: Callable[[str], bool]
-
-    def ask(self, key: SessionKey, branches: Iterable[str], unsummarized: int | None) -> Flow[None]:
-        """Ask after an append of events of these branches.
-
-        The session itself is only looked at if that many events may be enough.
-        """
-        tasks = self._make_tasks(key, branches)
-        if unsummarized is not None and unsummarized < self.workers.minimum_events:
-            del tasks[-1]
-        if tasks:
-            yield Call(lambda: self.workers.enqueue(tasks), lambda: self.workers.aenqueue(tasks))
-
-    def when_settled(
-        self, key: SessionKey, branches: Iterable[str]
-    ) -> Callable[[Exception | None], None]:
-        """What asks when write-behind is done with an append."""
-        tasks = self._make_tasks(key, branches)
-
-        def ask(error: Exception | None) -> None:
-            if error is None:  # in a worker of write-behind, which must not be held up
-                self.workers.enqueue_beyond(tasks)
-
-        return ask
-
-    def _make_tasks(self, key: SessionKey, branches: Iterable[str]) -> list[SummaryTask]:
-        tasks = [SummaryTask(key, branch) for branch in branches if self.is_allowed(branch)]
-        return [*tasks, SummaryTask(key)]
 
 
 @dataclass(eq=False, slots=True)
@@ -88,45 +39,38 @@ class _Lane:
     not_before_s: float = 0.0
 
 
-class SummaryWorkers:
-    """The jobs of one service.
+class SummaryWorkers(Engine):
+    """The engine of one service that summarizes.
 
     Args:
-        context: Options and key names.
-        summarizing: How summaries are made.
+        context: Options.
+        maker: Makes the summaries.
         run_flow: Brings flows to Redis.
         settles: Whether appends that write-behind has accepted come first.
     """
 
+    _thread_name = "redis-session-summaries"
+
     def __init__(
-        self, context: Context, summarizing: Summarizing, run_flow: RunFlow, *, settles: bool
+        self, context: Context, maker: SummaryMaker, run_flow: RunFlow, *, settles: bool
     ) -> None:
-        self._context, self._summarizing, self._run_flow = context, summarizing, run_flow
+        self._context, self._maker, self._run_flow = context, maker, run_flow
         self._settles = settles
-        self._reset()
-        tell_of_forks(self)
+        super().__init__()
 
     def _reset(self) -> None:
-        self._progress = Progress()
-        self.lock = self._progress.lock
+        super()._reset()
         self._wake = threading.Condition(self.lock)
         self._lanes: dict[SessionKey, _Lane] = {}
-        self._threads: list[threading.Thread] = []
+        self._workers: list[threading.Thread] = []
         self._waiting = self._idle = 0
-        self._is_closing = self._is_stopped = False
         self._made = self._failed = self._yielded = 0
         self._last_error = ""
-
-    def forget_parent(self) -> None:
-        """In the child of a fork: the parent's threads and jobs are not here."""
-        is_closing = self._is_closing
-        self._reset()
-        self._is_closing = self._is_stopped = is_closing
 
     @property
     def minimum_events(self) -> int:
         """There is no summary to make of fewer new events."""
-        return self._summarizing.minimum_events
+        return self._maker.summarizing.minimum_events
 
     # Taking jobs
 
@@ -155,7 +99,7 @@ class SummaryWorkers:
             if lane is None or task.filter_key not in lane.waiting:
                 if not beyond and self._waiting >= self._context.options.summary_queue_size:
                     return False
-                if not self._start_thread():
+                if not self._start_worker():
                     return False
             self._add(task)
             return True
@@ -169,19 +113,16 @@ class SummaryWorkers:
             self._wake.notify()
         lane.waiting[task.filter_key] = task.force or lane.waiting.get(task.filter_key, False)
 
-    def _start_thread(self) -> bool:
+    def _start_worker(self) -> bool:
         """Start another thread if it is wanted; gives whether there is any."""
         if self._idle > self._waiting:
             return True
-        if len(self._threads) >= self._context.options.async_summary_num:
+        if len(self._workers) >= self._context.options.async_summary_num:
             return True
-        close_at_exit()
-        thread = threading.Thread(target=self._work, name="redis-session-summaries", daemon=True)
         try:
-            thread.start()
-        except RuntimeError:  # the system has no more; the append that asks is written, and counts
-            return bool(self._threads)
-        self._threads.append(thread)
+            self._workers.append(self._start_thread(self._work))
+        except RuntimeError:  # the append that asks is written, and counts
+            return bool(self._workers)
         return True
 
     # Running them
@@ -249,7 +190,7 @@ class SummaryWorkers:
         finally:  # where the caller was interrupted, too
             self._finish(task, outcome)
 
-    def _finish(self, task: SummaryTask, outcome: Outcome | None) -> None:
+    def _finish(self, task: SummaryTask, outcome: SummaryOutcome | None) -> None:
         with self.lock:
             lane = self._lanes[task.key]
             lane.is_running = False
@@ -264,24 +205,23 @@ class SummaryWorkers:
             self._wake.notify()
             self._progress.notify()
 
-    def _make(self, task: SummaryTask) -> Flow[Outcome]:
+    def _make(self, task: SummaryTask) -> Flow[SummaryOutcome]:
         if self._settles:
             yield Settle((task.key.app_name, task.key.user_id, task.key.session_id))
-        hooks = self._context.hooks
-        return (yield from make_summary(self._context, hooks, self._summarizing, task, new_id()))
+        return (yield from self._maker.make(task, new_id(), self._maker.hooks))
 
-    def _go_on(self, lane: _Lane, task: SummaryTask, outcome: Outcome) -> None:
+    def _go_on(self, lane: _Lane, task: SummaryTask, outcome: SummaryOutcome) -> None:
         """Queue what follows from a job: more of the same, the whole session's, another try."""
         if outcome.busy_ms:
             self._yielded += 1
-            if not self._is_closing and self._start_thread():
+            if not self._is_closing and self._start_worker():
                 lane.not_before_s = time.monotonic() + min(outcome.busy_ms / 1000, _LONGEST_PAUSE_S)
                 self._add(task)
         elif outcome.is_new:
             self._made += 1
             # Where a caller ran it for want of threads, nobody would run what follows.
-            if not self._is_stopped and self._start_thread():
-                whole = follow_up(self._context, task, outcome)
+            if not self._is_stopped and self._start_worker():
+                whole = self._maker.follow_up(task, outcome)
                 self._add(SummaryTask(task.key, task.filter_key))
                 if whole is not None:
                     self._add(whole)
@@ -303,23 +243,15 @@ class SummaryWorkers:
             where,
         )
 
-    # Waiting, figures, the end
+    # Waiting, counters, the end
 
-    def flush(self, timeout_s: float | None) -> bool:
-        """Wait until no job waits or runs; False on a time-out."""
+    def _begin_flush(self) -> Callable[[], bool]:
         with self.lock:
             self._hurry()
-        return self._progress.wait(self._is_done, timeout_s)
-
-    async def aflush(self, timeout_s: float | None) -> bool:
-        """Wait, without blocking the event loop; as `flush`."""
-        with self.lock:
-            self._hurry()
-        return await self._progress.await_(self._is_done, timeout_s)
+        return self._is_done
 
     def _is_done(self) -> bool:
-        mine = threading.current_thread() in self._threads  # a handler's: it waits for itself
-        return not self._lanes or mine or self._is_stopped
+        return not self._lanes or self._is_stopped or self._is_own_thread()
 
     def stats(self) -> SummaryStats:
         """What the workers have done so far, and what waits."""
@@ -333,50 +265,25 @@ class SummaryWorkers:
                 last_error=self._last_error,
             )
 
-    def close(self, timeout_s: float | None = None, join_s: float = _LONGEST_JOIN_S) -> None:
-        """Finish what waits, at most for `summary_close_timeout`; drop the rest."""
-        if threading.current_thread() in self._threads:
-            self.close_in_background()
-            return
-        self.begin_close()
-        self._progress.wait(self._is_done, self.close_timeout_s if timeout_s is None else timeout_s)
-        deadline = time.monotonic() + join_s
-        for thread in self._end_close():
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-    async def aclose(self) -> None:
-        """Finish what waits without blocking the event loop; as `close`."""
-        self.begin_close()
-        await self._progress.await_(self._is_done, self.close_timeout_s)
-        self._end_close()
-
-    def close_in_background(self) -> None:
-        """Close without holding up who drops the service: perhaps an event loop."""
-        try:
-            threading.Thread(target=self.close, name="redis-session-closer", daemon=True).start()
-        except RuntimeError:  # no more threads at the end of the interpreter
-            self.close()
-
     @property
     def close_timeout_s(self) -> float:
         """How long closing waits for what is left."""
         return self._context.options.summary_close_timeout
 
-    def begin_close(self) -> None:
-        """Take no more jobs."""
-        with self.lock:
-            self._is_closing = True
-            self._hurry()
-            self._progress.notify()
+    def _threads(self) -> list[threading.Thread]:
+        return list(self._workers)
+
+    def _begin_close(self) -> Callable[[], bool]:
+        self._hurry()
+        return self._is_done
 
     def _hurry(self) -> None:
         for lane in self._lanes.values():
             lane.not_before_s = 0.0
         self._wake.notify_all()
 
-    def _end_close(self) -> list[threading.Thread]:
+    def _end_close(self) -> None:
+        """Drop what waits."""
         with self.lock:
-            self._is_stopped = True
             self._wake.notify_all()
             self._progress.notify()
-            return list(self._threads)

@@ -6,25 +6,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_redis_session._flow import Command, Flow, ScriptCall, call_batch, call_script
-from langchain_redis_session._keys import SessionKeys
-from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
-from langchain_redis_session._operations.windows import (
-    Bounds,
-    Window,
-    format_score,
-    has_message,
-    make_event_window,
-    refresh_call,
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._codec.session_record import (
+    Record,
+    get_created_text,
+    parse_created,
+    parse_record,
 )
-from langchain_redis_session._record import Record, get_created_text, parse_created, parse_record
-from langchain_redis_session._summary_record import (
+from langchain_redis_session._codec.summary_record import (
     choose_newest,
     find_cutoff,
     parse_foreign_summaries,
     parse_summary,
 )
+from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.scripts import ScriptCall, call_batch, call_script
+from langchain_redis_session._keys.zset import SessionKeys
+from langchain_redis_session._operations.bounds import Bounds, format_score
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
+from langchain_redis_session._operations.window import (
+    Window,
+    has_message,
+    make_event_window,
+    refresh_call,
+)
+from langchain_redis_session._times import to_datetime
 from langchain_redis_session.models import (
     Event,
     Session,
@@ -32,7 +40,6 @@ from langchain_redis_session.models import (
     SummarizedMessages,
     Summary,
     select_messages,
-    to_datetime,
 )
 
 _NO_RECORD = Record({}, (), 0, 0, is_sound=True)
@@ -50,6 +57,33 @@ def get_session(
 ) -> Flow[Session | None]:
     """Read a session, its state and the events it `wants`; None if there is none."""
     return (yield from _read(Reading(context, key, bounds, wants=wants), counts_as_use=True))
+
+
+def get_events(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[Event]]:
+    """Read a session's events, oldest first."""
+    window = make_event_window(context, context.keyspace.session(key), bounds)
+    yield from _read_and_refresh(context, key, window)
+    return window.items
+
+
+def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[BaseMessage]]:
+    """Read a session's messages, oldest first, never starting with an orphaned tool result."""
+    keys = context.keyspace.session(key)
+    window = make_event_window(context, keys, bounds, has_message, needs_scores=False)
+    yield from _read_and_refresh(context, key, window)
+    # A window that begins with a user message may be longer than its limit.
+    limit = None if bounds.start_on else bounds.limit
+    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
+
+
+def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
+    if not context.options.refresh_ttl_on_read:
+        yield from window.read()
+        return
+    page, field_ttl = yield from call_batch([window.first_read(), refresh_call(context, key)])
+    context.note_field_ttl(field_ttl)
+    window.take_first(page)
+    yield from window.finish()
 
 
 def get_summarized_messages(

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_redis_session._flow import (
-    Argument,
-    Flow,
+from langchain_redis_session._flow.requests import Argument, Flow, Wait
+from langchain_redis_session._flow.scripts import (
     ScriptCall,
     ScriptMissingError,
-    Wait,
     call_script,
     load_script,
 )
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.windows import refresh_call
+from langchain_redis_session._operations.window import refresh_call
 from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
 from langchain_redis_session.models import SessionKey
 

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Callable, Collection
 
-from langchain_redis_session._codec import decode_event
-from langchain_redis_session._flow import Flow, call_script
+from langchain_redis_session._codec.events import decode_event
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.scripts import call_script
+from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.windows import Bounds, format_score, make_event_window
+from langchain_redis_session._operations.window import make_event_window
 from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
 from langchain_redis_session.models import Event, SessionKey
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_redis_session._flow import Argument, Flow, call_script
+from langchain_redis_session._codec.session_record import TRACKS
+from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
+from langchain_redis_session._flow.requests import Argument, Flow
+from langchain_redis_session._flow.scripts import call_script
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._record import TRACKS
-from langchain_redis_session._state_values import decode_state_value, encode_state_value
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from langchain_redis_session._codec import decode_track_event, encode_track_event
-from langchain_redis_session._flow import Argument, Flow, call_script
+from langchain_redis_session._codec.session_record import change_state, get_core, parse_record
+from langchain_redis_session._codec.track_events import decode_track_event, encode_track_event
+from langchain_redis_session._flow.requests import Argument, Flow
+from langchain_redis_session._flow.scripts import call_script
+from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.replicas import call_write
-from langchain_redis_session._operations.windows import Bounds, Window, format_score
-from langchain_redis_session._record import change_state, get_core, parse_record
+from langchain_redis_session._operations.window import Window
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     EventTooLargeError,

@@ -12,7 +12,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 
-from langchain_redis_session._plain_json import approximate_text
+from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session._summarizer.writers import Steps, SummaryWriter
 from langchain_redis_session.errors import ConfigurationError, SummaryError, shorten
 from langchain_redis_session.models import SummaryRequest

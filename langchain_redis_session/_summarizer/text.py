@@ -15,8 +15,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_redis_session._plain_json import approximate_text
-from langchain_redis_session._run_values import show_value
+from langchain_redis_session._codec.plain_json import approximate_text
+from langchain_redis_session._runs.values import show_value
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 FormatToolCall = Callable[[ToolCall], str]

@@ -1,25 +1,25 @@
-"""Verbs on app, user and session state."""
+"""Methods on app, user and session state."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from langchain_redis_session._flow import Flow
-from langchain_redis_session._operations import events, state
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations import append as events
+from langchain_redis_session._operations import state
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._verbs.base import (
+from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_verb,
     check_key,
     check_user,
-    scope_of,
     sync_verb,
 )
 from langchain_redis_session.models import SessionKey, validate_id
 
 
-class StateVerbs(FlowRunner):
+class StateMethods(FlowRunner):
     """Set, read and remove state."""
 
     def _update_session_state(self, key: SessionKey, values: Mapping[str, Any]) -> Flow[None]:
@@ -48,7 +48,7 @@ class StateVerbs(FlowRunner):
     ) -> Flow[None]:
         change = state.route_state(values, "values")
         flow = _write_state(self._context, key, change, drop_names)
-        return self._settled(scope_of(key), flow)
+        return self._settled(key.scope, flow)
 
     def _update_user_state(
         self, app_name: str, user_id: str, values: Mapping[str, Any]

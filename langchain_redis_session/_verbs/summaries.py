@@ -1,46 +1,31 @@
-"""Verbs on summaries, and the read that begins with one."""
+"""Methods on summaries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
+from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._actions.summarizing import is_allowed
 from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._background.time_limit import acall_within, call_within
-from langchain_redis_session._flow import Call, Flow
-from langchain_redis_session._operations import reading, summaries
-from langchain_redis_session._operations.reading import is_in_branch
-from langchain_redis_session._operations.summaries import Summarizing, SummaryTask
-from langchain_redis_session._operations.windows import make_bounds
-from langchain_redis_session._tracing import SPAN_GET_SUMMARY
-from langchain_redis_session._verbs import hooked
-from langchain_redis_session._verbs.base import (
+from langchain_redis_session._flow.requests import Call, Flow
+from langchain_redis_session._observe.tracing import SPAN_GET_SUMMARY
+from langchain_redis_session._operations import summaries
+from langchain_redis_session._operations.summaries import SummaryTask
+from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_verb,
     check_key,
-    scope_of,
+    combine_hooks,
     sync_verb,
 )
-from langchain_redis_session.callbacks import GetSessionContext, Handlers
-from langchain_redis_session.config import ServiceOptions, check_filter_key
+from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import check_filter_key
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import (
-    Session,
-    SessionKey,
-    SummarizedMessages,
-    Summary,
-    new_id,
-)
-from langchain_redis_session.summarizer import (
-    SessionSummarizer,
-    to_summarizer,
-)
+from langchain_redis_session.models import SessionKey, Summary, new_id
 
 
-class SummaryVerbs(FlowRunner):
+class SummaryMethods(FlowRunner):
     """Make summaries and read them."""
 
-    _summarizing: Summarizing | None
+    _summary_maker: SummaryMaker | None
     _summary_workers: SummaryWorkers | None
 
     def _create_summary(
@@ -76,10 +61,9 @@ class SummaryVerbs(FlowRunner):
             SummaryError: The summarizer failed, took longer than `summary_job_timeout`, or
                 gave nothing. The last summary stays.
         """
-        summarizing, task = self._make_task(key, filter_key, force)
-        hooks = self._hooks_with(callbacks)
-        flow = summaries.create_summary(self._context, hooks, summarizing, task, new_id())
-        return _take_summary(self._settled(scope_of(key), flow))
+        maker, task = self._make_task(key, filter_key, force)
+        flow = maker.create(task, new_id(), combine_hooks(self, callbacks))
+        return _take_summary(self._settled(key.scope, flow))
 
     create_summary = sync_verb(_create_summary)
     acreate_summary = async_verb(_create_summary)
@@ -107,9 +91,9 @@ class SummaryVerbs(FlowRunner):
 
     def _make_task(
         self, key: SessionKey, filter_key: str, force: bool
-    ) -> tuple[Summarizing, SummaryTask]:
+    ) -> tuple[SummaryMaker, SummaryTask]:
         task = SummaryTask(check_key(key), _check(filter_key), bool(force))
-        if self._summarizing is None:
+        if self._summary_maker is None:
             raise ConfigurationError(
                 "this service makes no summaries; give it a model or a SessionSummarizer as "
                 "summarizer="
@@ -119,7 +103,7 @@ class SummaryVerbs(FlowRunner):
                 f"filter_key={shorten(filter_key)} is not in summary_filter_allowlist="
                 f"{self._context.options.summary_filter_allowlist!r}, nor below one of these"
             )
-        return self._summarizing, task
+        return self._summary_maker, task
 
     def _get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
         """Read the summary of a branch; where there is none, the whole session's.
@@ -127,7 +111,7 @@ class SummaryVerbs(FlowRunner):
         Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
         """
         flow = summaries.get_summary(self._context, check_key(key), _check(filter_key))
-        return self._observed(SPAN_GET_SUMMARY, key, self._settled(scope_of(key), flow))
+        return self._observed(SPAN_GET_SUMMARY, key, self._settled(key.scope, flow))
 
     get_summary = sync_verb(_get_summary)
     aget_summary = async_verb(_get_summary)
@@ -135,66 +119,10 @@ class SummaryVerbs(FlowRunner):
     def _list_summaries(self, key: SessionKey) -> Flow[list[Summary]]:
         """Read all summaries of a session, by filter key; the whole session's comes first."""
         flow = summaries.list_summaries(self._context, check_key(key))
-        return self._settled(scope_of(key), flow)
+        return self._settled(key.scope, flow)
 
     list_summaries = sync_verb(_list_summaries)
     alist_summaries = async_verb(_list_summaries)
-
-    def _get_summarized_messages(
-        self,
-        key: SessionKey,
-        *,
-        limit: int | None = None,
-        strict: bool = False,
-        callbacks: Handlers = None,
-    ) -> Flow[SummarizedMessages]:
-        """Read the session's summary and the messages that it does not cover; one round trip.
-
-        Args:
-            key: The session.
-            limit: The most messages, the newest; None = all.
-            strict: Raise at an unreadable entry instead of skipping it.
-            callbacks: Further hooks and handlers, for this call; hooks see it as a read of
-                the session.
-
-        Example:
-            >>> from langchain_core.messages import AIMessage, HumanMessage
-            >>> from langchain_redis_session import RedisSessionService
-            >>> def summarize(request):
-            ...     return f"{len(request.messages)} messages about tea"
-            >>> service = RedisSessionService("memory://", summarizer=summarize)
-            >>> key = service.create_session("shop", "ann").key
-            >>> talk = [HumanMessage("Sencha?"), AIMessage("We have it.")]
-            >>> result = service.append_messages(key, talk)
-            >>> summary = service.create_summary(key, force=True)
-            >>> result = service.append_messages(key, [HumanMessage("Two, please.")])
-            >>> found = service.get_summarized_messages(key)
-            >>> found.summary.text, [message.text for message in found.messages]
-            ('2 messages about tea', ['Two, please.'])
-        """
-        bounds = make_bounds(limit, None, None, 0, None, strict)
-        check_key(key)
-        hooks = self._hooks_with(callbacks)
-        if hooks.of_reads:
-            call = GetSessionContext(key, "get_summarized_messages", limit)
-            flow = hooked.get_summarized_messages(
-                self._context, hooks, call, self._settled, strict=strict
-            )
-        else:
-            read = reading.get_summarized_messages(self._context, key, bounds)
-            flow = self._settled(scope_of(key), read)
-        return self._observed("get_session", key, flow, hooks)
-
-    get_summarized_messages = sync_verb(_get_summarized_messages)
-    aget_summarized_messages = async_verb(_get_summarized_messages)
-
-
-def is_allowed(options: ServiceOptions, filter_key: str) -> bool:
-    """Whether a branch may be summarized."""
-    allowed = options.summary_filter_allowlist
-    if not filter_key or allowed is None:
-        return True
-    return any(is_in_branch(filter_key, branch) for branch in allowed if branch)
 
 
 def _check(filter_key: object) -> str:
@@ -208,34 +136,5 @@ def _ask(workers: SummaryWorkers, tasks: list[SummaryTask]) -> Flow[None]:
     yield Call(lambda: workers.enqueue(tasks), lambda: workers.aenqueue(tasks))
 
 
-def _take_summary(flow: Flow[summaries.Outcome]) -> Flow[Summary | None]:
+def _take_summary(flow: Flow[summaries.SummaryOutcome]) -> Flow[Summary | None]:
     return (yield from flow).summary
-
-
-def make_summarizing(
-    summarizer: Any, pick_summarizer: Callable[[Session], Any] | None
-) -> Summarizing | None:
-    """Find out how a service is to make its summaries; None for not at all.
-
-    Raises:
-        ConfigurationError: What was given can't make any.
-    """
-    if summarizer is not None and pick_summarizer is not None:
-        raise ConfigurationError("summarizer= and pick_summarizer= exclude each other; pass one")
-    if summarizer is not None:
-        known = to_summarizer(summarizer)
-        return Summarizing(
-            lambda _: known, known.minimum_events, known.is_async_only, call_within, acall_within
-        )
-    if pick_summarizer is None:
-        return None
-    if not callable(pick_summarizer):
-        raise ConfigurationError(
-            f"pick_summarizer must be a function of a Session, not {shorten(pick_summarizer)}"
-        )
-
-    def pick(session: Session) -> SessionSummarizer | None:
-        picked = pick_summarizer(session)
-        return None if picked is None else to_summarizer(picked)
-
-    return Summarizing(pick, 1, False, call_within, acall_within)

@@ -1,27 +1,25 @@
-"""Verbs on tracks."""
+"""Methods on tracks."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_redis_session._flow import Flow
-from langchain_redis_session._operations import tracks, windows
-from langchain_redis_session._operations.windows import Moment, make_bounds
-from langchain_redis_session._verbs import hooked
-from langchain_redis_session._verbs.base import (
+from langchain_redis_session._actions import appends
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations import tracks
+from langchain_redis_session._operations.bounds import Moment, make_bounds, to_nanoseconds
+from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_verb,
     check_key,
-    scope_of,
     sync_verb,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
 
 
-class TrackVerbs(FlowRunner):
+class TrackMethods(FlowRunner):
     """Append to tracks and read them."""
 
     def _append_track_event(
@@ -44,7 +42,7 @@ class TrackVerbs(FlowRunner):
             UnserializableMessageError: The payload is not JSON.
         """
         validate_id(track, "track")
-        time_ns = time.time_ns() if timestamp is None else windows.to_nanoseconds(timestamp)
+        time_ns = self._clock() if timestamp is None else to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
         flow = _first(self._append_track(check_key(key), track, [event]))
         return self._observed("append_track_event", key, flow, events=[event])
@@ -85,7 +83,7 @@ class TrackVerbs(FlowRunner):
                 f"append_track_events takes a list of payloads, not {type(payloads).__name__}; "
                 "append_track_event takes one"
             )
-        now_ns = time.time_ns()
+        now_ns = self._clock()
         events = [
             payload
             if isinstance(payload, TrackEvent)
@@ -109,10 +107,10 @@ class TrackVerbs(FlowRunner):
         prepared = tracks.prepare_track_events(self._context, track, events)
         if not events:
             return events
-        if not self._is_write_behind:
+        if self._write_behind is None:
             yield from tracks.append_prepared_track_events(self._context, key, prepared)
         else:
-            yield from hooked.submit(self._context.hooks, key, prepared)
+            yield from appends.submit(self._actions.hooks, key, prepared)
         return events
 
     def _get_track_events(
@@ -131,7 +129,7 @@ class TrackVerbs(FlowRunner):
         flow = tracks.get_track_events(
             self._context, check_key(key), validate_id(track, "track"), bounds
         )
-        return self._settled(scope_of(key), flow)
+        return self._settled(key.scope, flow)
 
     get_track_events = sync_verb(_get_track_events)
     aget_track_events = async_verb(_get_track_events)
@@ -139,7 +137,7 @@ class TrackVerbs(FlowRunner):
     def _list_tracks(self, key: SessionKey) -> Flow[list[str]]:
         """The names of a session's tracks, in the order they were made."""
         flow = tracks.list_tracks(self._context, check_key(key))
-        return self._settled(scope_of(key), flow)
+        return self._settled(key.scope, flow)
 
     list_tracks = sync_verb(_list_tracks)
     alist_tracks = async_verb(_list_tracks)

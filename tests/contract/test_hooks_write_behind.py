@@ -22,8 +22,8 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionKey,
     SessionNotFoundError,
-    _hook_calls,
 )
+from langchain_redis_session._hooks import calls as _hook_calls
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.hooks import Kind, every_kind, make_handler, make_recorder, plain_kinds
 from tests.contract.narrow import one_server, server_kinds

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import (
-    ConfigurationError,
-    InvalidSessionKeyError,
-    SessionKey,
-)
+from langchain_redis_session import ConfigurationError, InvalidSessionKeyError, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import snapshot, tag_of, texts

@@ -9,11 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_redis_session import (
-    RedisSessionChatMessageHistory,
-    SessionKey,
-    SessionNotFoundError,
-)
+from langchain_redis_session import RedisSessionChatMessageHistory, SessionKey, SessionNotFoundError
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server

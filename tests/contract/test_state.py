@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from langchain_redis_session import (
-    ConfigurationError,
-    SessionKey,
-    UnserializableMessageError,
-)
+from langchain_redis_session import ConfigurationError, SessionKey, UnserializableMessageError
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_server

@@ -25,7 +25,7 @@ from langchain_redis_session import (
     SummaryRequest,
     event_threshold,
 )
-from langchain_redis_session._summary_record import parse_summary
+from langchain_redis_session._codec.summary_record import parse_summary
 from langchain_redis_session._times import format_time
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
@@ -559,14 +559,14 @@ async def test_a_session_that_goes_while_it_is_summarized(
     key: SessionKey,
     redis_probe: RedisProbe,
     backend: Backend,
+    key_prefix: str,
     what: str,
 ) -> None:
     """What was cleared must not come back as a summary."""
-    other = make_verbs().service
 
     def intervene() -> None:
         # In a thread of the summarizer's, so the sync verbs need a client of their own.
-        clear = make_sync(backend, other)
+        clear = make_sync(backend, key_prefix)
         getattr(clear, what)(key)
 
     echo = Echo(intervene)
@@ -582,12 +582,11 @@ async def test_a_session_that_goes_while_it_is_summarized(
     assert "m7" in covered(await verbs.create_summary(key, force=True))
 
 
-def make_sync(backend: Backend, like: Any) -> Any:
+def make_sync(backend: Backend, key_prefix: str, **options: Any) -> Any:
     from langchain_redis_session import RedisSessionService
 
-    options = like._context.options
     return RedisSessionService(
-        client=backend.client, key_prefix=options.key_prefix, hash_tag=options.hash_tag
+        client=backend.client, key_prefix=key_prefix, hash_tag=backend.hash_tag, **options
     )
 
 
@@ -597,9 +596,10 @@ async def test_the_one_that_goes_further_wins_whatever_the_order(
     key: SessionKey,
     redis_probe: RedisProbe,
     backend: Backend,
+    key_prefix: str,
 ) -> None:
     """A first one hangs until its lease has run out; a second one overtakes it."""
-    quick = make_sync_summing(backend, make_verbs().service)
+    quick = make_sync_summing(backend, key_prefix)
 
     def overtake() -> None:
         (lease,) = redis_probe.names("sumlease*")
@@ -622,17 +622,8 @@ async def test_the_one_that_goes_further_wins_whatever_the_order(
     assert not redis_probe.names("sumlease*")
 
 
-def make_sync_summing(backend: Backend, like: Any) -> Any:
-    from langchain_redis_session import RedisSessionService
-
-    options = like._context.options
-    return RedisSessionService(
-        client=backend.client,
-        key_prefix=options.key_prefix,
-        hash_tag=options.hash_tag,
-        summarizer=Echo(),
-        auto_summarize=False,
-    )
+def make_sync_summing(backend: Backend, key_prefix: str) -> Any:
+    return make_sync(backend, key_prefix, summarizer=Echo(), auto_summarize=False)
 
 
 @each_server
@@ -658,9 +649,9 @@ async def test_an_owner_that_never_ends(
     redis_probe: RedisProbe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from langchain_redis_session._operations import summaries
+    from langchain_redis_session._operations import summary_lease
 
-    monkeypatch.setattr(summaries, "_LEASE_MARGIN_MS", 50)
+    monkeypatch.setattr(summary_lease, "LEASE_MARGIN_MS", 50)
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, summary_job_timeout=0.2)
     await fill(verbs, key, 1)
     redis_probe.set(redis_probe.key("sumlease:{shop}:ann:s1"), "busy")

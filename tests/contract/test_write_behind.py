@@ -37,7 +37,7 @@ from langchain_redis_session import (
     UnserializableMessageError,
     event_threshold,
 )
-from langchain_redis_session._operations.events import append_prepared
+from langchain_redis_session._operations.append import append_prepared
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import Commands, Interceptor
 from tests.contract.narrow import each_server, one_mode, one_server
@@ -756,7 +756,7 @@ async def test_a_queue_that_stays_full_is_an_error(
     assert texts(await queued.verbs.get_messages(key)) == ["0", "1"]
 
 
-# Figures
+# Counters
 
 
 @one_server

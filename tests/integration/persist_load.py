@@ -13,12 +13,7 @@ from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import (
-    BackendUnavailableError,
-    Event,
-    RedisSessionService,
-    SessionKey,
-)
+from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
 
 TRACK = "calls"
 

@@ -17,7 +17,7 @@ from langchain_redis_session import (
     SummaryRequest,
     event_threshold,
 )
-from langchain_redis_session._operations import summaries
+from langchain_redis_session._operations import summary_lease
 from langchain_redis_session.summarizer import SummaryResult
 from tests.integration.scripted import ScriptedModel
 
@@ -91,7 +91,7 @@ def hang(url: str, key: SessionKey) -> None:
         time.sleep(600)
         return "too late"
 
-    summaries._LEASE_MARGIN_MS = 500
+    summary_lease.LEASE_MARGIN_MS = 500
     with RedisSessionService(
         url, summarizer=summarize, auto_summarize=False, summary_job_timeout=1.5
     ) as service:

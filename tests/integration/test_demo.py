@@ -14,7 +14,7 @@ from langchain_redis_session import RedisSessionService, SessionKey
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[2]
-MODULE = "langchain_redis_session._demo"
+MODULE = "demo.travel_desk"
 
 
 def demo(*arguments: str, url: str = "", code: str = "") -> subprocess.CompletedProcess[str]:

@@ -30,8 +30,8 @@ from langchain_redis_session import (
     ConfigurationError,
     RedisSessionChatMessageHistory,
 )
-from langchain_redis_session._flow import ScriptMissingError, call_script
-from langchain_redis_session.connections import _twin_factory
+from langchain_redis_session._connections.twins import make_twin_factory
+from langchain_redis_session._flow.scripts import ScriptMissingError, call_script
 from tests.integration.conftest import MakeHistory
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisCluster, RedisServer
@@ -321,7 +321,9 @@ async def test_a_blocking_pool(redis_server: RedisServer, key_prefix: str) -> No
     with redis.Redis(connection_pool=pool) as client:
         history = RedisSessionChatMessageHistory("s1", key_prefix=key_prefix, redis_client=client)
         await use_both_ways(history)
-        twin = history.service._connections.running_client().connection_pool
+        make_twin = make_twin_factory(client)
+        assert make_twin is not None
+        twin = make_twin().connection_pool
         assert isinstance(twin, redis.asyncio.BlockingConnectionPool)
         assert (twin.max_connections, twin.timeout) == (2, 7)
         await history.service.aclose()
@@ -469,7 +471,7 @@ def test_a_clusters_twin_speaks_tls_too() -> None:
 
         def __del__(self) -> None: ...
 
-    factory = _twin_factory(Cluster())
+    factory = make_twin_factory(Cluster())
     assert factory is not None
     twin = factory()
     assert twin.connection_kwargs["ssl_ca_certs"] == "ca.pem"

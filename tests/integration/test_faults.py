@@ -12,12 +12,7 @@ from uuid import uuid4
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import (
-    BackendUnavailableError,
-    Event,
-    RedisSessionService,
-    SessionKey,
-)
+from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 

@@ -499,7 +499,10 @@ print(type(history).__bases__[0].__module__)
 
 @pytest.mark.parametrize(
     ("before", "base"),
-    [("", "langchain_core.chat_history"), (WITHOUT_BASE, "langchain_redis_session.history")],
+    [
+        ("", "langchain_core.chat_history"),
+        (WITHOUT_BASE, "langchain_redis_session.adapters.history"),
+    ],
     ids=["with", "without"],
 )
 def test_with_and_without_the_base_class(before: str, base: str) -> None:

@@ -16,12 +16,7 @@ from redis.exceptions import MovedError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from langchain_redis_session import (
-    BackendUnavailableError,
-    Event,
-    RedisSessionService,
-    SessionKey,
-)
+from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
 from tests.integration.persist_load import (
     Load,
     check_complete,

@@ -40,7 +40,7 @@ from langchain_redis_session import (
 )
 from langchain_redis_session._background import spool
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.events import PreparedEvents, prepare_events
+from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
 from langchain_redis_session._operations.tracks import PreparedTrackEvents, prepare_track_events
 from langchain_redis_session.config import ServiceOptions
 from tests.proxy import CuttingProxy

@@ -34,8 +34,8 @@ from langchain_redis_session import (
     SummaryError,
     SummaryRequest,
     UnserializableMessageError,
-    _tracing,
 )
+from langchain_redis_session._observe import tracing as _tracing
 from tests.servers import RedisCluster, RedisServer
 
 SECRET = "s3cr3t"
@@ -411,14 +411,14 @@ print(len(ours))
 @pytest.mark.parametrize("make", [lambda: open_service(enable_async_persist=True), open_service])
 def test_services_are_collected(make: Callable[[], RedisSessionService]) -> None:
     gc.collect()
-    before = len(_tracing._sources)
+    before = len(_tracing.sources)
     service = make()
     service.append_messages(KEY, [HumanMessage("x")], create=True)
-    assert len(_tracing._sources) == before + 1
+    assert len(_tracing.sources) == before + 1
     service.close()
     del service
     gc.collect()
-    assert len(_tracing._sources) == before
+    assert len(_tracing.sources) == before
 
 
 @both_modes

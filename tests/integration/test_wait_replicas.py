@@ -13,12 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import (
-    BackendUnavailableError,
-    Event,
-    RedisSessionService,
-    SessionKey,
-)
+from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
 from tests.integration.persist_load import (
     Load,
     check_complete,

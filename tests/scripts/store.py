@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import redis
 
-from langchain_redis_session._flow import Argument, load_script
+from langchain_redis_session._flow.requests import Argument
+from langchain_redis_session._flow.scripts import load_script
 
 MINUTE = 60_000
 CREATED = "2026-01-01T00:00:00.000000000Z"

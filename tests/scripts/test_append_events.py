@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow import Argument
+from langchain_redis_session._flow.requests import Argument
 from tests.scripts.store import CORE, CREATED, MINUTE, UPDATED, Store, make_summary
 
 FRESH, STORED, REPEATED, REMOVED = 1, 2, 3, 4

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow import Argument
+from langchain_redis_session._flow.requests import Argument
 from tests.scripts.store import CREATED, MINUTE, Store
 
 OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'

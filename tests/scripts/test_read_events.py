@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_redis_session._flow import Argument
+from langchain_redis_session._flow.requests import Argument
 from tests.scripts.store import Store
 
 

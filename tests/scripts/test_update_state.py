@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from langchain_redis_session._flow import Argument
+from langchain_redis_session._flow.requests import Argument
 from tests.scripts.store import MINUTE, Store
 
 

@@ -1,0 +1,1 @@
+"""What a method does around Redis: hooks, observation, models."""

@@ -1,0 +1,175 @@
+"""Appends with hooks around them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from langchain_redis_session._actions.copies import copy_event
+from langchain_redis_session._flow.requests import Flow, Submit
+from langchain_redis_session._hooks.hooks import Hooks, find_loop, in_this_context, refuse_in_sync
+from langchain_redis_session._operations.append import append_prepared
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
+from langchain_redis_session.callbacks import AppendEventContext
+from langchain_redis_session.models import (
+    AppendResult,
+    DeadLetter,
+    Event,
+    SessionKey,
+)
+
+
+class SummaryScheduler(Protocol):
+    """Has somebody look, after appends, whether a summary is due."""
+
+    def schedule(
+        self, key: SessionKey, branches: Iterable[str], unsummarized: int | None
+    ) -> Flow[None]: ...
+
+    def when_settled(
+        self, key: SessionKey, branches: Iterable[str]
+    ) -> Callable[[Exception | None], None]: ...
+
+
+def append_events(
+    context: Context,
+    hooks: Hooks,
+    key: SessionKey,
+    events: Sequence[Event],
+    *,
+    create: bool,
+    once: bool,
+    is_write_behind: bool,
+    scheduler: SummaryScheduler | None,
+) -> Flow[AppendResult]:
+    """Append events, or let write-behind do it; those of a session with hooks are seen by them."""
+    if hooks.of_appends:
+        return _append_with_hooks(
+            context,
+            hooks,
+            key,
+            events,
+            create=create,
+            once=once,
+            is_write_behind=is_write_behind,
+            scheduler=scheduler,
+        )
+    prepared = prepare_events(context, events, create=create, once=once)
+    if is_write_behind:
+        return _queue(hooks, key, prepared, scheduler)
+    flow = append_prepared(context, key, prepared)
+    return flow if scheduler is None else _then_schedule(flow, key, prepared, scheduler)
+
+
+def _then_schedule(
+    flow: Flow[AppendResult],
+    key: SessionKey,
+    prepared: PreparedEvents,
+    scheduler: SummaryScheduler,
+) -> Flow[AppendResult]:
+    result = yield from flow
+    if result.written:
+        yield from scheduler.schedule(key, prepared.branches, result.unsummarized)
+    return result
+
+
+def _queue(
+    hooks: Hooks, key: SessionKey, prepared: PreparedEvents, scheduler: SummaryScheduler | None
+) -> Flow[AppendResult]:
+    if prepared.events:
+        on_settled = None
+        if scheduler is not None:
+            on_settled = scheduler.when_settled(key, prepared.branches)
+        yield from submit(hooks, key, prepared, on_settled)
+    return AppendResult(list(prepared.events), written=0, removed=0, queued=True)
+
+
+def _append_with_hooks(
+    context: Context,
+    hooks: Hooks,
+    key: SessionKey,
+    events: Sequence[Event],
+    *,
+    create: bool,
+    once: bool,
+    is_write_behind: bool,
+    scheduler: SummaryScheduler | None,
+) -> Flow[AppendResult]:
+    # A copy for the hooks: what they change must not be changed again when the caller sends
+    # the same event again, which would make another one of it.
+    is_changing = hooks.has("append_event", "start")
+    calls = [
+        AppendEventContext(key, copy_event(event) if is_changing else event) for event in events
+    ]
+    if is_write_behind:
+        yield from refuse_in_sync(hooks.persist)
+    yield from hooks.start("append_event", *calls)
+    kept = [(call, event) for call, event in zip(calls, events, strict=True) if not call.is_skipped]
+    calls = [call for call, _ in kept]
+    started_s = time.perf_counter()
+
+    def finish() -> None:
+        for call, event in kept:
+            call.duration_ms = (time.perf_counter() - started_s) * 1000
+            event.score = call.event.score
+
+    try:
+        prepared = prepare_events(context, [call.event for call in calls], create=create, once=once)
+        if is_write_behind:
+            return (yield from _submit(hooks, key, prepared, calls, finish, scheduler))
+        result = yield from append_prepared(context, key, prepared)
+    except Exception as error:
+        finish()
+        yield from hooks.error("append_event", *calls, error=error)
+        raise
+    finish()
+    stored = [call.event for call in calls]
+    yield from hooks.end("append_event", *calls)
+    if scheduler is not None and result.written:
+        yield from scheduler.schedule(key, prepared.branches, result.unsummarized)
+    shown = {id(event): call.event for event, call in zip(stored, calls, strict=True)}
+    return replace(result, events=[shown[id(event)] for event in result.events])
+
+
+def _submit(
+    hooks: Hooks,
+    key: SessionKey,
+    prepared: PreparedEvents,
+    calls: Sequence[AppendEventContext],
+    finish: Callable[[], None],
+    scheduler: SummaryScheduler | None,
+) -> Flow[AppendResult]:
+    loop = yield from find_loop()
+    ask = scheduler.when_settled(key, prepared.branches) if scheduler is not None else None
+
+    def settle(error: Exception | None) -> None:
+        finish()
+        hooks.settle_appends(calls, error, loop)
+        if ask is not None:
+            ask(error)
+
+    if calls:
+        yield from submit(hooks, key, prepared, in_this_context(settle))
+    return AppendResult([call.event for call in calls], written=0, removed=0, queued=True)
+
+
+def submit(
+    hooks: Hooks,
+    key: SessionKey,
+    prepared: Any,
+    on_settled: Callable[[Exception | None], Any] | None = None,
+) -> Flow[None]:
+    """Let write-behind append, and call the hooks if it has to give up."""
+    if not hooks.persist:
+        yield Submit(key, prepared, on_settled)
+        return
+    yield from refuse_in_sync(hooks.persist)
+    loop = yield from find_loop()
+
+    def give_up(letter: DeadLetter) -> None:
+        hooks.report_given_up(letter, loop)
+
+    yield Submit(key, prepared, on_settled, in_this_context(give_up))

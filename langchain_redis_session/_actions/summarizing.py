@@ -1,0 +1,70 @@
+"""Which summarizer a service has for a session, and which filter keys it summarizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_redis_session._operations.reading import (
+    is_in_branch,
+)
+from langchain_redis_session.config import ServiceOptions
+from langchain_redis_session.errors import (
+    ConfigurationError,
+    shorten,
+)
+from langchain_redis_session.models import (
+    Session,
+)
+from langchain_redis_session.summarizer import SessionSummarizer, to_summarizer
+
+
+@dataclass(frozen=True, slots=True)
+class Summarizing:
+    """How a service makes its summaries.
+
+    Attributes:
+        pick: Gives the summarizer for a session; None where it is not to be summarized.
+        minimum_events: There is no summary to make of fewer new events.
+        is_async_only: Whether the sync methods can't make any.
+    """
+
+    pick: Callable[[Session], SessionSummarizer | None]
+    minimum_events: int
+    is_async_only: bool
+
+
+def is_allowed(options: ServiceOptions, filter_key: str) -> bool:
+    """Whether a branch may be summarized."""
+    allowed = options.summary_filter_allowlist
+    if not filter_key or allowed is None:
+        return True
+    return any(is_in_branch(filter_key, branch) for branch in allowed if branch)
+
+
+def make_summarizing(
+    summarizer: Any, pick_summarizer: Callable[[Session], Any] | None
+) -> Summarizing | None:
+    """Find out how a service is to make its summaries; None for not at all.
+
+    Raises:
+        ConfigurationError: What was given can't make any.
+    """
+    if summarizer is not None and pick_summarizer is not None:
+        raise ConfigurationError("summarizer= and pick_summarizer= exclude each other; pass one")
+    if summarizer is not None:
+        known = to_summarizer(summarizer)
+        return Summarizing(lambda _: known, known.minimum_events, known.is_async_only)
+    if pick_summarizer is None:
+        return None
+    if not callable(pick_summarizer):
+        raise ConfigurationError(
+            f"pick_summarizer must be a function of a Session, not {shorten(pick_summarizer)}"
+        )
+
+    def pick(session: Session) -> SessionSummarizer | None:
+        picked = pick_summarizer(session)
+        return None if picked is None else to_summarizer(picked)
+
+    return Summarizing(pick, 1, False)

@@ -1,0 +1,456 @@
+"""Write-behind: appends return at once, workers bring them to Redis.
+
+A session's appends always go through the same worker, a thread, in the order they were
+accepted. Nothing accepted is dropped in silence: what can't be written ends up as a dead
+letter. One engine serves threads and event loops alike.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from langchain_redis_session._background.delivery import Delivery
+from langchain_redis_session._background.engine import Engine
+from langchain_redis_session._background.jobs import Job, Outcome, are_done, make_job
+from langchain_redis_session._background.lanes import Worker
+from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
+from langchain_redis_session._flow.drivers import RunFlow
+from langchain_redis_session._flow.requests import Scope, Submit
+from langchain_redis_session._logs import logger
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session.errors import (
+    BackendUnavailableError,
+    ConfigurationError,
+    PersistError,
+    RedisSessionError,
+    SessionServiceClosedError,
+)
+from langchain_redis_session.models import DeadLetter, SessionKey
+from langchain_redis_session.stats import PersistStats
+
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
+
+
+class WriteBehind(Engine):
+    """The engine of one service that writes.
+
+    Args:
+        context: Options and key names.
+        run_flow: Brings flows to Redis.
+        on_given_up: Called with each dead letter whose append named nobody else for it.
+        on_error: Called before, with each dead letter. Both in a worker's thread.
+    """
+
+    _thread_name = "redis-session-persister"
+    _spool: Spool | None
+
+    def __init__(
+        self,
+        context: Context,
+        run_flow: RunFlow,
+        on_given_up: Callable[[DeadLetter], Any],
+        on_error: Callable[[DeadLetter], Any] | None = None,
+    ) -> None:
+        self._context, self._delivery = context, Delivery(context, run_flow)
+        self._on_given_up, self._on_error = on_given_up, on_error
+        options = context.options
+        self._spool_dir = options.persist_spool_dir
+        self._spool = None
+        super().__init__()
+        if self._spool_dir is not None:
+            self._spool = Spool(self._spool_dir, options.key_prefix)
+            self._adopt(self._spool.take_left())
+
+    def _reset(self) -> None:
+        super()._reset()
+        options = self._context.options
+        self._workers = [
+            Worker(self.lock, options.persist_queue_size)
+            for _ in range(options.async_persister_num)
+        ]
+        self._dead: list[tuple[Job, DeadLetter]] = []
+        self._accepted = self._written = self._retried = self._batches = 0
+        self._largest_batch = self._batched = self._left = self._reporting = 0
+        self._last_error = ""
+        # A child's spool is made when it first appends.
+        self._spool = None
+
+    def forget_parent(self) -> None:
+        """In the child of a fork: begin anew; what waits is the parent's to write."""
+        if self._spool is not None:
+            self._spool.abandon()
+        super().forget_parent()
+
+    # Accepting
+
+    def submit(self, request: Submit) -> None:
+        """Accept an append; waits while the queue is full.
+
+        Raises:
+            PersistError: The queue was full for `persist_put_timeout`.
+        """
+        job = make_job(request)
+        worker = self._worker_of(job.key)
+        if not self._accept(worker, job):
+            timeout_s = self._context.options.persist_put_timeout
+            if not self._progress.wait(lambda: self._accept(worker, job), timeout_s):
+                raise self._refusal()
+
+    async def asubmit(self, request: Submit) -> None:
+        """Accept an append, without blocking the event loop; as `submit`."""
+        job = make_job(request)
+        worker = self._worker_of(job.key)
+        if not self._accept(worker, job):
+            timeout_s = self._context.options.persist_put_timeout
+            if not await self._progress.await_(lambda: self._accept(worker, job), timeout_s):
+                raise self._refusal()
+
+    def _refusal(self) -> PersistError:
+        options = self._context.options
+        return PersistError(
+            f"the write-behind queue was full ({options.persist_queue_size} appends) for "
+            f"{options.persist_put_timeout} s, so this append was not accepted; Redis is slow or "
+            f"away{f' ({self._last_error})' if self._last_error else ''}. Try again, or raise "
+            "persist_queue_size or persist_put_timeout"
+        )
+
+    def _worker_of(self, key: SessionKey) -> Worker:
+        name = "\0".join(key.scope)
+        return self._workers[crc32(name.encode()) % len(self._workers)]
+
+    def _accept(self, worker: Worker, job: Job) -> bool:
+        with self.lock:
+            if self._is_closing:
+                raise SessionServiceClosedError("the service is closing; make a new one")
+            if worker.is_full:
+                return False
+            # What may fail comes first: then nothing was accepted.
+            self._start(worker)
+            if self._spool_dir is not None:
+                job.spool_id = self._open_spool(self._spool_dir).add(job.key, job.write)
+            self._accepted += 1
+            worker.enqueue(job)
+            return True
+
+    def _start(self, worker: Worker) -> None:
+        if worker.thread is not None:
+            return
+        try:
+            worker.thread = self._start_thread(self._work, worker)
+        except RuntimeError as error:
+            raise PersistError(
+                f"no thread could be started to write in ({error}), so nothing was accepted"
+            ) from error
+
+    def _open_spool(self, directory: Path) -> Spool:
+        if self._spool is None:
+            try:
+                self._spool = Spool(directory, self._context.options.key_prefix)
+            except ConfigurationError as error:
+                raise PersistError(f"{error}; this append was not accepted") from error
+        return self._spool
+
+    def _adopt(self, jobs: Iterable[tuple[Job, bool]]) -> None:
+        """Take over what a process that is gone had accepted, its dead letters too."""
+        with self.lock:
+            for job, is_dead in jobs:
+                self._accepted += 1
+                if is_dead:
+                    self._give_up(job, PersistError("given up before the last restart"))
+                else:
+                    self._enqueue(job)
+
+    def _enqueue(self, job: Job) -> None:
+        worker = self._worker_of(job.key)
+        self._start(worker)
+        worker.enqueue(job)
+
+    # Writing
+
+    def _work(self, worker: Worker) -> None:
+        try:
+            self._write_until_closed(worker)
+        finally:
+            with self.lock:
+                worker.thread = None  # the next append starts another
+
+    def _write_until_closed(self, worker: Worker) -> None:
+        while True:
+            with self.lock:
+                ready = self._take(worker)
+                while not ready:
+                    if self._is_stopped or (self._is_closing and not worker.lanes):
+                        return
+                    worker.sleep()
+                    ready = self._take(worker)
+                if worker.linger(ready, lambda: self._is_closing):
+                    ready = self._take(worker)
+                worker.is_hurried = False
+            outcomes = self._delivery.deliver(ready) if ready else []
+            for outcome in outcomes:
+                if outcome.is_final:  # told before those who wait for it go on
+                    _tell(outcome.job, outcome.error)
+            with self.lock:
+                if self._is_stopped:
+                    return
+                given_up = self._settle_outcomes(worker, ready, outcomes)
+                self._reporting += bool(given_up)  # who flushes waits for the reports, too
+                self._progress.notify()
+            if given_up:
+                self._report(given_up)
+                with self.lock:
+                    self._reporting -= 1
+                    self._progress.notify()
+
+    def _take(self, worker: Worker) -> dict[SessionKey, list[Job]]:
+        return {} if self._is_stopped else worker.take()
+
+    def _settle_outcomes(
+        self, worker: Worker, ready: dict[SessionKey, list[Job]], outcomes: Sequence[Outcome]
+    ) -> list[tuple[Job, DeadLetter]]:
+        """Note what was written, what is tried again and what is given up; gives the last."""
+        given_up, gone = [], []
+        size = sum(outcome.is_final for outcome in outcomes)
+        self._batches += bool(size)
+        self._batched += size
+        self._largest_batch = max(self._largest_batch, size)
+        failed: dict[SessionKey, RedisSessionError] = {}
+        for outcome in outcomes:
+            job = outcome.job
+            if not outcome.is_final and outcome.error is not None:
+                failed[job.key] = outcome.error
+                self._last_error = str(outcome.error)
+                continue
+            worker.finish(job)
+            if outcome.error is None:
+                self._written += 1
+                gone.append(job)
+            else:
+                given_up.append((job, self._give_up(job, outcome.error)))
+        for key, jobs in ready.items():
+            if key not in failed:
+                worker.put_behind(key)
+            elif key in worker.lanes:
+                given_up += self._try_later(worker, key, jobs, failed[key])
+        if self._spool is not None:
+            self._spool.remove([job.spool_id for job in gone if job.spool_id is not None])
+        return given_up
+
+    def _try_later(
+        self, worker: Worker, key: SessionKey, jobs: Sequence[Job], error: RedisSessionError
+    ) -> list[tuple[Job, DeadLetter]]:
+        """Let a lane pause, longer each time; gives up what has waited for too long."""
+        now_s, lane = time.monotonic(), worker.lanes[key]
+        self._retried += 1
+        lane.failures += 1
+        pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * 2 ** min(lane.failures, 10))
+        lane.retry_at_s = now_s + pause_s * random.uniform(0.5, 1.0)
+        timeout_s = self._context.options.persist_retry_timeout
+        given_up = []
+        for job in jobs:
+            if job.is_done:
+                continue
+            job.failed_at_s = now_s if job.failed_at_s is None else job.failed_at_s
+            if timeout_s is not None and now_s - job.failed_at_s >= timeout_s:
+                worker.finish(job)
+                given_up.append((job, self._give_up(job, error)))
+        return given_up
+
+    def _give_up(self, job: Job, error: RedisSessionError) -> DeadLetter:
+        letter = DeadLetter(
+            key=job.key,
+            events=tuple(job.write.events),
+            error=error,
+            time_ns=time.time_ns(),
+        )
+        self._dead.append((job, letter))
+        self._context.counters.dead_events += len(letter.events)
+        self._last_error = str(error)
+        if self._spool is not None and job.spool_id is not None:
+            self._spool.mark(job.spool_id, DEAD)
+        return letter
+
+    def _report(self, given_up: Iterable[tuple[Job, DeadLetter]]) -> None:
+        for job, letter in given_up:
+            _tell(job, letter.error)
+            logger.error(
+                "write-behind gave up %d event(s) of a session: %s; see dead_letters()",
+                len(letter.events),
+                type(letter.error).__name__,
+            )
+            for handler in (self._on_error, job.on_given_up or self._on_given_up):
+                if handler is None:
+                    continue
+                try:
+                    handler(letter)
+                except (Exception, SystemExit) as error:  # which would end the worker
+                    name = type(error).__name__
+                    logger.error("a handler of on_persist_error failed: %s", name)
+
+    # Waiting
+
+    def _hurry(self, scope: Scope) -> list[Job]:
+        """The newest job of every lane in a scope: when it is done, those before it are.
+
+        Without those of the worker that asks, in a handler: it can't wait for itself.
+        """
+        asking, found = threading.current_thread(), []
+        with self.lock:
+            one = [self._worker_of(SessionKey(*scope))] if len(scope) == 3 else self._workers
+            for worker in one:
+                if worker.thread is not asking:
+                    found += worker.hurry(scope)
+        return found
+
+    def settle(self, scope: Scope) -> None:
+        """Wait for what was accepted in a scope: (app,), (app, user), (app, user, session).
+
+        Raises:
+            BackendUnavailableError: It took longer than `persist_put_timeout`.
+        """
+        pending = self._hurry(scope)
+        timeout_s = self._context.options.persist_put_timeout
+        if pending and not self._progress.wait(lambda: self._are_settled(pending), timeout_s):
+            raise self._unsettled()
+
+    async def asettle(self, scope: Scope) -> None:
+        """Wait for a scope, without blocking the event loop; as `settle`."""
+        pending = self._hurry(scope)
+        timeout_s = self._context.options.persist_put_timeout
+        if pending and not await self._progress.await_(
+            lambda: self._are_settled(pending), timeout_s
+        ):
+            raise self._unsettled()
+
+    def _are_settled(self, jobs: Sequence[Job]) -> bool:
+        if self._is_stopped:
+            raise SessionServiceClosedError("the service was closed while this waited for appends")
+        return are_done(jobs)
+
+    def _unsettled(self) -> BackendUnavailableError:
+        return BackendUnavailableError(
+            "appends that were accepted before are still waiting to be written after "
+            f"{self._context.options.persist_put_timeout} s (persist_put_timeout); the last "
+            f"error: {self._last_error or 'none'}"
+        )
+
+    def _begin_flush(self) -> Callable[[], bool]:
+        pending = self._hurry(())
+
+        def are_told() -> bool:  # `on_persist_error` was called for what was given up, too
+            if not are_done(pending):
+                return False
+            return not self._reporting or self._is_own_thread()
+
+        return are_told
+
+    def _is_flushed(self) -> bool:
+        return not self._dead and not self._left
+
+    # Dead letters and counters
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What was accepted and given up, oldest first."""
+        with self.lock:
+            return [letter for _, letter in self._dead]
+
+    def retry_dead_letters(self) -> int:
+        """Accept all dead letters anew, however full the queue; gives how many."""
+        with self.lock:
+            if self._is_closing:
+                raise SessionServiceClosedError("the service is closing; make a new one")
+            for worker in {self._worker_of(job.key) for job, _ in self._dead}:
+                self._start(worker)  # which may fail
+            dead, self._dead = self._dead, []
+            for job, _ in dead:
+                again = Job(job.key, job.write, job.spool_id, is_alone=True)
+                again.on_given_up = job.on_given_up
+                if self._spool is not None and job.spool_id is not None:
+                    self._spool.mark(job.spool_id, TRIED_AGAIN)
+                self._enqueue(again)
+            return len(dead)
+
+    def count_waiting(self) -> int:
+        """How many appends wait."""
+        return sum(worker.depth for worker in self._workers)
+
+    def stats(self) -> PersistStats:
+        """What the engine has done so far, and what waits."""
+        with self.lock:
+            waiting = [
+                lane.jobs[0].accepted_at_s for w in self._workers for lane in w.lanes.values()
+            ]
+            return PersistStats(
+                queue_depths=tuple(worker.depth for worker in self._workers),
+                accepted=self._accepted,
+                written=self._written,
+                retried=self._retried,
+                dead=len(self._dead),
+                batches=self._batches,
+                mean_batch_size=self._batched / self._batches if self._batches else 0.0,
+                largest_batch_size=self._largest_batch,
+                oldest_waiting_s=time.monotonic() - min(waiting) if waiting else 0.0,
+                last_error=self._last_error,
+            )
+
+    # The end
+
+    @property
+    def close_timeout_s(self) -> float:
+        """How long closing waits for what is left."""
+        return self._context.options.persist_close_timeout
+
+    def _threads(self) -> list[threading.Thread]:
+        return [worker.thread for worker in self._workers if worker.thread is not None]
+
+    def _begin_close(self) -> Callable[[], bool]:
+        for worker in self._workers:
+            worker.try_now()  # a last time
+        pending = self._hurry(())
+        return lambda: are_done(pending)
+
+    def _end_close(self) -> None:
+        """Give up what is left."""
+        with self.lock:
+            error = PersistError(
+                "the service was closed before this could be written; the last error: "
+                f"{self._last_error or 'none'}"
+            )
+            given_up = []
+            for worker in self._workers:
+                for job in list(worker.jobs()):
+                    worker.finish(job)
+                    # With a spool it stays there, and the next start delivers it.
+                    if job.spool_id is None:
+                        given_up.append((job, self._give_up(job, error)))
+                    else:
+                        self._left += 1
+                worker.wake.notify_all()
+            self._progress.notify()
+            if self._spool is not None:
+                self._spool.close()
+                self._spool = None
+        self._report(given_up)
+        if self._left:
+            logger.warning(
+                "write-behind was closed with %d append(s) left in the spool; the next service "
+                "with the same persist_spool_dir delivers them",
+                self._left,
+            )
+
+
+def _tell(job: Job, error: Exception | None) -> None:
+    """Call who wants to know what became of a job, once."""
+    on_settled, job.on_settled = job.on_settled, None
+    if on_settled is None:
+        return
+    try:
+        on_settled(error)
+    except (Exception, SystemExit) as failure:  # which would end the worker
+        logger.error("what was to follow an append failed: %s", type(failure).__name__)

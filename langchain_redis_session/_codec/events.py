@@ -1,0 +1,387 @@
+"""Events and track events <-> the bytes in Redis.
+
+An event is the JSON that trpc-agent-go's `event.Event` marshals to, with absent members
+for zero values, and without a byte that is not needed: most events are one short
+message, and their size is what users pay for.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._codec.choices import is_zero, overlay, rest_of_choices, rest_of_usage
+from langchain_redis_session._codec.message_form import BY_ROLE, SHAPES, TOKEN_COUNTS
+from langchain_redis_session._codec.message_reader import decode_message, text_member
+from langchain_redis_session._codec.message_writer import Artifacts, encode_message
+from langchain_redis_session._codec.plain_json import (
+    TAG,
+    embed,
+    is_text,
+    item_path,
+    load_exactly,
+    may_hold_big_int,
+    refuse,
+    show,
+)
+from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
+from langchain_redis_session._times import format_time, parse_time
+from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.models import Event
+
+EVENT_VERSION = 1
+_TEMP_PREFIX = "temp:"
+_LANGCHAIN = "langchain"
+_TAG_BYTES = f'"{TAG}"'.encode()
+_ZERO_TIME = parse_time("0001-01-01T00:00:00Z")  # of Go
+
+_FIXED = frozenset(
+    (
+        "id",
+        "timestamp",
+        "author",
+        "requestID",
+        "invocationId",
+        "choices",
+        "usage",
+        "stateDelta",
+        "branch",
+        "tag",
+        "filterKey",
+        "version",
+        "extensions",
+    )
+)
+
+_SIMPLE = frozenset(
+    ("id", "timestamp", "author", "requestID", "choices", "usage", "version", "extensions")
+)
+_TEXT_SHAPES = {role: SHAPES[BY_ROLE[role]] for role in ("user", "assistant", "system")}
+
+_CHECKED_EXTRA = frozenset(("choices", "usage"))
+"""The extras that reading looks into."""
+
+
+def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise") -> bytes:
+    """Write an event.
+
+    Args:
+        event: Any event.
+        unserializable_artifacts: What to do with a tool's artifact that can't be made
+            JSON: "raise", or "drop" it with a warning.
+
+    Raises:
+        UnserializableMessageError: Something in it can't be JSON; the text names the
+            path to it.
+
+    >>> from langchain_core.messages import HumanMessage
+    >>> encode_event(Event(HumanMessage("hi"), id="e1", author="user", time_ns=0)).decode()
+    ... # doctest: +NORMALIZE_WHITESPACE
+    '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","author":"user","choices":[{"index":0,"message":{"role":"user","content":"hi"}}],"version":1}'
+    """
+    document: dict[str, Any] = {
+        "id": to_text(event.id, "id")
+        or refuse("id", "an event needs one; leave it out for a new one"),
+        "timestamp": write_time(event.time_ns),
+    }
+    if event.author:
+        document["author"] = to_text(event.author, "author")
+    if event.request_id:
+        document["requestID"] = to_text(event.request_id, "request_id")
+    if event.invocation_id:
+        document["invocationId"] = to_text(event.invocation_id, "invocation_id")
+    extension = None
+    if event.message is not None:
+        message, usage, extension = encode_message(event.message, unserializable_artifacts)
+        document["choices"] = [{"index": 0, "message": message}]
+        if usage is not None:
+            document["usage"] = usage
+    if event.state_delta:
+        _write_state_delta(document, event.state_delta)
+    if event.branch:
+        document["branch"] = to_text(event.branch, "branch")
+    if event.tag:
+        document["tag"] = to_text(event.tag, "tag")
+    if event.filter_key:
+        document["filterKey"] = to_text(event.filter_key, "filter_key")
+    document["version"] = EVENT_VERSION
+    if event.extra:
+        _write_extra(document, event.extra)
+    if event.extensions or extension is not None:
+        _write_extensions(document, event.extensions, extension)
+    data = orjson.dumps(document)
+    if event.extra and not _CHECKED_EXTRA.isdisjoint(event.extra):
+        try:
+            decode_event(data)
+        except CorruptEventError as error:
+            refuse("extra", f"with it the event could not be read: {error}; see Go's JSON")
+    return data
+
+
+def to_text(value: Any, path: str) -> str:
+    if type(value) is str and value.isascii():
+        return value
+    if not isinstance(value, str):
+        refuse(path, f"{type(value).__name__} is not a string: {show(value)}; use str()")
+    if not is_text(value):
+        refuse(path, f"a lone surrogate is not text: {show(value)}; replace it")
+    return value if type(value) is str else str.__str__(value)
+
+
+def write_time(time_ns: Any) -> str:
+    try:
+        return format_time(time_ns)
+    except (TypeError, ValueError):
+        refuse(
+            "time_ns",
+            f"{show(time_ns)} is not a time; give an int, nanoseconds since 1970, "
+            "within the years 1 to 9999",
+        )
+
+
+def _write_state_delta(document: dict[str, Any], delta: dict[str, Any]) -> None:
+    stored = {}
+    for name, value in delta.items():
+        path = item_path("state_delta", name)
+        text = to_text(name, path)
+        data = encode_state_value(value, path)
+        if not text.startswith(_TEMP_PREFIX):
+            stored[text] = base64.b64encode(data).decode()
+    if stored:
+        document["stateDelta"] = stored
+
+
+def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
+    for name, value in extra.items():
+        path = item_path("extra", name)
+        if name == "choices":
+            # An orjson.Fragment can't be laid over: what is odd in there stays whole.
+            if "choices" not in document:
+                document[name] = embed(value, path)
+            elif isinstance(value, list) and value:
+                first, *others = value
+                choices = [overlay(first, document[name][0]), *others]
+                document[name] = embed(choices, path)
+        elif name == "usage":
+            merged = overlay(value, document[name]) if name in document else value
+            document[name] = embed(merged, path)
+        elif name not in _FIXED:
+            document[to_text(name, path)] = embed(value, path)
+
+
+def _write_extensions(
+    document: dict[str, Any], extensions: dict[str, Any], langchain: dict[str, Any] | None
+) -> None:
+    stored = {}
+    for name, value in extensions.items():
+        path = item_path("extensions", name)
+        if name == _LANGCHAIN:
+            refuse(path, "this name is taken by the message itself; use another one")
+        stored[to_text(name, path)] = embed(value, path)
+    if langchain is not None:
+        stored[_LANGCHAIN] = langchain
+    document["extensions"] = stored
+
+
+def decode_event(data: bytes) -> Event:
+    """Read an event, ours or one that trpc-agent-go wrote.
+
+    Raises:
+        CorruptEventError: These bytes are no event.
+
+    >>> decode_event(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}').message
+    HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
+    """
+    try:
+        document = _load_document(data)
+        if (simple := _read_simple(document, data)) is not None:
+            return simple
+        event_id = _read_id(document)
+        extensions = _object(document, "extensions")
+        is_foreign = not document.keys() <= _FIXED
+        # Members that nobody looks into are the ones that may hold any number.
+        opaque = is_foreign or (extensions and extensions.keys() != {_LANGCHAIN})
+        if opaque and may_hold_big_int(data):
+            document = load_exactly(data)
+            extensions = _object(document, "extensions")
+        event = Event(
+            author=text_member(document, "author"),
+            request_id=text_member(document, "requestID"),
+            invocation_id=text_member(document, "invocationId"),
+            branch=text_member(document, "branch"),
+            tag=text_member(document, "tag"),
+            filter_key=text_member(document, "filterKey"),
+            id=event_id,
+            time_ns=read_time(document),
+        )
+        langchain = None
+        if extensions:
+            langchain = extensions.pop(_LANGCHAIN, None)
+            event.extensions = extensions
+        _read_message(event, document, langchain, tagged=_TAG_BYTES in data)
+        if delta := _object(document, "stateDelta"):
+            event.state_delta = {name: _read_state(value) for name, value in delta.items()}
+        if is_foreign:
+            event.extra.update((k, v) for k, v in document.items() if k not in _FIXED)
+        return event
+    except RecursionError:
+        raise CorruptEventError("an event is nested too deep to be read") from None
+
+
+def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
+    """Read an event that is a message and little else, as nearly all of ours are.
+
+    Only for speed, since reading a history is mostly this: what `decode_event` finds out
+    member by member is checked here at once. What is not exactly as expected, be it rare
+    or wrong, gives None, and the general way decides; both give the same.
+    """
+    if not document.keys() <= _SIMPLE:
+        return None
+    member = document.get
+    event_id, timestamp, extensions = member("id"), member("timestamp"), member("extensions")
+    author, request_id = member("author", ""), member("requestID", "")
+    if (
+        not type(event_id) is type(timestamp) is type(author) is type(request_id) is str
+        or not event_id
+        or (extensions is not None and not _has_only_langchain(extensions))
+    ):
+        return None
+    time_ns = _parse_timestamp(timestamp)
+    event = Event(None, author, request_id, "", "", "", "", {}, {}, {}, event_id, time_ns)
+    if extensions is None and "usage" not in document:
+        event.message = _read_text_message(document.get("choices"))
+    if event.message is None:
+        langchain = extensions[_LANGCHAIN] if extensions is not None else None
+        _read_message(event, document, langchain, tagged=_TAG_BYTES in data)
+    return event
+
+
+def _has_only_langchain(extensions: Any) -> bool:
+    return type(extensions) is dict and len(extensions) == 1 and _LANGCHAIN in extensions
+
+
+def _read_text_message(choices: Any) -> BaseMessage | None:
+    """Read the message of choices that hold nothing but the text of one."""
+    try:
+        (choice,) = choices
+        index, natural = choice["index"], choice["message"]
+        role, content = natural["role"], natural["content"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if (
+        type(role) is type(content) is str
+        and role in _TEXT_SHAPES
+        and content
+        and index == 0
+        and len(choice) == len(natural) == 2
+    ):
+        return _TEXT_SHAPES[role].make({"content": content}, {})
+    return None
+
+
+def _load_document(data: bytes) -> dict[str, Any]:
+    try:
+        try:
+            document = orjson.loads(data)
+        except ValueError:  # perhaps a lone surrogate, which only the other one reads
+            document = load_exactly(data)
+    except ValueError:
+        raise CorruptEventError("an entry is not JSON") from None
+    if type(document) is not dict:
+        raise CorruptEventError(f"an entry is {type(document).__name__}, not an object")
+    return document
+
+
+def _read_id(document: dict[str, Any]) -> str:
+    event_id = text_member(document, "id")
+    if not event_id:
+        raise CorruptEventError("an entry has no id")
+    return event_id
+
+
+def read_time(document: dict[str, Any]) -> int:
+    return _parse_timestamp(text_member(document, "timestamp"))
+
+
+def _parse_timestamp(text: str) -> int:
+    if not text:
+        return _ZERO_TIME
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise CorruptEventError(f"timestamp {show(text)} is not RFC 3339") from None
+
+
+def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise CorruptEventError(f"{name} is {type(value).__name__}, not an object")
+    return value
+
+
+def _read_state(value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return decode_state_value(base64.b64decode(value, validate=True))
+    except (TypeError, ValueError):
+        raise CorruptEventError("a value in stateDelta is not base64") from None
+
+
+def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tagged: bool) -> None:
+    choices = _read_choices(document)
+    usage = _object(document, "usage")
+    natural = (choices[0].get("message") or {}) if choices else {}
+    event.message = decode_message(natural, usage, langchain, author=event.author, tagged=tagged)
+    if choices:
+        if event.message is None:
+            rest = [] if _is_zero_choices(choices) else choices
+        else:
+            rest = rest_of_choices(choices)
+            if len(choices) > 1:
+                event.further_messages = _read_further_messages(event, choices)
+        if rest:
+            event.extra["choices"] = rest
+    if usage:
+        if getattr(event.message, "type", None) == "ai":
+            usage = rest_of_usage(usage) if len(usage) > len(TOKEN_COUNTS) else {}
+        if usage:
+            event.extra["usage"] = usage
+
+
+def _read_further_messages(event: Event, choices: list[dict[str, Any]]) -> tuple[BaseMessage, ...]:
+    """Decode the choices beyond the first: the results of parallel tool calls."""
+    messages = (
+        decode_message(choice.get("message") or {}, None, None, author=event.author)
+        for choice in choices[1:]
+    )
+    return tuple(message for message in messages if message is not None)
+
+
+def _is_zero_choices(choices: list[dict[str, Any]]) -> bool:
+    """Whether the choices say nothing but a role."""
+    return all(
+        is_zero({k: v for k, v in choice.items() if k not in ("index", "message")})
+        and is_zero({k: v for k, v in (choice.get("message") or {}).items() if k != "role"})
+        for choice in choices
+    )
+
+
+def _read_choices(document: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = document.get("choices")
+    if not choices and (choices is None or type(choices) is list):
+        return []
+    if type(choices) is not list:
+        raise CorruptEventError(f"choices is {type(choices).__name__}, not a list")
+    for choice in choices:
+        if type(choice) is not dict:
+            raise CorruptEventError("a choice is not an object")
+        message = choice.get("message")
+        if message is not None and type(message) is not dict:
+            raise CorruptEventError("a choice's message is not an object")
+    return choices

@@ -1,0 +1,146 @@
+"""Summaries as they stand in Redis.
+
+Ours is one JSON object for each filter key:
+`{"summary":…,"topics":[…],"updated_at":…,"boundary":{"version":1,"filter_key":…,"cutoff_at":…,
+"last_event_id":…,"cutoff_score":"…"}}`. Scripts find where it ends by its end. trpc-agent-go
+keeps a map of all filter keys to the same without `cutoff_score`, which is only read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_redis_session._codec.plain_json import approximate_text
+from langchain_redis_session._times import format_time, parse_time, to_datetime
+from langchain_redis_session.models import Summary, SummaryBoundary
+
+# As `is_ours` and `cutoff_of` in scripts/_summaries.lua.
+_OURS = b'{"summary":"'
+_CUTOFF = re.compile(rb'"cutoff_score":"([0-9.e+-]+)"\}\}\Z')
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryParts:
+    """A summary to store: the script puts the time of its update in between."""
+
+    head: bytes
+    tail: bytes
+
+
+def encode_summary(
+    text: str, filter_key: str, boundary: SummaryBoundary, cutoff_score: str
+) -> SummaryParts:
+    """Write a summary.
+
+    Args:
+        text: The summary. Lone surrogates, which no JSON carries, become U+FFFD.
+        filter_key: The branch it covers.
+        boundary: Up to where.
+        cutoff_score: The boundary's score as Redis writes it.
+    """
+    end = {
+        "version": 1,
+        "filter_key": filter_key,
+        "cutoff_at": format_time(boundary.cutoff_ns),
+        "last_event_id": boundary.last_event_id,
+        "cutoff_score": cutoff_score,
+    }
+    head = _dump({"summary": approximate_text(text)})
+    return SummaryParts(head[:-1], b',"boundary":' + _dump(end) + b"}")
+
+
+def _dump(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def parse_summary(value: bytes, filter_key: str) -> Summary:
+    """Read a summary of ours.
+
+    Raises:
+        ValueError: It can't be read.
+    """
+    members = _load(value)
+    score = float(find_cutoff(value))
+    if not math.isfinite(score):
+        raise ValueError("a boundary beyond all events")
+    return _make_summary(members, filter_key, score)
+
+
+def parse_foreign_summaries(value: bytes) -> tuple[dict[str, Summary], bool]:
+    """Read the summaries of one session as trpc-agent-go writes them, by filter key.
+
+    Returns:
+        Those that can be read, and whether all can.
+    """
+    found, is_sound = {}, True
+    try:
+        items = _load(value).items()
+    except ValueError:
+        return {}, False
+    for filter_key, members in items:
+        if isinstance(members, dict) and members.get("summary"):
+            try:
+                found[filter_key] = _make_summary(members, filter_key, None)
+            except ValueError:
+                is_sound = False
+    return found, is_sound
+
+
+def _load(value: bytes) -> dict[str, Any]:
+    try:
+        members = json.loads(value)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(members, dict):
+        raise ValueError("not an object")
+    return members
+
+
+def _make_summary(members: dict[str, Any], filter_key: str, score: float | None) -> Summary:
+    text, topics = members.get("summary"), members.get("topics") or ()
+    boundary = members.get("boundary") or {}
+    if not isinstance(text, str) or not isinstance(boundary, dict):
+        raise ValueError("not a summary")
+    try:
+        updated_ns = parse_time(members["updated_at"])
+        # Without a boundary: trpc-agent-go's update is at the last event.
+        cutoff = boundary.get("cutoff_at")
+        cutoff_ns = parse_time(cutoff) if cutoff else updated_ns
+        updated_at = to_datetime(updated_ns)
+    except (KeyError, TypeError, OverflowError):
+        raise ValueError("a summary without its time") from None
+    last_event_id = boundary.get("last_event_id")
+    return Summary(
+        text=text,
+        filter_key=filter_key,
+        boundary=SummaryBoundary(
+            cutoff_score=float(cutoff_ns) if score is None else score,
+            last_event_id=last_event_id if isinstance(last_event_id, str) else "",
+            cutoff_ns=cutoff_ns,
+        ),
+        updated_at=updated_at,
+        topics=tuple(t for t in topics if isinstance(t, str)) if isinstance(topics, list) else (),
+    )
+
+
+def choose_newest(summaries: Iterable[Summary | None]) -> Summary | None:
+    """Give the summary that goes furthest; of two that go as far, the first."""
+    found = [summary for summary in summaries if summary is not None]
+    return max(found, key=lambda summary: summary.boundary.cutoff_score, default=None)
+
+
+def find_cutoff(value: bytes) -> bytes:
+    """The score that a summary of ours goes to, as scripts find it; b"" if there is none."""
+    match = _CUTOFF.search(value) if value.startswith(_OURS) else None
+    if match is None:
+        return b""
+    try:
+        float(match[1])
+    except ValueError:
+        return b""
+    return match[1]

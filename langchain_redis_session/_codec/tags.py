@@ -1,0 +1,172 @@
+"""Tags: exact Python values where plain JSON would lose something.
+
+A tag is an object with the one reserved key: `{"$lc":[name, …]}`.
+
+- `["float","nan"]`, `"inf"`, `"-inf"`
+- `["int","0x1f…"]`: an integer over 64 bits
+- `["str",text,position,code,…]`: `text` with lone surrogates at the positions
+- `["map",key,value,…]`: a dict with keys that JSON or this scheme can't write, among
+  them `$lc` itself; so a user's dict never looks like a tag
+- `["content",start,length]`, `["arguments",i]`, `["args",i]`: what the natural message
+  holds already: a piece of its content, the arguments of its i-th tool call as text,
+  and the same as an object. No long field stands twice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import orjson
+
+from langchain_redis_session._codec.plain_json import TAG, PlainCopy, approximate_text, is_plain
+from langchain_redis_session.errors import CorruptEventError
+
+MIN_REFERENCE = 40
+"""Shorter texts are repeated: the reference would not be smaller."""
+
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def _tag(name: str, *rest: Any) -> dict[str, Any]:
+    return {TAG: [name, *rest]}
+
+
+class Tagger(PlainCopy):
+    """Copies a value with tags for what plain JSON would lose.
+
+    Args:
+        content: The natural message's content, to refer to.
+        arguments: The natural tool calls' arguments, likewise.
+        args: The same arguments in orjson's spelling, to find equal objects with; None
+            for those that are not a tool call's exact `args`.
+    """
+
+    def __init__(
+        self,
+        content: str = "",
+        arguments: list[str] | None = None,
+        args: list[bytes | None] | None = None,
+    ) -> None:
+        self._content = content
+        self._arguments = arguments or []
+        self._args = args or []
+
+    def copy(self, value: Any, path: str, depth: int = 0) -> Any:
+        """Give the tagged copy of `value`, which stands at `path`."""
+        if type(value) is str and len(value) >= MIN_REFERENCE:
+            if value in self._arguments:
+                return _tag("arguments", self._arguments.index(value))
+            start = self._content.find(value)
+            if start >= 0:
+                return _tag("content", start, len(value))
+        elif type(value) is dict and self._args and is_plain(value, depth):
+            spelled = orjson.dumps(value)
+            if len(spelled) >= MIN_REFERENCE and spelled in self._args:
+                return _tag("args", self._args.index(spelled))
+        return super().copy(value, path, depth)
+
+    def copy_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
+        """Give the tagged copy of a dict."""
+        return tag_items(self.copy_items(value, path, depth))
+
+    def odd_text(self, value: str, path: str) -> Any:
+        """Tag the lone surrogates of a string."""
+        marks: list[int] = []
+        for position, character in enumerate(value):
+            if "\ud800" <= character <= "\udfff":
+                marks += position, ord(character)
+        return _tag("str", self.copy(approximate_text(value), path), *marks)
+
+    def odd_int(self, value: int, path: str) -> Any:
+        """Tag an integer over 64 bits, in hex, which has no limit."""
+        return _tag("int", hex(value))
+
+    def odd_float(self, value: float, path: str) -> Any:
+        """Tag NaN or an infinity."""
+        return _tag("float", repr(value))
+
+
+def tag_items(items: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """Make a dict of items that are tagged already, or its tag where it can't be one."""
+    for key, _ in items:
+        if type(key) is not str or key == TAG:
+            return _tag("map", *(part for item in items for part in item))
+    return dict(items)
+
+
+class References(Protocol):
+    """What the references of a message point into."""
+
+    def content(self, start: int, length: int) -> str:
+        """A piece of the natural content."""
+
+    def arguments(self, index: int) -> str:
+        """The arguments of a natural tool call, as text."""
+
+    def args(self, index: int) -> Any:
+        """The arguments of a natural tool call, as a fresh object."""
+
+
+def untag(value: Any, references: References) -> Any:
+    """Undo `Tagger.copy`.
+
+    Raises:
+        CorruptEventError: A tag that no `Tagger` writes.
+    """
+    if type(value) is dict:
+        if TAG not in value:
+            return {key: untag(item, references) for key, item in value.items()}
+        tag = value[TAG]
+        if len(value) != 1 or type(tag) is not list or not tag or type(tag[0]) is not str:
+            raise CorruptEventError(f"an object with {TAG} is not a tag")
+        try:
+            return _read_tag(tag[0], tag[1:], references)
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            if isinstance(error, CorruptEventError):
+                raise
+            raise CorruptEventError(f"a malformed {TAG} tag") from error
+    if type(value) is list:
+        return [untag(item, references) for item in value]
+    return value
+
+
+def _read_tag(name: str, rest: list[Any], references: References) -> Any:
+    if name == "float":
+        (text,) = rest
+        return _FLOATS[text]
+    if name == "int":
+        (text,) = rest
+        return int(text, 16)
+    if name == "str":
+        text, *marks = rest
+        characters = list(_expect(str, untag(text, references)))
+        for position, code in zip(marks[::2], marks[1::2], strict=True):
+            characters[_index(position)] = chr(code)
+        return "".join(characters)
+    if name == "map":
+        keys = [_expect(str, untag(key, references)) for key in rest[::2]]
+        values = [untag(item, references) for item in rest[1::2]]
+        return dict(zip(keys, values, strict=True))
+    if name == "content":
+        start, length = rest
+        return references.content(_index(start), _index(length))
+    if name == "arguments":
+        (index,) = rest
+        return references.arguments(_index(index))
+    if name == "args":
+        (index,) = rest
+        return references.args(_index(index))
+    raise CorruptEventError(f"an unknown {TAG} tag; a newer version may have written it")
+
+
+def _expect(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _index(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError
+    return value

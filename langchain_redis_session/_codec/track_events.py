@@ -1,0 +1,57 @@
+"""Track events <-> the JSON that stands in Redis."""
+
+from __future__ import annotations
+
+import orjson
+
+from langchain_redis_session._codec.events import read_time, to_text, write_time
+from langchain_redis_session._codec.message_reader import text_member
+from langchain_redis_session._codec.plain_json import (
+    embed,
+    load,
+)
+from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.models import TrackEvent
+
+
+def encode_track_event(event: TrackEvent) -> bytes:
+    """Write a track event; its payload is any JSON, which other programs read as it is.
+
+    Raises:
+        UnserializableMessageError: Something in it can't be JSON; the text names the
+            path to it.
+
+    >>> encode_track_event(TrackEvent("tools", {"ms": 3}, id="t1", time_ns=0)).decode()
+    '{"id":"t1","track":"tools","payload":{"ms":3},"timestamp":"1970-01-01T00:00:00.000000000Z"}'
+    """
+    return orjson.dumps(
+        {
+            "id": to_text(event.id, "id"),
+            "track": to_text(event.track, "track"),
+            "payload": embed(event.payload, "payload"),
+            "timestamp": write_time(event.time_ns),
+        }
+    )
+
+
+def decode_track_event(data: bytes) -> TrackEvent:
+    """Read a track event.
+
+    Raises:
+        CorruptEventError: These bytes are no track event.
+    """
+    try:
+        document = load(data)
+    except ValueError:
+        raise CorruptEventError("an entry of a track is not JSON") from None
+    if type(document) is not dict:
+        raise CorruptEventError("an entry of a track is not an object")
+    track = text_member(document, "track")
+    if not track:
+        raise CorruptEventError("an entry of a track has no track name")
+    return TrackEvent(
+        track=track,
+        payload=document.get("payload"),
+        id=text_member(document, "id"),
+        time_ns=read_time(document),
+    )

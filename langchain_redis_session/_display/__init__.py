@@ -1,0 +1,1 @@
+"""What Jupyter shows, as HTML that stands on its own."""

@@ -1,0 +1,1 @@
+"""What operations ask Redis for, and the drivers that carry it there."""

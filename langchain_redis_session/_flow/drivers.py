@@ -1,0 +1,250 @@
+"""The two drivers of flows: the only code that talks to a Redis client.
+
+Replies are asked for as raw bytes, whatever the client was made to decode; redis-py's
+errors become ours before a flow sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol, TypeVar
+
+from redis import exceptions as redis_errors
+
+from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.cluster import (
+    CLIENT_ERRORS,
+    RAW,
+    add_command,
+    aexecute_pinned,
+    execute_pinned,
+    has_wait,
+    open_pipeline,
+)
+from langchain_redis_session._flow.requests import (
+    Call,
+    Flow,
+    Request,
+    ScanPage,
+    Scope,
+    Settle,
+    Submit,
+)
+from langchain_redis_session._flow.scripts import ScriptMissingError
+from langchain_redis_session.errors import (
+    BackendUnavailableError,
+    RedisSessionError,
+)
+
+T = TypeVar("T")
+
+_UNAVAILABLE = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ClusterError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.TryAgainError,
+    redis_errors.AskError,  # MovedError too
+    redis_errors.RedisClusterException,
+    OSError,
+)
+# How a server's refusal begins that time or an operator can heal; inside a script's error too.
+_REFUSALS = re.compile(
+    r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
+)
+_NOBODYS_COUNTERS = Counters()
+
+
+class AppendQueue(Protocol):
+    """What flows hand their appends to, and wait for, with write-behind."""
+
+    def settle(self, scope: Scope) -> None: ...
+
+    async def asettle(self, scope: Scope) -> None: ...
+
+    def submit(self, request: Submit) -> None: ...
+
+    async def asubmit(self, request: Submit) -> None: ...
+
+
+def translate_error(error: Exception) -> RedisSessionError:
+    """Give the error of our tree for one of redis-py; the cause is kept."""
+    ours: RedisSessionError
+    if isinstance(error, RedisSessionError):  # the engine's; some of them are OSErrors too
+        return error
+    if isinstance(error, redis_errors.NoScriptError):
+        return ScriptMissingError(str(error))
+    if isinstance(error, _UNAVAILABLE) or _REFUSALS.search(str(error)[:300]):
+        ours = BackendUnavailableError(
+            f"Redis did not take the command ({type(error).__name__}: {error}); check that the "
+            "server runs, can be reached, and accepts writes"
+        )
+    else:
+        ours = RedisSessionError(f"Redis refused the command: {error}")
+    ours.__cause__ = error
+    return ours
+
+
+def _to_throw(request: Request, error: Exception) -> Exception:
+    """What a flow sees of an error."""
+    is_ours_to_translate = isinstance(error, CLIENT_ERRORS) and not isinstance(request, Call)
+    return translate_error(error) if is_ours_to_translate else error
+
+
+def _translate_replies(replies: list[Any]) -> list[Any]:
+    return [translate_error(r) if isinstance(r, Exception) else r for r in replies]
+
+
+def run(
+    flow: Flow[T],
+    client: Any,
+    queue: AppendQueue | None = None,
+    counters: Counters = _NOBODYS_COUNTERS,
+) -> T:
+    """Run a flow on a sync client (`redis.Redis`, `redis.RedisCluster`, fakeredis).
+
+    Raises:
+        RedisSessionError: What the flow raises; redis-py's errors as ours.
+        Exception: What a `Call` raises, unless the flow handles it.
+    """
+    try:
+        request = next(flow)
+        while True:
+            try:
+                reply = _execute(request, client, queue, counters)
+            except Exception as error:
+                request = flow.throw(_to_throw(request, error))
+            else:
+                request = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()  # now, where the caller was interrupted, and not when it is collected
+
+
+async def arun(
+    flow: Flow[T],
+    client: Any,
+    queue: AppendQueue | None = None,
+    counters: Counters = _NOBODYS_COUNTERS,
+) -> T:
+    """Run a flow on an async client; otherwise as `run`."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                reply = await _aexecute(request, client, queue, counters)
+            except Exception as error:
+                request = flow.throw(_to_throw(request, error))
+            else:
+                request = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        flow.close()
+
+
+def _execute(request: Request, client: Any, queue: AppendQueue | None, counters: Counters) -> Any:
+    if isinstance(request, tuple):
+        counters.round_trips += 1
+        return client.execute_command(*request, **RAW)
+    if isinstance(request, Call):
+        return request.function()
+    if isinstance(request, ScanPage):
+        return _scan(request, client, counters)
+    if isinstance(request, (Settle, Submit)):
+        assert queue is not None, "only flows of a service with write-behind ask for it"
+        if isinstance(request, Settle):
+            return queue.settle(request.scope)
+        return queue.submit(request)
+    counters.round_trips += 1
+    if hasattr(client, "get_primaries") and has_wait(request):
+        return _translate_replies(execute_pinned(request, client))
+    pipeline = open_pipeline(client)
+    for command in request:
+        add_command(pipeline, command)
+    return _translate_replies(pipeline.execute(raise_on_error=False))
+
+
+async def _aexecute(
+    request: Request, client: Any, queue: AppendQueue | None, counters: Counters
+) -> Any:
+    if isinstance(request, tuple):
+        counters.round_trips += 1
+        return await client.execute_command(*request, **RAW)
+    if isinstance(request, Call):
+        return await request.async_function()
+    if isinstance(request, ScanPage):
+        return await _ascan(request, client, counters)
+    if isinstance(request, (Settle, Submit)):
+        assert queue is not None, "only flows of a service with write-behind ask for it"
+        if isinstance(request, Settle):
+            return await queue.asettle(request.scope)
+        return await queue.asubmit(request)
+    counters.round_trips += 1
+    if hasattr(client, "get_primaries") and has_wait(request):
+        return _translate_replies(await aexecute_pinned(request, client))
+    pipeline = open_pipeline(client)
+    for command in request:
+        add_command(pipeline, command)
+    return _translate_replies(await pipeline.execute(raise_on_error=False))
+
+
+def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:
+    return ("SCAN", cursor, "MATCH", page.pattern.encode(), "COUNT", page.count)
+
+
+def _take_scan(reply: Any) -> tuple[int, list[bytes]]:
+    cursor, keys = reply
+    # A cluster client gives {node: cursor}, even where one node was asked.
+    if isinstance(cursor, dict):
+        (cursor,) = cursor.values()
+    return int(cursor), keys
+
+
+def _nodes_to_scan(page: ScanPage, client: Any) -> list[tuple[str, int, dict[str, Any]]]:
+    """Each node that has more: its name, where to go on, and how to address it."""
+    if not hasattr(client, "get_primaries"):
+        nodes: list[tuple[str, dict[str, Any]]] = [("", {})]
+    else:
+        nodes = [(node.name, {"target_nodes": node}) for node in client.get_primaries()]
+    if page.cursors is None:
+        return [(name, 0, address) for name, address in nodes]
+    return [(name, page.cursors[name], to) for name, to in nodes if name in page.cursors]
+
+
+def _scan(page: ScanPage, client: Any, counters: Counters) -> tuple[dict[str, int], list[bytes]]:
+    cursors, found = {}, []
+    for name, start, address in _nodes_to_scan(page, client):
+        counters.round_trips += 1
+        cursor, keys = _take_scan(
+            client.execute_command(*_scan_command(page, start), **address, **RAW)
+        )
+        found += keys
+        if cursor:
+            cursors[name] = cursor
+    return cursors, found
+
+
+async def _ascan(
+    page: ScanPage, client: Any, counters: Counters
+) -> tuple[dict[str, int], list[bytes]]:
+    if hasattr(client, "get_primaries"):
+        await client.initialize()  # it knows its nodes only then
+    cursors, found = {}, []
+    for name, start, address in _nodes_to_scan(page, client):
+        counters.round_trips += 1
+        cursor, keys = _take_scan(
+            await client.execute_command(*_scan_command(page, start), **address, **RAW)
+        )
+        found += keys
+        if cursor:
+            cursors[name] = cursor
+    return cursors, found
+
+
+class RunFlow(Protocol):
+    """Runs a flow on a sync client."""
+
+    def __call__(self, flow: Flow[T]) -> T: ...

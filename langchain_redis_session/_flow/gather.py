@@ -1,0 +1,64 @@
+"""Flows run side by side: what they ask for at the same time is one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_redis_session._flow.requests import Command, Flow, T, Wait
+from langchain_redis_session.errors import RedisSessionError
+
+
+def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
+    """Run flows side by side: what they ask for at the same time is one round trip.
+
+    Each flow's result stands in its place, or the error that ended it.
+
+    >>> from langchain_redis_session._flow.scripts import call_script
+    >>> both = gather(
+    ...     [call_script("find_event", [b"a"], []), call_script("find_event", [b"b"], [])]
+    ... )
+    >>> len(next(both))
+    2
+    >>> try:
+    ...     both.send([["one"], RedisSessionError("no")])
+    ... except StopIteration as stop:
+    ...     print(stop.value)
+    [['one'], RedisSessionError('no')]
+    """
+    results: list[Any] = [None] * len(flows)
+    waiting: dict[int, Command | list[Command | Wait]] = {}
+
+    def advance(place: int, reply: Any) -> None:
+        flow = flows[place]
+        try:
+            is_error = isinstance(reply, RedisSessionError)
+            request = flow.throw(reply) if is_error else flow.send(reply)
+        except StopIteration as stop:
+            results[place] = stop.value
+        except RedisSessionError as error:
+            results[place] = error
+        else:
+            assert isinstance(request, (tuple, list)), "only commands can share a round trip"
+            waiting[place] = request
+
+    for place in range(len(flows)):
+        advance(place, None)
+    while waiting:
+        asked = dict(waiting)
+        waiting.clear()
+        batch: list[Command | Wait] = []
+        for request in asked.values():
+            batch += request if isinstance(request, list) else [request]
+        try:
+            replies = iter((yield batch))
+        except RedisSessionError as error:
+            for place in asked:
+                advance(place, error)
+            continue
+        for place, request in asked.items():
+            if isinstance(request, list):
+                advance(place, [next(replies) for _ in request])
+            else:
+                advance(place, next(replies))
+    return results

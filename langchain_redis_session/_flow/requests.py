@@ -1,0 +1,106 @@
+"""Flows: operations on Redis as generators, without I/O.
+
+A flow yields what it wants from Redis and receives the reply; it opens no connection,
+reads no clock and makes no id. A driver (`_drivers.run`, `_drivers.arun`) carries the
+requests to a client, so that sync and async callers share one body:
+
+>>> def count_and_drop(key: bytes) -> Flow[int]:
+...     size, _ = yield [("ZCARD", key), ("DEL", key)]
+...     return size
+>>> flow = count_and_drop(b"k")
+>>> next(flow)
+[('ZCARD', b'k'), ('DEL', b'k')]
+>>> try:
+...     flow.send([3, 1])
+... except StopIteration as stop:
+...     print(stop.value)
+3
+
+A request is one command (a tuple), a batch of them (a list: one round trip; its reply is
+the list of replies, in which an error stands as a value), a `ScanPage`, or a `Call` of somebody
+else's code. Replies are raw: bytes, ints, None and lists of them. Errors are thrown in at the
+`yield`, already of our tree; those of a `Call` as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from langchain_redis_session.models import SessionKey
+
+Argument: TypeAlias = "bytes | str | int"
+Command: TypeAlias = "tuple[Argument, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """One step of a SCAN over every primary.
+
+    Attributes:
+        pattern: The glob that keys must match.
+        cursors: What the last step replied, None to start.
+
+    Its reply is `(cursors, keys)`; cursors are empty when all has been seen.
+    """
+
+    pattern: str
+    cursors: Mapping[str, int] | None = None
+    count: int = 1000
+
+
+Scope: TypeAlias = "tuple[str, ...]"
+"""Whose data: `(app,)`, `(app, user)` or `(app, user, session)`; `()` for everybody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until the appends that write-behind has accepted in a scope are in Redis."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """In a batch, right after a write: WAIT for replicas to have it.
+
+    On another connection it would confirm nothing, so it goes to the node of the write's key.
+    Its reply is how many replicas have it.
+    """
+
+    key: bytes
+    replicas: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Let write-behind append to a session; replied to once it is accepted.
+
+    `on_settled` is called in a worker's thread when it is in Redis (with None) or given up
+    (with the error); `on_given_up` then with the `DeadLetter`.
+    """
+
+    key: SessionKey
+    write: Any
+    on_settled: Callable[[Exception | None], Any] | None = None
+    on_given_up: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call code that is not ours, such as a hook or a model; its reply is what that gives.
+
+    Attributes:
+        function: What the sync driver calls.
+        async_function: What the async driver calls and awaits.
+    """
+
+    function: Callable[[], Any]
+    async_function: Callable[[], Awaitable[Any]]
+
+
+Request: TypeAlias = "Command | list[Command | Wait] | ScanPage | Settle | Submit | Call"
+T = TypeVar("T")
+Flow: TypeAlias = Generator[Request, Any, T]

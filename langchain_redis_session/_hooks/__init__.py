@@ -1,0 +1,1 @@
+"""Which hooks handlers have, and their calls in the right order."""

@@ -1,0 +1,91 @@
+"""Which hooks there are, and which of them a handler has."""
+
+from __future__ import annotations
+
+import inspect
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    BaseCallbackManager,
+)
+
+from langchain_redis_session.callbacks import (
+    AsyncSessionCallbackHandler,
+    Handlers,
+    SessionCallbackHandler,
+)
+from langchain_redis_session.errors import ConfigurationError
+
+Operation: TypeAlias = Literal["append_event", "get_session", "summary"]
+_OPERATIONS: tuple[Operation, ...] = ("append_event", "get_session", "summary")
+STAGES = ("start", "end", "error")
+_NAMES = [
+    *(f"on_{operation}_{stage}" for operation in _OPERATIONS for stage in STAGES),
+    "on_persist_error",
+    "on_corrupt_event",
+]
+
+
+_EMPTY = {
+    id(method)
+    for method in (
+        *(getattr(SessionCallbackHandler, name) for name in _NAMES),
+        *(getattr(AsyncSessionCallbackHandler, name) for name in _NAMES),
+        BaseCallbackHandler.on_custom_event,
+        AsyncCallbackHandler.on_custom_event,
+    )
+}
+
+
+_ALL_NAMES = frozenset((*_NAMES, "on_custom_event"))
+
+
+@lru_cache(maxsize=512)
+def _find_methods(cls: type) -> dict[str, bool]:
+    """The methods of a class that do something, and whether they are async."""
+    return {
+        name: inspect.iscoroutinefunction(method)
+        for name in _ALL_NAMES
+        if (method := getattr(cls, name, None)) is not None and id(method) not in _EMPTY
+    }
+
+
+def find_own_methods(handler: BaseCallbackHandler) -> dict[str, bool]:
+    """Likewise of an object, which may have some that its class has not."""
+    cls: Any = type(handler)
+    methods = _find_methods(cls)
+    own = _ALL_NAMES & vars(handler).keys() if hasattr(handler, "__dict__") else ()
+    if own:
+        methods = {
+            **methods,
+            **{name: inspect.iscoroutinefunction(getattr(handler, name)) for name in own},
+        }
+    return methods
+
+
+def list_handlers(callbacks: Handlers) -> list[BaseCallbackHandler]:
+    """The handlers that `callbacks=` names.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, BaseCallbackManager):
+        return list(callbacks.handlers)
+    if isinstance(callbacks, (list, tuple)) and all(
+        isinstance(handler, BaseCallbackHandler) for handler in callbacks
+    ):
+        return list(callbacks)
+    wrong = callbacks
+    if isinstance(callbacks, (list, tuple)):
+        wrong = next(h for h in callbacks if not isinstance(h, BaseCallbackHandler))
+    name = wrong.__name__ if isinstance(wrong, type) else type(wrong).__name__
+    raise ConfigurationError(
+        "callbacks must be a list of LangChain callback handlers (objects, not classes), such "
+        f"as SessionCallbackHandler; there is {'the class ' if isinstance(wrong, type) else ''}"
+        f"{name} instead"
+    )

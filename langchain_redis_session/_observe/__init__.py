@@ -1,0 +1,1 @@
+"""OpenTelemetry and LangChain's custom events: who watches from outside."""

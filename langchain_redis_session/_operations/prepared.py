@@ -1,0 +1,169 @@
+"""Events checked and encoded, ready to be appended."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._codec.events import decode_event, encode_event
+from langchain_redis_session._flow.requests import Argument
+from langchain_redis_session._operations.bounds import format_score
+from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.state import (
+    StateChange,
+    route_encoded,
+    route_state,
+)
+from langchain_redis_session.errors import (
+    EventTooLargeError,
+)
+from langchain_redis_session.models import Event
+
+_AUTHORS = {
+    "human": "user",
+    "HumanMessageChunk": "user",
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+}
+
+
+def make_events(
+    messages: Sequence[BaseMessage],
+    *,
+    time_ns: int,
+    author: str | None,
+    state_delta: dict[str, Any] | None,
+    **members: Any,
+) -> list[Event]:
+    """Make an event of each message; the last one carries the state."""
+    events = [
+        Event(
+            message,
+            author=author or _AUTHORS.get(message.type, ""),
+            time_ns=time_ns,
+            **members,
+        )
+        if isinstance(message, BaseMessage)
+        # The codec refuses it, and says which one it is.
+        else Event(message, time_ns=time_ns)
+        for message in messages
+    ]
+    if state_delta:
+        if not events:
+            events.append(Event(author=author or "", time_ns=time_ns, **members))
+        events[-1].state_delta = dict(state_delta)
+    return events
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEvents:
+    """Events that were checked and encoded, to be appended together.
+
+    Attributes:
+        events: The events.
+        entries: Score, member and message id of each, as the script takes them.
+        changes: The changes of state, by their event's place.
+        create: Whether to create the session if there is none.
+        once: Whether to leave out messages whose id is stored.
+    """
+
+    events: Sequence[Event]
+    entries: list[Argument]
+    changes: dict[int, StateChange]
+    create: bool = False
+    once: bool = False
+
+    @property
+    def members(self) -> list[bytes]:
+        """The JSON of each event."""
+        return cast("list[bytes]", self.entries[1::3])
+
+    @property
+    def branches(self) -> list[str]:
+        """The filter keys of the events, but for the whole session's."""
+        branches = {event.filter_key for event in self.events if event.filter_key}
+        return sorted(branches) if branches else []
+
+    def can_join(self, other: object) -> bool:
+        """Whether one call can append both."""
+        return isinstance(other, PreparedEvents) and (self.create, self.once) == (
+            other.create,
+            other.once,
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[PreparedEvents]) -> PreparedEvents:
+        """Put parts together that can be joined, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        events: list[Event] = []
+        entries: list[Argument] = []
+        changes: dict[int, StateChange] = {}
+        for part in parts:
+            changes |= {len(events) + place: change for place, change in part.changes.items()}
+            events += part.events
+            entries += part.entries
+        return cls(events, entries, changes, parts[0].create, parts[0].once)
+
+    @classmethod
+    def restore(cls, members: Sequence[bytes], *, create: bool, once: bool) -> PreparedEvents:
+        """Make it again of the encoded events, to the byte.
+
+        Raises:
+            CorruptEventError: They can't be read.
+        """
+        events = [decode_event(member) for member in members]
+        changes = {}
+        for place, member in enumerate(members):
+            delta = orjson.loads(member).get("stateDelta") or {}
+            change = route_encoded({name: b64decode(value) for name, value in delta.items()})
+            if change:
+                changes[place] = change
+        entries: list[Argument] = []
+        for event, member in zip(events, members, strict=True):
+            entries += _make_entry(event, member)
+        return cls(events, entries, changes, create, once)
+
+
+def prepare_events(
+    context: Context, events: Sequence[Event], *, create: bool = False, once: bool = False
+) -> PreparedEvents:
+    """Check and encode events.
+
+    Raises:
+        UnserializableMessageError: An event holds what JSON can't carry.
+        EventTooLargeError: An event's JSON is over `max_event_bytes`.
+    """
+    changes = {
+        place: route_state(event.state_delta, f"events[{place}].state_delta")
+        for place, event in enumerate(events)
+        if event.state_delta
+    }
+    return PreparedEvents(events, _encode(context, events), changes, create, once)
+
+
+def _encode(context: Context, events: Sequence[Event]) -> list[Argument]:
+    """Score, member and message id of each event, as the script takes them."""
+    options = context.options
+    entries: list[Argument] = []
+    for place, event in enumerate(events):
+        # First, as it refuses what is no message.
+        data = encode_event(event, unserializable_artifacts=options.unserializable_artifacts)
+        if len(data) > options.max_event_bytes:
+            raise EventTooLargeError(
+                f"events[{place}] has {len(data):,} bytes of JSON, the most is "
+                f"{options.max_event_bytes:,}; store large content elsewhere and keep a link, or "
+                "raise max_event_bytes"
+            )
+        entries += _make_entry(event, data)
+    return entries
+
+
+def _make_entry(event: Event, member: bytes) -> tuple[Argument, Argument, Argument]:
+    message_id = (event.message and event.message.id) or ""
+    return format_score(event.time_ns), member, message_id.encode("utf-8", "surrogatepass")

@@ -1,0 +1,1 @@
+"""What a run track holds: its recorder, its outbox, its values."""

@@ -1,0 +1,90 @@
+"""Methods that find events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations import (
+    search,
+)
+from langchain_redis_session._operations.bounds import Moment, make_bounds
+from langchain_redis_session._verbs.runner import (
+    FlowRunner,
+    async_verb,
+    check_key,
+    sync_verb,
+)
+from langchain_redis_session.models import (
+    Event,
+    Role,
+    SessionKey,
+    validate_id,
+)
+
+
+class FindMethods(FlowRunner):
+    """Find events of a session."""
+
+    def _get_event_window(
+        self,
+        key: SessionKey,
+        event_id: str,
+        *,
+        before: int = 5,
+        after: int = 5,
+        roles: Collection[Role] | None = None,
+    ) -> Flow[list[Event]]:
+        """Read an event with those around it, oldest first; [] if it isn't there.
+
+        Args:
+            key: The session.
+            event_id: The event.
+            before: How many earlier ones.
+            after: How many later ones.
+            roles: Count and give only events of these roles: "user", "assistant", "tool",
+                "system". The event itself is always given.
+        """
+        make_bounds(before, None, None, after)
+        flow = search.get_event_window(
+            self._context,
+            check_key(key),
+            validate_id(event_id, "event_id"),
+            before=before,
+            after=after,
+            roles=roles,
+        )
+        return self._settled(key.scope, flow)
+
+    get_event_window = sync_verb(_get_event_window)
+    aget_event_window = async_verb(_get_event_window)
+
+    def _search_events(
+        self,
+        key: SessionKey,
+        query: str,
+        *,
+        limit: int | None = 10,
+        after: Moment | None = None,
+        before: Moment | None = None,
+        roles: Collection[Role] | None = None,
+    ) -> Flow[list[Event]]:
+        """Find events by the text of their messages; needs no server module.
+
+        Args:
+            key: The session.
+            query: Words and "quoted phrases"; all must stand in the text, in any case.
+            limit: The most events, the newest; None = all.
+            after: The earliest (inclusive), as `get_session`.
+            before: The latest (inclusive).
+            roles: Only events of these roles: "user", "assistant", "tool", "system".
+
+        Returns:
+            The events, oldest first.
+        """
+        bounds = make_bounds(limit, after, before, 0)
+        flow = search.search_events(self._context, check_key(key), query, bounds, roles)
+        return self._settled(key.scope, flow)
+
+    search_events = sync_verb(_search_events)
+    asearch_events = async_verb(_search_events)

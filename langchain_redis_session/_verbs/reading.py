@@ -1,0 +1,171 @@
+"""Methods that read a session."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._actions.reads import (
+    GET_EVENTS,
+    GET_MESSAGES,
+    GET_SESSION,
+    GET_SUMMARIZED_MESSAGES,
+    Read,
+)
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
+from langchain_redis_session._verbs.runner import (
+    FlowRunner,
+    async_verb,
+    check_key,
+    combine_hooks,
+    sync_verb,
+)
+from langchain_redis_session.callbacks import GetSessionContext, Handlers
+from langchain_redis_session.models import (
+    Event,
+    Session,
+    SessionKey,
+    SummarizedMessages,
+)
+
+T = TypeVar("T")
+
+
+class ReadMethods(FlowRunner):
+    """Read a session, its events and its messages."""
+
+    def _get_session(
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        after: Moment | None = None,
+        before: Moment | None = None,
+        offset: int = 0,
+        start_on: StartOn = None,
+        strict: bool = False,
+        callbacks: Handlers = None,
+    ) -> Flow[Session | None]:
+        """Read a session with its state and events, in one round trip.
+
+        Args:
+            key: The session.
+            limit: The most events, the newest; None = all.
+            after: The earliest (inclusive): a datetime with a zone, ns, or a score.
+            before: The latest (inclusive).
+            offset: How many of the newest to leave out.
+            start_on: "human" = begin with a user message; if none is among the events,
+                the last one before them is put in front.
+            strict: Raise at an unreadable entry instead of skipping it.
+            callbacks: Hooks for this call, after the service's.
+
+        Returns:
+            The session, or None if there is none (any more).
+
+        Raises:
+            EventRejectedError: A hook refused the read.
+            CorruptEventError: An entry can't be read, and `strict` is true.
+        """
+        call = GetSessionContext(key, "get_session", limit, after, before, offset, start_on)
+        return self._read(GET_SESSION, call, strict, callbacks)
+
+    get_session = sync_verb(_get_session)
+    aget_session = async_verb(_get_session)
+
+    def _get_events(
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        after: Moment | None = None,
+        before: Moment | None = None,
+        offset: int = 0,
+        start_on: StartOn = None,
+        strict: bool = False,
+        callbacks: Handlers = None,
+    ) -> Flow[list[Event]]:
+        """Read a session's events, oldest first; arguments as `get_session`."""
+        call = GetSessionContext(key, "get_events", limit, after, before, offset, start_on)
+        return self._read(GET_EVENTS, call, strict, callbacks)
+
+    get_events = sync_verb(_get_events)
+    aget_events = async_verb(_get_events)
+
+    def _get_messages(
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        after: Moment | None = None,
+        before: Moment | None = None,
+        offset: int = 0,
+        start_on: StartOn = None,
+        strict: bool = False,
+        callbacks: Handlers = None,
+    ) -> Flow[list[BaseMessage]]:
+        """Read a session's messages, oldest first; arguments as `get_session`.
+
+        `limit` and `offset` count messages. Where older ones are cut off, tool results
+        whose call is among those are left out at the start, as models refuse them.
+        """
+        call = GetSessionContext(key, "get_messages", limit, after, before, offset, start_on)
+        return self._read(GET_MESSAGES, call, strict, callbacks)
+
+    get_messages = sync_verb(_get_messages)
+    aget_messages = async_verb(_get_messages)
+
+    def _get_summarized_messages(
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        strict: bool = False,
+        callbacks: Handlers = None,
+    ) -> Flow[SummarizedMessages]:
+        """Read the session's summary and the messages that it does not cover; one round trip.
+
+        Args:
+            key: The session.
+            limit: The most messages, the newest; None = all.
+            strict: Raise at an unreadable entry instead of skipping it.
+            callbacks: Further hooks and handlers, for this call; hooks see it as a read of
+                the session.
+
+        Example:
+            >>> from langchain_core.messages import AIMessage, HumanMessage
+            >>> from langchain_redis_session import RedisSessionService
+            >>> def summarize(request):
+            ...     return f"{len(request.messages)} messages about tea"
+            >>> service = RedisSessionService("memory://", summarizer=summarize)
+            >>> key = service.create_session("shop", "ann").key
+            >>> talk = [HumanMessage("Sencha?"), AIMessage("We have it.")]
+            >>> result = service.append_messages(key, talk)
+            >>> summary = service.create_summary(key, force=True)
+            >>> result = service.append_messages(key, [HumanMessage("Two, please.")])
+            >>> found = service.get_summarized_messages(key)
+            >>> found.summary.text, [message.text for message in found.messages]
+            ('2 messages about tea', ['Two, please.'])
+        """
+        call = GetSessionContext(key, "get_summarized_messages", limit)
+        return self._read(GET_SUMMARIZED_MESSAGES, call, strict, callbacks)
+
+    get_summarized_messages = sync_verb(_get_summarized_messages)
+    aget_summarized_messages = async_verb(_get_summarized_messages)
+
+    def _read(
+        self, read: Read[T], call: GetSessionContext, strict: bool, callbacks: Handlers
+    ) -> Flow[T]:
+        bounds = make_bounds(
+            call.limit, call.after, call.before, call.offset, call.start_on, strict
+        )
+        key = check_key(call.key)
+        hooks = combine_hooks(self, callbacks)
+        if hooks.of_reads:
+            settle = partial(self._settled, key.scope)
+            flow = read.with_hooks(self._context, hooks, call, settle, strict=strict)
+        else:
+            flow = self._settled(key.scope, read.read(self._context, key, bounds))
+        return self._observed("get_session", key, flow, hooks)

@@ -1,0 +1,1 @@
+"""One file for each surface of LangChain that a session can be."""

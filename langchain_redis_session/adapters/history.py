@@ -1,0 +1,291 @@
+"""`RedisSessionChatMessageHistory`: a session as LangChain's chat message history.
+
+langchain-core deprecates its history classes; this module works without them too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    get_buffer_string,
+    message_to_dict,
+)
+from langchain_core.messages.utils import count_tokens_approximately
+
+from langchain_redis_session._hooks.discovery import list_handlers
+from langchain_redis_session._verbs.runner import combine_hooks
+from langchain_redis_session.adapters._sharing import share_service
+from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
+from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.errors import ConfigurationError
+from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
+from langchain_redis_session.service import RedisSessionService, Ttl
+
+if TYPE_CHECKING:
+    from langchain_core.chat_history import BaseChatMessageHistory
+else:
+    try:
+        from langchain_core.chat_history import BaseChatMessageHistory
+    except ImportError:  # removed in langchain-core 2
+
+        class BaseChatMessageHistory:
+            """Stands in for the class that langchain-core no longer has."""
+
+
+class RedisSessionChatMessageHistory(BaseChatMessageHistory):
+    """A chat history in Redis, in place of LangChain's older ones: change the import only.
+
+    Takes the constructor arguments of `langchain_redis.RedisChatMessageHistory` and of
+    `langchain_community.chat_message_histories.RedisChatMessageHistory`. Unlike these it
+    keeps every field of every message, and writes any number of messages in one round trip.
+
+    Making one is cheap: those made alike share one service with its connections.
+
+    Args:
+        session_id: The conversation.
+        redis_url: As `RedisSessionService`'s.
+        key_prefix: Put in front of every key; a ":" at its end is dropped.
+        ttl: How long the session lives after its last write, in seconds or as a
+            `timedelta`; None = for ever.
+        user_id: Whose conversation it is.
+        app_name: The application.
+        service: The service to use; it then decides about URL, prefix and TTL.
+        redis_client: Your own sync client of redis-py; it wins over a URL.
+        async_client: Your own async client; default: made like the sync one.
+        url: Another name for `redis_url`.
+        max_messages: The most messages that reading gives, the newest; None = all.
+        max_tokens: The most tokens that reading gives, the newest messages; None = all.
+        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        include_summary: Whether reading gives the session's summary in place of the messages
+            that it covers, as one system message. It stays in whatever `max_messages` and
+            `max_tokens` cut off. Messages without an id get one for this read. Another
+            process may make the summaries; without any, all messages are given.
+        format_summary: Makes that message of the `Summary`: a text or a message.
+        callbacks: Hooks for what is read and written by this history; see
+            `SessionCallbackHandler`.
+        index_name: Accepted for compatibility; no index is needed.
+        overwrite_index: Likewise.
+        options: Options of `RedisSessionService` (such as `session_event_limit`, by default
+            None here: nothing is dropped, or `summarizer`: make it once, as histories share
+            a service where it is the same object); others go to the redis-py client.
+
+    Raises:
+        InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
+        ConfigurationError: An option or URL can't be used.
+
+    Example:
+        >>> history = RedisSessionChatMessageHistory("s1", "memory://doc-history")
+        >>> history.add_messages([HumanMessage("hi"), AIMessage("hello", name="bot")])
+        >>> history.messages[-1].name
+        'bot'
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        redis_url: str | None = None,
+        key_prefix: str = "",
+        ttl: Ttl = None,
+        *,
+        user_id: str = "default",
+        app_name: str = "default",
+        service: RedisSessionService | None = None,
+        redis_client: Any = None,
+        async_client: Any = None,
+        url: str | None = None,
+        max_messages: int | None = None,
+        max_tokens: int | None = None,
+        token_counter: TokenCounter = count_tokens_approximately,
+        include_summary: bool = False,
+        format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
+        callbacks: Handlers = None,
+        index_name: str | None = None,
+        overwrite_index: bool = False,
+        **options: Any,
+    ) -> None:
+        self.session_key = SessionKey(app_name, user_id, session_id)
+        if redis_url is not None and url is not None and redis_url != url:
+            raise ConfigurationError("redis_url= and url= are the same option; pass one")
+        self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
+        self._include_summary = include_summary
+        self._last_reads: deque[_Read] = deque(maxlen=2)
+        handlers = list_handlers(callbacks)  # says now what is wrong with them
+        own = {
+            "redis_url": redis_url or url,
+            "redis_client": redis_client,
+            "async_client": async_client,
+            "ttl": ttl,
+            **options,
+        }
+        if service is None:
+            if isinstance(key_prefix, str):
+                key_prefix = key_prefix.removesuffix(":")
+            self.service = share_service(key_prefix=key_prefix, **own)
+        else:
+            given = [name for name, value in own.items() if value is not None]
+            if given or key_prefix:
+                raise ConfigurationError(
+                    f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
+                )
+            self.service = service
+        # Put together once, and not for each call.
+        self._callbacks: Any = combine_hooks(self.service, callbacks) if handlers else None
+
+    @property
+    def session_id(self) -> str:
+        """The conversation's id."""
+        return self.session_key.session_id
+
+    @property
+    def id(self) -> str:
+        """The conversation's id."""
+        return self.session_id
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]
+        """The messages, oldest first; [] for a session that does not exist."""
+        key, options = self.session_key, self._read_options
+        if not self._include_summary:
+            return self._window.fit(self.service.get_messages(key, **options))
+        return self._put_summary(self.service.get_summarized_messages(key, **options))
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """The messages, oldest first; without blocking the event loop."""
+        key, options = self.session_key, self._read_options
+        if not self._include_summary:
+            return self._window.fit(await self.service.aget_messages(key, **options))
+        return self._put_summary(await self.service.aget_summarized_messages(key, **options))
+
+    @property
+    def _read_options(self) -> dict[str, Any]:
+        return {"limit": self._window.max_messages, "callbacks": self._callbacks}
+
+    def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
+        named = [_name(message) for message in found.messages]
+        messages = self._window.put_summary(replace(found, messages=named))
+        self._last_reads.append(_Read(list(messages), found.summary))
+        return messages
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Append messages in one round trip; the session is created if there is none.
+
+        Raises:
+            UnserializableMessageError: A message holds what JSON can't carry; none is stored.
+            BackendUnavailableError: Redis did not take them.
+        """
+        messages = self._drop_read(messages)
+        self.service.append_messages(
+            self.session_key, messages, create=True, callbacks=self._callbacks
+        )
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Append messages, without blocking the event loop; as `add_messages`."""
+        messages = self._drop_read(messages)
+        await self.service.aappend_messages(
+            self.session_key, messages, create=True, callbacks=self._callbacks
+        )
+
+    def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+        """Leave out what was read from here, where a summary came in the middle of a run.
+
+        `RunnableWithMessageHistory` without `history_messages_key` gives back all messages of
+        its prompt but as many as there are by now. A new summary in their place makes these
+        fewer, and so the last of what it has read would be stored again.
+        """
+        if len(self._last_reads) < 2:
+            self._last_reads.clear()  # those of one run tell nothing about the next
+            return messages
+        before, now = self._last_reads
+        self._last_reads.clear()
+        count = len(before.messages) - len(now.messages)
+        if not 0 < count < len(messages) or not now.is_summarized_since(before):
+            return messages
+        last_read = before.messages[-count:]
+        is_read = all(map(_is_same, messages[:count], last_read))
+        return messages[count:] if is_read else messages
+
+    def add_message(self, message: BaseMessage) -> None:
+        """Append one message."""
+        self.add_messages([message])
+
+    def add_user_message(self, message: HumanMessage | str) -> None:
+        """Append a user's message."""
+        self.add_messages([HumanMessage(message) if isinstance(message, str) else message])
+
+    def add_ai_message(self, message: AIMessage | str) -> None:
+        """Append a model's message."""
+        self.add_messages([AIMessage(message) if isinstance(message, str) else message])
+
+    def clear(self) -> None:
+        """Remove the messages; the session's state stays."""
+        self._last_reads.clear()
+        self.service.clear_events(self.session_key)
+
+    async def aclear(self) -> None:
+        """Remove the messages, without blocking the event loop."""
+        self._last_reads.clear()
+        await self.service.aclear_events(self.session_key)
+
+    def search_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
+        """Find messages by their text; as `RedisSessionService.search_events`.
+
+        Returns:
+            The newest matches, oldest first, as dicts with "type", "content" and the
+            message's other fields; [] for an empty query.
+        """
+        if not isinstance(query, str) or not query.strip():
+            return []
+        events = self.service.search_events(self.session_key, query, limit=limit)
+        return _to_dicts(event.message for event in events if event.message is not None)
+
+    def __len__(self) -> int:
+        return len(self.service.get_messages(self.session_key, callbacks=self._callbacks))
+
+    def __bool__(self) -> bool:
+        return True  # an empty history is one too
+
+    def __str__(self) -> str:
+        return get_buffer_string(self.messages)
+
+    def __repr__(self) -> str:
+        return f"RedisSessionChatMessageHistory({self.session_key}, service={self.service!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a read gave, with the summary that stands for the rest."""
+
+    messages: list[BaseMessage]
+    summary: Summary | None
+
+    def is_summarized_since(self, before: _Read) -> bool:
+        """Whether a new summary has come since another read."""
+        if self.summary is None:
+            return False
+        if before.summary is None:
+            return True
+        return self.summary.boundary.cutoff_score > before.summary.boundary.cutoff_score
+
+
+def _name(message: BaseMessage) -> BaseMessage:
+    """Give a message an id for this read: by it, a copy of it is known again."""
+    if message.id is not None:
+        return message
+    return message.model_copy(update={"id": f"read-{uuid4().hex}"})
+
+
+def _is_same(one: BaseMessage, other: BaseMessage) -> bool:
+    """Whether they are one message, and not only alike: people do say a thing twice."""
+    return one is other or (one.id is not None and one.id == other.id)
+
+
+def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
+    return [message_to_dict(message)["data"] for message in messages]

@@ -1,0 +1,88 @@
+"""What a service has counted: `RedisSessionService.stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PersistStats:
+    """What write-behind has done since the service was made, and what waits. Counts appends.
+
+    Attributes:
+        queue_depths: How many wait, for each worker.
+        accepted: How many appends returned.
+        written: How many are in Redis.
+        retried: How often a session's appends were tried again because Redis was away.
+        dead: How many dead letters there are now.
+        batches: How many round trips the workers made.
+        mean_batch_size: Appends in a round trip, on average.
+        largest_batch_size: The most.
+        oldest_waiting_s: The age of the oldest that waits, in seconds; 0 for none.
+        last_error: The last error's text; "" for none.
+    """
+
+    queue_depths: tuple[int, ...]
+    accepted: int
+    written: int
+    retried: int
+    dead: int
+    batches: int
+    mean_batch_size: float
+    largest_batch_size: int
+    oldest_waiting_s: float
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryStats:
+    """What a service's summary jobs have done since it was made, and what waits.
+
+    Attributes:
+        waiting: How many jobs wait.
+        running: How many run.
+        made: How many summaries they have made.
+        failed: How many jobs failed.
+        yielded: How often a job found another process at its session, and put it off.
+        last_error: The last error's type; "" for none.
+    """
+
+    waiting: int
+    running: int
+    made: int
+    failed: int
+    yielded: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStats:
+    """What a service has counted since it was made, in this process.
+
+    Plain counters without a lock: threads that count at the same moment may lose one.
+
+    Attributes:
+        operations: How often each verb was called ("append_messages", …), sync or async.
+        round_trips: Requests to Redis, those of background threads included; a batch is one.
+        bytes_in: JSON of events (and track events) that was read.
+        bytes_out: JSON of events (and track events) that was stored.
+        events_written: Events (and track events) that were stored.
+        corrupt_entries: Unreadable entries that reads skipped.
+        hook_vetoes: Appends, reads and summaries that a hook rejected.
+        persist: What write-behind did; None where it is off.
+        summaries: What summary jobs did; None where there are none.
+        uncovered_events: How many events retention has removed before a summary of their
+            session covered them, by appends of this service; 0 without a summarizer.
+    """
+
+    operations: Mapping[str, int]
+    round_trips: int
+    bytes_in: int
+    bytes_out: int
+    events_written: int
+    corrupt_entries: int
+    hook_vetoes: int
+    persist: PersistStats | None = None
+    summaries: SummaryStats | None = None
+    uncovered_events: int = 0

@@ -1,0 +1,521 @@
+"""A session's HTML: what it shows, and that nothing in a session can become markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_redis_session import Event, Session, SessionKey, Summary, SummaryBoundary
+from langchain_redis_session._display.transcript import (
+    LONG_TEXT,
+    MOST_EVENTS,
+    STYLES,
+    render_session,
+)
+from tests.unit.messages import VALUES, messages
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+NOON_NS = int(NOON.timestamp()) * 10**9
+
+ALLOWED_TAGS = {"code", "details", "div", "pre", "span", "summary", "table", "tbody", "td", "tr"}
+ALLOWED_ATTRIBUTES = {"class", "dir", "style", "title"}
+
+
+class Page(HTMLParser):
+    """A page taken apart: its elements with their attributes, and its text."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.oddities: list[str] = []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), f"twice the same attribute: {attrs}"
+        self.elements.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.oddities.append(data)
+
+    def handle_decl(self, decl: str) -> None:
+        self.oddities.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.oddities.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.oddities.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def read(session: Session) -> Page:
+    """Take a session's HTML apart, and check that it is only what it may be."""
+    markup = render_session(session)
+    assert markup.encode()  # a page can carry it
+    page = Page(markup)
+    assert not page.open
+    assert not page.oddities
+    for tag, attributes in page.elements:
+        assert tag in ALLOWED_TAGS
+        assert attributes.keys() <= ALLOWED_ATTRIBUTES
+        assert attributes["style"] in STYLES.values()
+        assert attributes.get("dir", "auto") == "auto"
+    assert len([a for _, a in page.elements if "class" in a]) == 1
+    return page
+
+
+def make_session(*events: Event | BaseMessage, **members: Any) -> Session:
+    given: dict[str, Any] = {
+        "key": SessionKey("shop", "ann", "s1"),
+        "state": {},
+        "events": [
+            e if isinstance(e, Event) else Event(e, time_ns=NOON_NS + place * 10**9)
+            for place, e in enumerate(events)
+        ],
+        "tracks": (),
+        "created_at": NOON,
+        "updated_at": NOON + timedelta(minutes=5),
+    }
+    return Session(**(given | members))
+
+
+# What a session may hold.
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg/onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    '" style="position:fixed" x="',
+    "</div></details></pre></td></table>",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "]]>",
+    "<?php ?>",
+    "<!DOCTYPE html>",
+    "&lt;script&gt;",
+    "&#60;b&#62;",
+    "&",
+    "</style><style>*{display:none}",
+    "javascript:alert(1)",
+    "data:text/html;base64,PHNjcmlwdD4=",
+    'data:"><b>;base64,AA==',
+    "\ud800<b>\x00",
+    "\u202e<b>",
+    "$x$ \\(y\\)",
+]
+
+
+def words(text: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(text.split())
+
+
+TEXTS = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(st.sampled_from("<>&\"'/=!-`;\n ab\x00\ud800"), max_size=12),
+    st.text(st.characters(exclude_categories=()), max_size=6),
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.binary(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+DICTS = st.dictionaries(TEXTS, JSON, max_size=3)
+KINDS = words(
+    "text image image_url audio input_audio video file input_file document text-plain media "
+    "reasoning thinking tool_use tool_call function_call server_tool_call non_standard"
+)
+MEMBERS = words(
+    "text url image_url base64 data mime_type media_type format filename title file_id source "
+    "file input_audio extras reasoning thinking summary id call_id name input"
+)
+BLOCKS = TEXTS | st.builds(
+    lambda kind, members: {**members, "type": kind},
+    KINDS | TEXTS | JSON,
+    st.dictionaries(MEMBERS | TEXTS, JSON | st.dictionaries(MEMBERS, JSON, max_size=3), max_size=4),
+)
+CONTENTS = TEXTS | st.lists(BLOCKS, max_size=3)
+MAYBE = st.none() | TEXTS
+CALLS = st.builds(lambda n, a, i: {"name": n, "args": a, "id": i}, TEXTS, DICTS, MAYBE)
+INVALID_CALLS = st.builds(
+    lambda n, a, i, e: {"name": n, "args": a, "id": i, "error": e}, MAYBE, MAYBE, MAYBE, MAYBE
+)
+
+
+@st.composite
+def hostile_messages(draw: st.DrawFn) -> BaseMessage:
+    common: dict[str, Any] = {
+        "content": draw(CONTENTS),
+        "name": draw(MAYBE),
+        "id": draw(MAYBE),
+        "additional_kwargs": draw(st.just({}) | JSON.map(lambda v: {"reasoning_content": v})),
+    }
+    kind = draw(st.sampled_from(["human", "system", "ai", "tool", "function", "chat"]))
+    if kind == "ai":
+        calls = draw(st.lists(CALLS, max_size=2)), draw(st.lists(INVALID_CALLS, max_size=2))
+        return AIMessage(**common, tool_calls=calls[0], invalid_tool_calls=calls[1])
+    if kind == "tool":
+        status = draw(st.sampled_from(["success", "error"]))
+        return ToolMessage(**common, tool_call_id=draw(TEXTS), artifact=draw(JSON), status=status)
+    if kind == "function":
+        return FunctionMessage(**(common | {"name": draw(TEXTS)}))
+    if kind == "chat":
+        return ChatMessage(**common, role=draw(TEXTS))
+    return HumanMessage(**common) if kind == "human" else SystemMessage(**common)
+
+
+EVENTS = st.builds(
+    Event,
+    st.none() | hostile_messages() | messages(),
+    author=TEXTS,
+    request_id=TEXTS,
+    branch=TEXTS,
+    tag=TEXTS,
+    filter_key=TEXTS,
+    state_delta=DICTS,
+    extensions=DICTS,
+    extra=DICTS,
+    id=TEXTS,
+    time_ns=st.integers(0, 2**62) | st.integers(),
+)
+IDS = TEXTS.map(lambda text: text.encode(errors="replace").decode() or "?")
+STATES = st.dictionaries(TEXTS, JSON | VALUES, max_size=4)
+SESSIONS = st.builds(
+    lambda key, state, events, tracks, is_cut: make_session(
+        *events, key=SessionKey(*key), state=state, tracks=tuple(tracks), is_cut=is_cut
+    ),
+    st.tuples(IDS, IDS, IDS),
+    STATES,
+    st.lists(EVENTS, max_size=4),
+    st.lists(TEXTS, max_size=2),
+    st.booleans(),
+)
+
+
+@given(SESSIONS)
+@settings(deadline=None)
+def test_nothing_in_a_session_becomes_markup(session: Session) -> None:
+    read(session)
+
+
+@given(TEXTS.filter(str.strip))
+@example("\ud800")
+@settings(deadline=None)
+def test_every_text_is_shown_as_it_is(text: str) -> None:
+    shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", text)
+    name = f"<{shown}>"
+    session = make_session(
+        Event(HumanMessage(text), author=f"<{text}>", time_ns=NOON_NS),
+        AIMessage("", tool_calls=[{"name": f"<{text}>", "args": {}, "id": f"<{text}>"}]),
+        ToolMessage(text, tool_call_id=f"<{text}>"),
+        tracks=(f"<{text}>",),
+        key=SessionKey("<app>", "<user>", "<session>"),
+    )
+    page = read(session)
+    assert page.texts.count(shown) >= 1 + (len(shown) <= 80)
+    assert page.texts.count(name) == 5
+    assert {"<app>", "<user>", "<session>"} <= set(page.texts)
+
+
+# What it looks like.
+
+
+def test_an_empty_session() -> None:
+    page = read(make_session())
+    assert page.text == (
+        "session s1app shopuser ann"
+        "created 2026-11-23 12:00:00 · updated 2026-11-23 12:05:00 UTC"
+        "no events yet"
+    )
+    assert [tag for tag, _ in page.elements].count("details") == 0
+
+
+def test_a_conversation_with_a_tool() -> None:
+    arguments = {"city": "Lisbon", "days": [1]}
+    page = read(
+        make_session(
+            SystemMessage("Be kind."),
+            Event(HumanMessage("Sunny?", name="ann"), author="user", time_ns=NOON_NS),
+            Event(
+                AIMessage(
+                    "",
+                    tool_calls=[{"name": "forecast", "args": arguments, "id": "c1"}],
+                    usage_metadata={"input_tokens": 1200, "output_tokens": 7, "total_tokens": 1207},
+                ),
+                author="assistant",
+                time_ns=NOON_NS,
+            ),
+            ToolMessage("24 °C", tool_call_id="c1", name="forecast"),
+            Event(AIMessage("Sunny."), author="researcher", time_ns=NOON_NS),
+        )
+    )
+    text = page.text
+    for part in (
+        "systemBe kind.",
+        "userannSunny?",
+        'assistant1,200 → 7 tokenscall forecast("city": "Lisbon", "days": [1])c1',
+        '{\n  "city": "Lisbon",\n  "days": [\n    1\n  ]\n}',
+        "toolforecastc124 °C",
+        "assistantresearcherSunny.",
+    ):
+        assert part in text
+    badges = [a["style"] for a in page.all("span") if a["style"] in _badges()]
+    assert badges == [STYLES[f"badge {role}"] for role in _roles()]
+    assert len(page.all("details")) == 1
+    assert "open" not in page.all("details")[0]
+
+
+def _badges() -> list[str]:
+    return [style for name, style in STYLES.items() if name.startswith("badge")]
+
+
+def _roles() -> Iterator[str]:
+    return iter(("system", "user", "assistant", "tool", "assistant"))
+
+
+def test_long_tool_results_are_folded() -> None:
+    short, long = "x" * 100, "line\n" * 500
+    page = read(make_session(ToolMessage(short, tool_call_id="c1")))
+    assert not page.all("details")
+    page = read(make_session(ToolMessage(long, tool_call_id="c1")))
+    assert len(page.all("details")) == 1
+    assert "2,500 characters" in page.texts
+    assert long in page.texts
+
+
+def test_json_results_are_indented() -> None:
+    page = read(make_session(ToolMessage('{"a":[1,2],' + " " * 80 + '"b":"é"}', tool_call_id="c")))
+    assert '{\n  "a": [\n    1,\n    2\n  ],\n  "b": "é"\n}' in page.texts
+
+
+def test_failed_and_invalid_calls_say_so() -> None:
+    page = read(
+        make_session(
+            ToolMessage("no such city", tool_call_id="c1", status="error", artifact={"code": 404}),
+            AIMessage(
+                "",
+                invalid_tool_calls=[{"name": "f", "args": '{"a":', "id": "c2", "error": "cut off"}],
+            ),
+        )
+    )
+    assert "error" in page.texts
+    assert 'artifact{\n  "code": 404\n}' in page.text
+    assert 'invalid call f({"a":)c2{"a":\n\ncut off' in page.text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage("yes", additional_kwargs={"reasoning_content": "because"}),
+        AIMessage([{"type": "reasoning", "reasoning": "because"}, {"type": "text", "text": "yes"}]),
+        AIMessage([{"type": "thinking", "thinking": "because", "signature": "x"}, "yes"]),
+    ],
+)
+def test_reasoning_is_folded(message: AIMessage) -> None:
+    page = read(make_session(message))
+    assert "reasoningbecausebecauseyes" in page.text
+    assert len(page.all("details")) == 1
+
+
+@pytest.mark.parametrize(
+    ("block", "shown"),
+    [
+        ({"type": "image", "base64": "AAAA" * 1000, "mime_type": "image/png"}, "image/png3.0 kB"),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/gif;base64,AAA="}},
+            "image/gif2 bytes",
+        ),
+        ({"type": "image_url", "image_url": "http://x.org/a.png"}, "http://x.org/a.png"),
+        ({"type": "image", "url": "http://x.org/" + "a" * 200}, "http://x.org/" + "a" * 87 + "…"),
+        (
+            {"type": "image", "source": {"media_type": "image/webp", "data": "AAAA"}},
+            "image/webp3 bytes",
+        ),
+        ({"type": "image"}, ""),
+    ],
+)
+def test_images_are_placeholders(block: dict[str, Any], shown: str) -> None:
+    page = read(make_session(HumanMessage([block])))
+    assert page.text.endswith(f"userimage{shown}")
+    assert "AAAA" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("block", "shown"),
+    [
+        (
+            {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}},
+            "audiomp31 byte",
+        ),
+        ({"type": "file", "file_id": "f-1", "mime_type": "text/csv"}, "filef-1text/csv"),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:x/pdf;base64,AAAA"}},
+            "filea.pdfx/pdf3 bytes",
+        ),
+        ({"type": "text-plain", "text": "abcde", "title": "notes"}, "text-plainnotes5 bytes"),
+        ({"type": "odd", "x": 1}, 'odd{\n  "type": "odd",\n  "x": 1\n}'),
+        ({"x": 1}, 'content{\n  "x": 1\n}'),
+    ],
+)
+def test_other_blocks(block: dict[str, Any], shown: str) -> None:
+    assert read(make_session(HumanMessage([block]))).text.endswith("user" + shown)
+
+
+def test_a_call_that_stands_twice_is_shown_once() -> None:
+    blocks: list[str | dict[str, Any]] = [
+        {"type": "text", "text": "Let me look."},
+        {"type": "tool_use", "id": "c1", "name": "f", "input": {}},
+    ]
+    calls = [{"name": "f", "args": {}, "id": "c1"}]
+    assert len(read(make_session(AIMessage(blocks, tool_calls=calls))).all("details")) == 1
+    assert len(read(make_session(AIMessage(blocks))).all("details")) == 1
+
+
+def test_long_texts_are_folded_but_whole() -> None:
+    text = "".join(f"{number} " for number in range(LONG_TEXT))
+    page = read(make_session(HumanMessage(text)))
+    assert len(page.all("details")) == 1
+    half = LONG_TEXT // 2
+    assert {text[:half] + "…", "…" + text[half:]} <= set(page.texts)
+
+
+def test_state_is_a_table_own_values_first() -> None:
+    state = {"app:motd": None, "user:name": "Ann", "city": "Lisbon", "raw": b"\xff", "x": "y" * 999}
+    page = read(make_session(state=state))
+    assert len(page.all("tr")) == len(state)
+    rows = ["city", '"Lisbon"', "raw", "b'\\xff'", "x", '"' + "y" * 299 + "… (701 more characters)"]
+    rows += ["user:name", '"Ann"', "app:motd", "null"]
+    assert page.texts[-len(rows) :] == rows
+
+
+def test_tracks_and_changes_of_state() -> None:
+    page = read(
+        make_session(
+            Event(HumanMessage("hi"), state_delta={"a": 1, "b": [2]}, time_ns=NOON_NS),
+            Event(state_delta={"user:name": "Ann"}, time_ns=NOON_NS),
+            Event(extra={"error": {"message": "rate limit"}}, time_ns=NOON_NS),
+            Event(time_ns=NOON_NS),
+            tracks=("plan", "trace"),
+        )
+    )
+    assert "histate a = 1, b = [2]" in page.text
+    assert '12:00:00state user:name = "Ann"' in page.text
+    assert '"message": "rate limit"' in page.text
+    assert page.text.count("event without a message") == 2
+    assert page.text.endswith("tracksplantrace")
+
+
+def test_times_and_ids_are_at_hand() -> None:
+    day = 24 * 3600 * 10**9
+    page = read(
+        make_session(
+            Event(HumanMessage("a"), id="e1", request_id="r1", time_ns=NOON_NS),
+            Event(HumanMessage("b"), id="e2", time_ns=NOON_NS + day),
+            Event(HumanMessage("c"), id="e3", time_ns=10**30),
+        )
+    )
+    titles = [a["title"] for a in page.all("span") if "title" in a]
+    assert titles[0] == "2026-11-23 12:00:00 UTC\nevent e1\nrequest r1"
+    assert titles[1] == "2026-11-24 12:00:00 UTC\nevent e2"
+    assert page.texts.count("2026-11-24") == 1
+    assert page.texts.count("2026-11-23") == 0
+
+
+def test_a_long_session_is_cut_to_its_newest_events() -> None:
+    page = read(make_session(*(HumanMessage(f"m{n}") for n in range(MOST_EVENTS + 1234))))
+    assert "… 1,234 earlier events are not shown here" in page.texts
+    assert "m1233" not in page.texts
+    assert {"m1234", "m1433"} <= set(page.texts)
+    assert "1,434 events" in page.text
+
+
+def test_a_cut_read_says_so() -> None:
+    page = read(make_session(HumanMessage("hi"), is_cut=True))
+    assert "… earlier events were left out or removed" in page.texts
+
+
+def test_a_listed_session_does_not_seem_empty() -> None:
+    session = make_session(is_cut=True)
+    assert read(session).texts[-1] == "events not read"
+    assert repr(session).startswith("<Session app='shop' user='ann' id='s1': events not read, ")
+
+
+def test_unusual_values_are_shown_somehow() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    pit: list[Any] = []
+    for _ in range(100_000):
+        pit = [pit]
+    state = {"circle": circle, "keys": {(1, 2): 3}, "long": 10**9999, "pit": pit}
+    page = read(make_session(state=state))
+    assert page.texts.count("[[[[[[[...]]]]]]]") == 2
+    assert {"{(1, 2): 3}", "too large to show"} <= set(page.texts)
+
+
+def test_jupyter_leaves_dollars_alone() -> None:
+    page = read(make_session(HumanMessage("from $5 to $6")))
+    assert "tex2jax_ignore" in (page.elements[0][1]["class"] or "")
+
+
+def test_a_session_shows_itself() -> None:
+    session = make_session(HumanMessage("hi"))
+    assert session._repr_html_() == render_session(session)
+
+
+def test_the_plain_repr_is_short() -> None:
+    session = make_session(*[HumanMessage("hi")] * 900, state={"x": "y" * 900}, tracks=("plan",))
+    assert repr(session) == (
+        "<Session app='shop' user='ann' id='s1': 900 events, state ['x'], tracks ['plan']>"
+    )
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    assert not [style for style in STYLES.values() if re.search(r"url|import|expression", style)]
+
+
+def make_summary(text: str, cutoff_ns: int = NOON_NS) -> Summary:
+    boundary = SummaryBoundary(float(cutoff_ns), "e1", cutoff_ns)
+    return Summary(text, "", boundary, NOON)
+
+
+@given(TEXTS.filter(str.strip))
+@settings(deadline=None)
+def test_a_summary_is_folded_and_only_text(text: str) -> None:
+    page = read(make_session(HumanMessage("hi"), summary=make_summary(text)))
+    shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", text)
+    assert shown in page.texts
+    assert NOON.isoformat(" ")[:19] in page.text
+    assert len(page.all("details")) == 1
