@@ -2,6 +2,7 @@
 #   make test PYTHON=python3.12       another Python, for a new environment
 #   make test ARGS="-k append"        options for pytest; "-n 4" for four processes
 #   make demo REDIS_URL=redis://…     the demo on a server of yours
+# The oldest dependencies allowed have an environment of their own, $(VENV)-lowest.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +23,7 @@ test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
 	$(BIN)/python -m pytest $(ARGS)
 
 test-lowest: $(LOWEST)/.installed  ## Run the unit tests and the contract with the oldest dependencies allowed
-	@echo With $$(cat $(LOWEST)/ours.txt)
+	@echo With $$(cut -d ' ' -f 1 $(LOWEST)/ours.txt)
 	$(LOWEST)/bin/python -m pytest $(ARGS) tests/unit tests/contract
 
 coverage: $(VENV)/.installed-test  ## Run all tests, and say what no test has run; fail below the floor
@@ -60,15 +61,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
-# What we need ourselves is pinned to the oldest first; all else that the tests need must fit it.
-RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --no-annotate --only-binary :all: \
-	--python $(LOWEST)/bin/python --resolution lowest-direct pyproject.toml
+# The oldest of what we need ourselves come first; all else that the tests need must fit them.
+RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --only-binary :all: \
+	--python $(LOWEST)/bin/python pyproject.toml
 
 $(LOWEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(RESOLVE) --no-deps --output-file $(LOWEST)/ours.txt >/dev/null
-	$(RESOLVE) --extra test --constraint $(LOWEST)/ours.txt --output-file $(LOWEST)/all.txt >/dev/null
+	$(RESOLVE) --resolution lowest --annotation-style line | grep pyproject.toml > $(LOWEST)/ours.txt
+	$(RESOLVE) --resolution lowest-direct --no-annotate --extra test \
+		--constraint $(LOWEST)/ours.txt > $(LOWEST)/all.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --link-mode copy \
 		--requirement $(LOWEST)/all.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
