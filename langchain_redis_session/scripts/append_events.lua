@@ -163,5 +163,5 @@ set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
-return {'OK', removed, field_ttl, fates, scores, lost, counts and uncovered - lost or '',
-  limit}
+local unsummarized = counts and uncovered - lost or ''
+return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}
