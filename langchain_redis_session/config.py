@@ -82,6 +82,20 @@ Seconds = Annotated[float, AfterValidator(_check_seconds)]
 TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Limit = Count | None
+EventLimit = Limit | Literal["session"]
+
+
+def check_event_limit(name: str, value: object) -> int | None:
+    """Refuse what can't be the most events of a session.
+
+    Raises:
+        ConfigurationError: It is no whole number from 1, and not None.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ConfigurationError(
+        f"{name} must be a whole number from 1, or None for no limit, not {shorten(value)}"
+    )
 
 
 class ServiceOptions(BaseModel):
@@ -91,7 +105,8 @@ class ServiceOptions(BaseModel):
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user",
             which spreads an app's users over a cluster.
-        session_event_limit: The most events a session keeps; None = no limit.
+        session_event_limit: The most events that sessions keep; None = no limit, "session" =
+            as each was made with.
         session_ttl: How long a session lives after its last write.
         app_state_ttl: How long an app's state lives after its last write.
         user_state_ttl: How long a user's state lives after its last write.
@@ -129,7 +144,7 @@ class ServiceOptions(BaseModel):
 
     key_prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
     hash_tag: Literal["app", "user"] = "app"
-    session_event_limit: Limit = DEFAULT_EVENT_LIMIT
+    session_event_limit: EventLimit = "session"
     session_ttl: TtlMs = 0
     app_state_ttl: TtlMs = 0
     user_state_ttl: TtlMs = 0

@@ -31,7 +31,7 @@ def share_service(
 ) -> RedisSessionService:
     """Give the service that others with the same options have, or a new one."""
     own = {name: options.pop(name) for name in list(options) if name in _SERVICE_OPTIONS}
-    own = {"session_event_limit": None, "session_ttl": ttl, "key_prefix": key_prefix, **own}
+    own = {"session_ttl": ttl, "key_prefix": key_prefix, **own}
     clients = (redis_client, async_client)
 
     def make() -> RedisSessionService:
