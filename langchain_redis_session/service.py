@@ -4,8 +4,6 @@ Its verbs stand in `_verbs`, by subject, each written once: a method that checks
 arguments and gives a flow becomes public as `x` and, for async code, as `ax`.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -21,7 +19,6 @@ from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
 from langchain_redis_session._background.start import start_summary_workers, start_write_behind
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
-from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.tracing import Tracing
@@ -30,7 +27,7 @@ from langchain_redis_session._verbs.appending import AppendMethods
 from langchain_redis_session._verbs.finding import FindMethods
 from langchain_redis_session._verbs.reading import ReadMethods
 from langchain_redis_session._verbs.removing import RemoveMethods
-from langchain_redis_session._verbs.runner import async_verb, sync_verb
+from langchain_redis_session._verbs.server import ServerMethods
 from langchain_redis_session._verbs.sessions import SessionMethods
 from langchain_redis_session._verbs.state import StateMethods
 from langchain_redis_session._verbs.summaries import SummaryMethods
@@ -60,6 +57,7 @@ class RedisSessionService(
     SummaryMethods,
     StateMethods,
     TrackMethods,
+    ServerMethods,
 ):
     """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
 
@@ -260,19 +258,6 @@ class RedisSessionService(
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._is_closed
-
-    def _ping(self) -> Flow[bool]:
-        """Ask Redis for a sign of life.
-
-        Raises:
-            BackendUnavailableError: There is none; the text says why.
-        """
-        # Not PING, whose reply redis-py's cluster client can't give as bytes.
-        yield ("EXISTS", self._context.keyspace.app_state("ping"))
-        return True
-
-    ping = sync_verb(_ping)
-    aping = async_verb(_ping)
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
@@ -70,23 +70,23 @@ def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
     """
     if roles is None:
         return lambda _event: True
-    known = set(_ROLES.values())
-    if isinstance(roles, str) or not set(roles) <= known:
+    known = sorted(set(_ROLES.values()))
+    wanted = list(roles) if isinstance(roles, Iterable) and not isinstance(roles, str) else [roles]
+    if isinstance(roles, str) or any(role not in known for role in wanted):
         raise ConfigurationError(
-            f"roles must be a list of {', '.join(sorted(known))}; not {shorten(roles)}"
+            f"roles must be a list of {', '.join(known)}; not {shorten(roles)}"
         )
-    return lambda event: event.message is not None and _ROLES.get(event.message.type) in roles
+    return lambda event: event.message is not None and _ROLES.get(event.message.type) in wanted
 
 
 def search_events(
     context: Context,
     key: SessionKey,
-    query: str,
+    matches: Callable[[str], bool],
+    has_role: Callable[[Event], bool],
     bounds: Bounds,
-    roles: Collection[str] | None,
 ) -> Flow[list[Event]]:
     """Find the events whose message's text matches, oldest first; the last `bounds.limit`."""
-    matches, has_role = compile_query(query), compile_roles(roles)
 
     def wants(event: Event) -> bool:
         message = event.message
@@ -104,10 +104,10 @@ def get_event_window(
     *,
     before: int,
     after: int,
-    roles: Collection[str] | None,
+    has_role: Callable[[Event], bool],
 ) -> Flow[list[Event]]:
     """Find an event, with those around it that have one of the roles; [] if it isn't there."""
-    events_key, has_role = context.keyspace.session(key).events, compile_roles(roles)
+    events_key = context.keyspace.session(key).events
     needle = json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
     found = yield from call_script("find_event", [events_key], [b'"id":' + needle, _PAGE])
     for entry, score in zip(found[::2], found[1::2], strict=True):
