@@ -12,7 +12,6 @@ from langchain_redis_session._operations.reading import (
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import (
     ConfigurationError,
-    shorten,
 )
 from langchain_redis_session.models import (
     Session,
@@ -58,10 +57,6 @@ def make_summarizing(
         return Summarizing(lambda _: known, known.minimum_events, known.is_async_only)
     if pick_summarizer is None:
         return None
-    if not callable(pick_summarizer):
-        raise ConfigurationError(
-            f"pick_summarizer must be a function of a Session, not {shorten(pick_summarizer)}"
-        )
 
     def pick(session: Session) -> SessionSummarizer | None:
         picked = pick_summarizer(session)

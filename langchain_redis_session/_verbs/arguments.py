@@ -145,6 +145,6 @@ def _list_of(
     for place, value in enumerate(values):
         if not isinstance(value, kind):
             raise item_error(
-                f"{name}[{place}] must be a {kind.__name__}, not {shorten(value)}; {advice}"
+                f"{name}[{place}] must be {kind.__name__}, not {shorten(value)}; {advice}"
             )
     return values

@@ -18,12 +18,20 @@ from langchain_core.messages import (
     message_to_dict,
 )
 from langchain_core.messages.utils import count_tokens_approximately
+from typing_extensions import Unpack
 
 from langchain_redis_session._hooks.discovery import list_handlers
+from langchain_redis_session._verbs.arguments import check_flag
 from langchain_redis_session._verbs.runner import combine_hooks
-from langchain_redis_session.adapters._sharing import share_service
+from langchain_redis_session.adapters._sharing import (
+    SharedOptions,
+    check_names,
+    check_service,
+    share_service,
+)
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
 from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import check_ttl
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
@@ -107,16 +115,22 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         callbacks: Handlers = None,
         index_name: str | None = None,
         overwrite_index: bool = False,
-        **options: Any,
+        **options: Unpack[SharedOptions],
     ) -> None:
+        check_names(RedisSessionChatMessageHistory, options)
+        check_ttl("ttl", ttl)
         self.session_key = SessionKey(app_name, user_id, session_id)
+        if url is not None and not isinstance(url, str):
+            raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
         if redis_url is not None and url is not None and redis_url != url:
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
+        if ttl is not None and "session_ttl" in options:
+            raise ConfigurationError("ttl= and session_ttl= are the same option; pass one")
         self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
-        self._include_summary = include_summary
+        self._include_summary = check_flag("include_summary", include_summary)
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
-        own = {
+        own: dict[str, Any] = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
             "async_client": async_client,
@@ -128,12 +142,12 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
                 key_prefix = key_prefix.removesuffix(":")
             self.service = share_service(key_prefix=key_prefix, **own)
         else:
+            self.service = check_service(service)
             given = [name for name, value in own.items() if value is not None]
             if given or key_prefix:
                 raise ConfigurationError(
                     f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
                 )
-            self.service = service
         # Put together once, and not for each call.
         self._callbacks: Any = combine_hooks(self.service, callbacks) if handlers else None
 
