@@ -94,7 +94,7 @@ def _check_filter_keys(value: object) -> object:
 
 
 def _check_function(value: object) -> object:
-    if value is not None and not callable(value):
+    if not callable(value):
         raise ValueError("must be a function")
     return value
 
@@ -115,10 +115,10 @@ class ObjectOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    on_persist_error: Annotated[Callable[[DeadLetter], Any] | None, _FUNCTION] = _own(None)
+    on_persist_error: Annotated[Callable[[DeadLetter], Any], _FUNCTION] | None = _own(None)
     callbacks: Any = _own(None)
     summarizer: Any = _own(None)
-    pick_summarizer: Annotated[Callable[[Session], Any] | None, _FUNCTION] = _own(None)
+    pick_summarizer: Annotated[Callable[[Session], Any], _FUNCTION] | None = _own(None)
     clock: Annotated[Callable[[], int], _FUNCTION] = _own(time.time_ns)
 
 
