@@ -128,7 +128,7 @@ class ServiceOptions(ObjectOptions):
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
 
-    key_prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
+    key_prefix: Annotated[str, Field(strict=True), AfterValidator(_check_prefix)] = ""
     hash_tag: Literal["app", "user"] = "app"
     session_event_limit: Limit = DEFAULT_EVENT_LIMIT
     session_ttl: TtlMs = 0

@@ -131,6 +131,10 @@ def _make_url_client(url: str, what: str, options: Mapping[str, Any]) -> redis.R
     return client
 
 
+def _is_client(client: Any) -> bool:
+    return hasattr(client, "execute_command") and not isinstance(client, type)
+
+
 def _is_async(client: Any) -> bool:
     return inspect.iscoroutinefunction(getattr(client, "execute_command", None))
 
@@ -141,12 +145,12 @@ def check_clients(client: Any, async_client: Any, *, name: str = "client") -> No
     Raises:
         ConfigurationError: One of them is no client of its kind.
     """
-    if client is not None and (not hasattr(client, "execute_command") or _is_async(client)):
+    if client is not None and (not _is_client(client) or _is_async(client)):
         raise ConfigurationError(
             f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; "
             "an async one goes to async_client="
         )
-    if async_client is not None and not _is_async(async_client):
+    if async_client is not None and not (_is_client(async_client) and _is_async(async_client)):
         raise ConfigurationError(
             f"async_client= must be a client of redis.asyncio, not "
             f"{type(async_client).__qualname__}; a sync one goes to {name}="

@@ -108,6 +108,13 @@ def check_event(event: object) -> Event:
     raise ConfigurationError(f"event must be an Event, not {shorten(event)}")
 
 
+def check_message(message: object) -> BaseMessage:
+    """Refuse what is no message."""
+    if not isinstance(message, BaseMessage):
+        raise UnserializableMessageError(f"message must be a BaseMessage, not {shorten(message)}")
+    return message
+
+
 def list_events(name: str, events: object) -> list[Event]:
     """Give a list of events; one alone is one too."""
     return _list_of(Event, name, events, "append_messages takes messages")
@@ -123,7 +130,8 @@ def list_payloads(name: str, payloads: object) -> Sequence[Any]:
     """Refuse what is no list of payloads; one alone may be a list itself."""
     if not isinstance(payloads, (list, tuple)):
         raise ConfigurationError(
-            f"{name} must be a list, not {shorten(payloads)}; append_track_event takes one payload"
+            f"{name} must be a list of payloads, not {shorten(payloads)}; append_track_event "
+            "takes one"
         )
     return payloads
 

@@ -22,7 +22,11 @@ from langchain_core.messages.utils import count_tokens_approximately
 from typing_extensions import Unpack
 
 from langchain_redis_session._hooks.discovery import list_handlers
-from langchain_redis_session._verbs.arguments import check_flag
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_message,
+    list_messages,
+)
 from langchain_redis_session._verbs.runner import combine_hooks
 from langchain_redis_session.adapters._sharing import (
     SharedOptions,
@@ -195,14 +199,14 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             UnserializableMessageError: A message holds what JSON can't carry; none is stored.
             BackendUnavailableError: Redis did not take them.
         """
-        messages = self._drop_read(messages)
+        messages = self._drop_read(list_messages("messages", messages))
         self.service.append_messages(
             self.session_key, messages, create=True, callbacks=self._callbacks
         )
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
-        messages = self._drop_read(messages)
+        messages = self._drop_read(list_messages("messages", messages))
         await self.service.aappend_messages(
             self.session_key, messages, create=True, callbacks=self._callbacks
         )
@@ -228,15 +232,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
 
     def add_message(self, message: BaseMessage) -> None:
         """Append one message."""
-        self.add_messages([message])
+        self.add_messages([check_message(message)])
 
     def add_user_message(self, message: HumanMessage | str) -> None:
         """Append a user's message."""
-        self.add_messages([HumanMessage(message) if isinstance(message, str) else message])
+        self.add_message(HumanMessage(message) if isinstance(message, str) else message)
 
     def add_ai_message(self, message: AIMessage | str) -> None:
         """Append a model's message."""
-        self.add_messages([AIMessage(message) if isinstance(message, str) else message])
+        self.add_message(AIMessage(message) if isinstance(message, str) else message)
 
     def clear(self) -> None:
         """Remove the messages; the session's state stays."""
