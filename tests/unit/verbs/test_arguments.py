@@ -48,7 +48,7 @@ HUGE = 2**63 - 1
 NO_ID = ["", 5, True, b"s", ["s"], "x" * 513, "\ud800"]
 NO_COUNT = [None, -1, True, 1.5, "5", [1], HUGE]
 NO_MOMENT = ["now", True, float("nan"), 10**30, [1], datetime(2026, 1, 1)]
-NO_FLAG = [None, 1, "yes", []]
+NO_FLAG: list[Any] = [None, 1, "yes", []]
 NO_TEXT = [5, True, ["x"], b"x", "\ud800"]
 NO_STATE = [5, True, "x", [1], {"": 1}, {5: 1}, {"k": object()}, {"k": {1}}, {"\ud800": 1}]
 NO_FUNCTION = [5, True, "x", [print]]
@@ -334,7 +334,12 @@ def test_a_history_names_the_argument_that_it_can_not_use() -> None:
     for value in WRONG["messages"]:
         with pytest.raises(RedisSessionError, match="messages"):
             history.add_messages(value)
-    for add in (history.add_message, history.add_user_message, history.add_ai_message):
+    adders: list[Callable[[Any], None]] = [
+        history.add_message,
+        history.add_user_message,
+        history.add_ai_message,
+    ]
+    for add in adders:
         for value in (None, 5, {"role": "user"}, [HumanMessage("x")]):
             with pytest.raises(RedisSessionError, match=r"\bmessage must be"):
                 add(value)
