@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from langchain_redis_session._codec.session_record import parse_record
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
