@@ -7,6 +7,7 @@ from langchain_redis_session._operations import (
     search,
 )
 from langchain_redis_session._operations.bounds import Moment, make_bounds
+from langchain_redis_session._operations.matching import compile_query, compile_roles
 from langchain_redis_session._verbs.arguments import (
     check_count,
     check_key,
@@ -53,7 +54,7 @@ class FindMethods(FlowRunner):
             validate_id(event_id, "event_id"),
             before=check_count("before", before),
             after=check_count("after", after),
-            has_role=search.compile_roles(roles),
+            has_role=compile_roles(roles),
         )
         return self._settled(key.scope, flow)
 
@@ -84,7 +85,7 @@ class FindMethods(FlowRunner):
             The events, oldest first.
         """
         check_key(key)
-        matches, has_role = search.compile_query(query), search.compile_roles(roles)
+        matches, has_role = compile_query(query), compile_roles(roles)
         bounds = make_bounds(limit, after, before, 0)
         flow = search.search_events(self._context, key, matches, has_role, bounds)
         return self._settled(key.scope, flow)
