@@ -66,7 +66,7 @@ class ServiceStats:
     Plain counters without a lock: threads that count at the same moment may lose one.
 
     Attributes:
-        operations: How often each verb was called ("append_messages", …), sync or async.
+        operations: How often each method was called ("append_messages", …), sync or async.
         round_trips: Requests to Redis, those of background threads included; a batch is one.
         bytes_in: JSON of events (and track events) that was read.
         bytes_out: JSON of events (and track events) that was stored.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ def make_events(
     *,
     time_ns: int,
     author: str | None,
-    state_delta: dict[str, Any] | None,
+    state_delta: Mapping[str, Any] | None,
     **members: Any,
 ) -> list[Event]:
     """Make an event of each message; the last one carries the state."""
@@ -47,9 +47,6 @@ def make_events(
             time_ns=time_ns,
             **members,
         )
-        if isinstance(message, BaseMessage)
-        # The codec refuses it, and says which one it is.
-        else Event(message, time_ns=time_ns)
         for message in messages
     ]
     if state_delta:
