@@ -22,6 +22,7 @@ class Connections:
     Args:
         make_sync: Makes the sync client; None where there can't be one.
         make_async: Makes an async client for the running loop; None likewise.
+        load: Loads what making a client needs, if that takes its time.
         owns_sync: Whether `close` closes the sync client.
         owns_async: Likewise; an async client not owned serves every loop.
         description: What to call it in errors and reprs; without credentials.
@@ -33,12 +34,13 @@ class Connections:
         make_sync: Factory | None,
         make_async: Factory | None,
         *,
+        load: Factory | None = None,
         owns_sync: bool,
         owns_async: bool,
         description: str,
         is_default: bool = False,
     ) -> None:
-        self._make_sync, self._make_async = make_sync, make_async
+        self._make_sync, self._make_async, self._load = make_sync, make_async, load
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
         self._is_closed = False
@@ -54,15 +56,25 @@ class Connections:
     def sync_client(self) -> Any:
         """The sync client, made when first asked for."""
         if self._sync is None:
+            self.require_sync()
+            if self._load is not None:
+                self._load()  # before the lock, which an event loop may wait for
             with _lock:
-                if self._sync is None:
-                    if self._make_sync is None:
-                        raise ConfigurationError(
-                            "only an async client was given, so only the verbs with an `a` in "
-                            "front work; pass client= or redis_url= too for the others"
-                        )
+                if self._sync is None and self._make_sync is not None:
                     self._sync = self._make_sync()
         return self._sync
+
+    def require_sync(self) -> None:
+        """Make sure that there can be a sync client.
+
+        Raises:
+            ConfigurationError: There can't.
+        """
+        if self._make_sync is None:
+            raise ConfigurationError(
+                "only an async client was given, so only the verbs with an `a` in front work; "
+                "pass client= or redis_url= too for the others"
+            )
 
     def any_client(self) -> Any:
         """A client that was made already, of either kind; None if there is none."""
@@ -83,6 +95,10 @@ class Connections:
                 "no async client can be made like the client that was given; pass "
                 "async_client= too for the verbs with an `a` in front"
             )
+        if self._load is not None:
+            await asyncio.to_thread(self._load)
+            if (made := self.running_client()) is not None:  # by another task, meanwhile
+                return made
         client = self._make_async()
         kept = _Kept(client, _close_with_loop(client) if self._owns_async else None)
         with _lock:

@@ -16,6 +16,7 @@ from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 
 from langchain_redis_session._connections.clients import Factory
+from langchain_redis_session._connections.driver import name_client, name_driver
 
 
 def make_twin_factory(client: Any) -> Factory | None:
@@ -60,7 +61,7 @@ def _to_async(options: Mapping[str, Any], known: Collection[str]) -> dict[str, A
     sync_only = ("parser_class", "event_dispatcher", "redis_connect_func", "himport_registry")
     taken = {
         name: value
-        for name, value in options.items()
+        for name, value in name_driver(options).items()
         if name in known and name not in sync_only and not name.startswith(("maint_", "orig_"))
     }
     if taken.get("retry") is not None:
@@ -89,7 +90,8 @@ def _make_memory_twin(options: Mapping[str, Any]) -> Any:
     import fakeredis
 
     known = ("server", "host", "port", "db", "version", "server_type")
-    return fakeredis.FakeAsyncRedis(**{name: options[name] for name in known if name in options})
+    given = {name: options[name] for name in known if name in options}
+    return name_client(fakeredis.FakeAsyncRedis(**given))
 
 
 def _make_cluster_twin(client: Any, known: Collection[str]) -> Any:
