@@ -1,19 +1,24 @@
 """Finds what holds up an event loop: calls that wait, files, imports.
 
 As a program it calls every async method in a process that has called none before, and prints
-what held up the loop: `python -m tests.contract.blocking URL`.
+as JSON what held up the loop: `python -m tests.contract.blocking URL OPTIONS`. The options are
+the service's, as JSON; `"summarizer"` and `"callbacks"` are made here, by name.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import blockbuster
+from langchain_core.callbacks import AsyncCallbackHandler
+from redis import RedisCluster
 
 from tests.contract.backends import Verbs
 from tests.contract.methods import HISTORY_METHODS, METHODS
@@ -48,8 +53,11 @@ def _note(what: str) -> None:
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    # Only what this thread's running loop waits for.
-    if _found is None or event not in _EVENTS or asyncio._get_running_loop() is None:
+    if _found is None or event not in _EVENTS:
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # no loop waits for it
         return
     _note(f"{event} {arguments[:1]}")
 
@@ -71,7 +79,8 @@ def detect_blocking() -> Iterator[list[str]]:
     global _found
     detector = blockbuster.BlockBuster()
     detector.activate()
-    _found = found = []
+    found: list[str] = []
+    _found = found
     try:
         yield found
     finally:
@@ -82,60 +91,78 @@ def detect_blocking() -> Iterator[list[str]]:
 def install_detector() -> None:
     """Let Python tell of files and imports, from now on."""
     sys.addaudithook(_audit)
-    blockbuster.blockbuster.BlockingError = _BlockingError
+    setattr(blockbuster.blockbuster, "BlockingError", _BlockingError)  # noqa: B010
 
 
 async def call_all(make_service: Callable[[], RedisSessionService]) -> dict[str, list[str]]:
     """Call every method; give what held up the loop, by method.
 
-    Each is called with a service of its own, which has to connect in the loop, and again with
-    a warm one.
+    Each is called with a service of its own, which has to connect in the loop, and then with one
+    that is warm.
     """
     from langchain_redis_session import RedisSessionChatMessageHistory, SessionKey
 
     key, held_up = SessionKey("shop", "ann", "s1"), {}
 
-    async def watch(name: str, call: Callable[[Verbs], Any], verbs: Verbs) -> None:
-        with detect_blocking() as found:
-            try:
-                await call(verbs)
-            except blockbuster.BlockingError:
-                pass
-            except Exception as e:
-                print("!!", name, e)
+    async def watch(name: str, call: Callable[[], Awaitable[Any]]) -> None:
+        with detect_blocking() as found, contextlib.suppress(blockbuster.BlockingError):
+            await call()
         if found:
             held_up[name] = found
 
-    async def close(verbs: Verbs) -> None:
-        await verbs.close()
+    services: dict[str, RedisSessionService] = {}
 
-    async def read(verbs: Verbs) -> None:
-        for method in HISTORY_METHODS.values():
-            await method(RedisSessionChatMessageHistory("s2", service=verbs.service))
+    async def make() -> None:
+        services["cold"] = make_service()
 
-    warm = None
+    async def call_both(name: str, call: Callable[[RedisSessionService], Awaitable[Any]]) -> None:
+        await watch(f"{name}: making a service", make)
+        cold = services["cold"]
+        await watch(f"{name}, cold", lambda: call(cold))
+        await watch(f"{name}, warm", lambda: call(services.setdefault("warm", cold)))
+        if services["warm"] is not cold:
+            await watch(f"{name}: closing a service", cold.aclose)
+
     for name, method in METHODS.items():
+        await call_both(name, lambda service, m=method: m(Verbs(service, "async"), key))  # type: ignore[misc]
+    services.pop("warm", None)  # it was closed
+    for name, of_history in HISTORY_METHODS.items():
 
-        async def call(verbs: Verbs, method: Any = method) -> None:
-            await method(verbs, key)
+        def call(service: RedisSessionService, of_history: Any = of_history) -> Awaitable[Any]:
+            return of_history(RedisSessionChatMessageHistory("s2", service=service))  # type: ignore[no-any-return]
 
-        with detect_blocking() as found:
-            cold = Verbs(make_service(), "async")
-        if found:
-            held_up[f"{name}: making its service"] = found
-        await watch(f"{name}, cold", call, cold)
-        if warm is None:
-            warm = cold
-        else:
-            await watch(f"{name}: closing its service", close, cold)
-            await watch(f"{name}, warm", call, warm)
-    for name, history_method in HISTORY_METHODS.items():
-
-        async def call_history(verbs: Verbs, method: Any = history_method) -> None:
-            await method(RedisSessionChatMessageHistory("s2", service=verbs.service))
-
-        cold = Verbs(make_service(), "async")
-        await watch(f"history.{name}, cold", call_history, cold)
-        await watch(f"history.{name}, warm", call_history, cold)
-        await watch(f"history.{name}: closing its service", close, cold)
+        await call_both(f"history.{name}", call)
+    await watch("closing the last", services["warm"].aclose)
     return held_up
+
+
+class _Told(AsyncCallbackHandler):
+    async def on_custom_event(self, *arguments: Any, **options: Any) -> None:
+        """Take LangChain's custom events."""
+
+
+def _make_options(given: dict[str, Any]) -> dict[str, Any]:
+    from langchain_redis_session import SessionCallbackHandler
+
+    made = {
+        "summarizer": lambda _request: "a summary",
+        "callbacks": [_Told(), SessionCallbackHandler()],
+    }
+    return {name: made.get(name, value) for name, value in given.items()}
+
+
+def main(url: str, options: str) -> None:
+    """Call all, with services of a URL or, on a cluster, of a client."""
+    from langchain_redis_session import RedisSessionService
+
+    given = _make_options(json.loads(options))
+    if url.startswith("redis+cluster://"):
+        given["client"] = RedisCluster.from_url(url.partition(",")[0].replace("+cluster", ""))
+    else:
+        given["redis_url"] = url
+    install_detector()
+    print(json.dumps(asyncio.run(call_all(lambda: RedisSessionService(**given)))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

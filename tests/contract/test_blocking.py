@@ -1,0 +1,80 @@
+"""No async method holds up the event loop: neither a file, nor an import, nor a wait."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import blockbuster
+import pytest
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.history import RunnableWithMessageHistory
+
+from langchain_redis_session import RedisSessionChatMessageHistory, RedisSessionService
+from tests.contract.methods import HISTORY_METHODS, METHODS
+from tests.servers import RedisServer
+
+ROOT = Path(__file__).parents[2]
+SERVERS = ["memory", "redis_server", "redis_cluster"]
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {"summarizer": True, "auto_summarize": False},
+    "watched": {"summarizer": True, "callbacks": True, "enable_tracing": True},
+    "write-behind": {"summarizer": True, "enable_async_persist": True},
+}
+
+
+def async_methods(cls: type) -> set[str]:
+    return {name for name, method in inspect.getmembers(cls, inspect.iscoroutinefunction)} - {
+        "__aenter__",
+        "__aexit__",
+        "_arun",
+    }
+
+
+def test_no_async_method_is_missing_in_the_list() -> None:
+    assert async_methods(RedisSessionService) == {f"a{name}" for name in METHODS}
+    assert async_methods(RedisSessionChatMessageHistory) == HISTORY_METHODS.keys()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_async_method_holds_up_the_loop(
+    server: str, options: str, request: pytest.FixtureRequest
+) -> None:
+    """In a process of its own, where nothing is loaded yet; each cold, and each warm."""
+    url = "memory://cold" if server == "memory" else request.getfixturevalue(server).url
+    given = {**OPTIONS[options], "key_prefix": f"blocking-{options}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract.blocking", url, json.dumps(given)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    held_up = json.loads(done.stdout)
+    assert not held_up, "\n".join(f"{name}: {found[0]}" for name, found in held_up.items())
+
+
+@pytest.mark.filterwarnings("ignore:.*RunnableWithMessageHistory")
+async def test_a_chain_with_history_passes_langchains_own_detector(
+    redis_server: RedisServer,
+) -> None:
+    def make(session_id: str) -> BaseChatMessageHistory:
+        return RedisSessionChatMessageHistory(session_id, redis_server.url, "blocking-chain")
+
+    model: Any = RunnableLambda(lambda messages: AIMessage(f"{len(messages)}"))
+    chain = RunnableWithMessageHistory(model, make)
+    config: Any = {"configurable": {"session_id": "s1"}}
+    with blockbuster.blockbuster_ctx("langchain_core"):
+        await chain.ainvoke([HumanMessage("a")], config)
+        answer = await chain.ainvoke([HumanMessage("b")], config)
+        async for _ in chain.astream([HumanMessage("c")], config):
+            pass
+    assert answer.content == "3"
