@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import subprocess
@@ -16,7 +17,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
-from langchain_redis_session import RedisSessionChatMessageHistory, RedisSessionService
+from langchain_redis_session import (
+    RedisSessionChatMessageHistory,
+    RedisSessionService,
+    SessionKey,
+)
 from tests.contract.methods import HISTORY_METHODS, METHODS
 from tests.servers import RedisServer
 
@@ -78,3 +83,21 @@ async def test_a_chain_with_history_passes_langchains_own_detector(
         async for _ in chain.astream([HumanMessage("c")], config):
             pass
     assert answer.content == "3"
+
+
+async def test_appends_with_a_spool_leave_its_file_to_a_thread(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"enable_async_persist": True, "persist_spool_dir": tmp_path}
+    service = RedisSessionService(redis_server.url, key_prefix="blocking-spool", **options)
+    key = SessionKey("shop", "ann", "s1")
+    with blockbuster.blockbuster_ctx("langchain_redis_session"):
+        for number in range(20):
+            await service.aappend_messages(key, [HumanMessage(f"{number}")], create=True)
+        together = [[HumanMessage(f"{number}")] for number in range(20, 40)]
+        await asyncio.gather(*(service.aappend_messages(key, one) for one in together))
+        read = [message.text for message in await service.aget_messages(key)]
+        await service.adelete_session(key)
+        await service.aclose()
+    assert read == [f"{number}" for number in range(40)]
+    assert not list(tmp_path.iterdir())
