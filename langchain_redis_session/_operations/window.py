@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Generic, Protocol, TypeVar
 
+from langchain_core.messages import BaseMessage
+
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall
@@ -189,6 +191,14 @@ def is_human(item: Any) -> bool:
 def has_message(event: Event) -> bool:
     """Whether an event holds a message."""
     return event.message is not None
+
+
+def find_newest_message(newest_first: Iterable[Event]) -> BaseMessage | None:
+    """Give the newest message of events; None if they hold none."""
+    for event in newest_first:
+        if event.message is not None:
+            return (event.message, *event.further_messages)[-1]
+    return None
 
 
 def make_event_window(
