@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 _MOST_BITS = 500
+_MOST_CHARACTERS = 300
 
 
 class _Brief(Repr):
@@ -50,7 +51,11 @@ class _Brief(Repr):
         return f"{type(message).__name__}({', '.join(parts)})"
 
     def _cut(self, text: str) -> str:
-        return text if len(text) <= self.maxother else text[: self.maxother - 1] + "…"
+        return _cut(text, self.maxother)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 _brief = _Brief()
@@ -59,10 +64,10 @@ _brief = _Brief()
 def show_brief(value: Any) -> str:
     """Show any value in a line that a person can read.
 
-    >>> len(show_brief({"texts": ["x" * 10**6] * 100, "number": 2**100_000})) < 1000
-    True
+    >>> len(show_brief({"texts": ["x" * 10**6] * 100, "number": 2**100_000}))
+    300
     """
-    return _brief.repr(value)
+    return _cut(_brief.repr(value), _MOST_CHARACTERS)
 
 
 class BriefRepr:

@@ -63,7 +63,7 @@ MESSAGES: list[BaseMessage] = [
         additional_kwargs={"signature": BYTES},
     ),
     ToolMessage("3", tool_call_id="c1", artifact={"raw": BYTES}, status="error", name="add"),
-    ChatMessage("x", role="critic"),
+    ChatMessage(content="x", role="critic"),
 ]
 SUMMARY = Summary("short", "a/b", SummaryBoundary(1.5e18, "e1", TIME_NS), NOW, ("cats",))
 EVENTS = [
@@ -166,11 +166,12 @@ def test_numbers_that_javascript_cannot_hold_are_text() -> None:
 @pytest.mark.parametrize(
     ("chunk", "whole"),
     [
-        (HumanMessageChunk("a", id="h"), HumanMessage("a", id="h")),
-        (ToolMessageChunk("a", tool_call_id="c"), ToolMessage("a", tool_call_id="c")),
+        (HumanMessageChunk(content="a", id="h"), HumanMessage("a", id="h")),
+        (ToolMessageChunk(content="a", tool_call_id="c"), ToolMessage("a", tool_call_id="c")),
         (
             AIMessageChunk(
-                "a", tool_call_chunks=[{"name": "f", "args": "{}", "id": "c", "index": 0}]
+                content="a",
+                tool_call_chunks=[{"name": "f", "args": "{}", "id": "c", "index": 0}]
             ),
             AIMessage("a", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
         ),
