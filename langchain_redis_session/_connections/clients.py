@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ class Connections:
 
     Args:
         make_sync: Makes the sync client; None where there can't be one.
-        make_async: Makes an async client for the running loop; None likewise.
-        load: Loads what making a client needs, if that takes its time.
+        make_async: Makes an async client for the running loop; None likewise. A coroutine
+            function where something has to be loaded first, off the loop.
         owns_sync: Whether `close` closes the sync client.
         owns_async: Likewise; an async client not owned serves every loop.
         description: What to call it in errors and reprs; without credentials.
@@ -34,13 +35,12 @@ class Connections:
         make_sync: Factory | None,
         make_async: Factory | None,
         *,
-        load: Factory | None = None,
         owns_sync: bool,
         owns_async: bool,
         description: str,
         is_default: bool = False,
     ) -> None:
-        self._make_sync, self._make_async, self._load = make_sync, make_async, load
+        self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
         self._is_closed = False
@@ -57,11 +57,12 @@ class Connections:
         """The sync client, made when first asked for."""
         if self._sync is None:
             self.require_sync()
-            if self._load is not None:
-                self._load()  # before the lock, which an event loop may wait for
+            assert self._make_sync is not None
+            # Not with the lock held: it may take its time, and an event loop waits for the lock.
+            made = self._make_sync()
             with _lock:
-                if self._sync is None and self._make_sync is not None:
-                    self._sync = self._make_sync()
+                if self._sync is None:
+                    self._sync = made
         return self._sync
 
     def require_sync(self) -> None:
@@ -95,11 +96,11 @@ class Connections:
                 "no async client can be made like the client that was given; pass "
                 "async_client= too for the verbs with an `a` in front"
             )
-        if self._load is not None:
-            await asyncio.to_thread(self._load)
+        client = self._make_async()
+        if inspect.iscoroutine(client):
+            client = await client
             if (made := self.running_client()) is not None:  # by another task, meanwhile
                 return made
-        client = self._make_async()
         kept = _Kept(client, _close_with_loop(client) if self._owns_async else None)
         with _lock:
             self._async[asyncio.get_running_loop()] = kept

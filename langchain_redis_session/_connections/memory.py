@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from importlib.util import find_spec
 from typing import Any
@@ -27,10 +28,14 @@ def open_memory(name: str, *, description: str) -> Connections:
         raise ConfigurationError(
             "memory:// needs the package fakeredis: pip install 'langchain-redis-session[embedded]'"
         )
+
+    async def make_async() -> Any:
+        await asyncio.to_thread(_open_server, name)
+        return name_client(_load().FakeAsyncRedis(server=_open_server(name)))
+
     return Connections(
         lambda: name_client(_load().FakeRedis(server=_open_server(name))),
-        lambda: name_client(_load().FakeAsyncRedis(server=_open_server(name))),
-        load=lambda: _open_server(name),
+        make_async,
         owns_sync=True,
         owns_async=True,
         description=description,

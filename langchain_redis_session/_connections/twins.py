@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
 import inspect
 from collections.abc import Collection, Mapping
@@ -42,7 +44,29 @@ def make_twin_factory(client: Any) -> Factory | None:
     # What a sync function does to a new connection can't be done to an async one.
     if options.get("redis_connect_func") or _loses_tls_options(options, known):
         return None
+    if connection_class is redis.asyncio.SSLConnection:
+        return _make_tls_factory(pool, known)
     return lambda: _make_twin(pool, connection_class, known)
+
+
+class _TlsConnection(redis.asyncio.SSLConnection):
+    """A connection whose certificates were read from their files before, once for all."""
+
+    def __init__(self, *, tls_context: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = tls_context
+
+
+def _make_tls_factory(pool: Any, known: Collection[str]) -> Factory:
+    options = _to_async(pool.connection_kwargs, known)
+    context = redis.asyncio.SSLConnection(**options).ssl_context
+
+    async def make() -> Any:
+        with contextlib.suppress(Exception):  # the first connection will tell
+            await asyncio.to_thread(context.get)
+        return _make_twin(pool, _TlsConnection, known, tls_context=context)
+
+    return make
 
 
 def _parameters_of(function: Any) -> frozenset[str]:
@@ -75,8 +99,8 @@ def _make_async_retry(retry: Any) -> AsyncRetry:
     return AsyncRetry(copy.copy(retry._backoff), retry._retries)  # noqa: SLF001
 
 
-def _make_twin(pool: Any, connection_class: Any, known: Collection[str]) -> Any:
-    options = _to_async(pool.connection_kwargs, known)
+def _make_twin(pool: Any, connection_class: Any, known: Collection[str], **more: Any) -> Any:
+    options = {**_to_async(pool.connection_kwargs, known), **more}
     options["connection_class"] = connection_class
     options["max_connections"] = pool.max_connections
     if isinstance(pool, redis.BlockingConnectionPool):

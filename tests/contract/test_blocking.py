@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from langchain_redis_session import (
     SessionKey,
 )
 from tests.contract.methods import HISTORY_METHODS, METHODS
+from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +104,21 @@ async def test_appends_with_a_spool_leave_its_file_to_a_thread(
         await service.aclose()
     assert read == [f"{number}" for number in range(40)]
     assert not list(tmp_path.iterdir())
+
+
+async def test_certificates_are_read_once_and_off_the_loop(
+    tls_redis_server: RedisServer | CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_by = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def note(self: ssl.SSLContext, *arguments: Any, **options: Any) -> None:
+        read_by.append(threading.current_thread())
+        load(self, *arguments, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", note)
+    async with RedisSessionService(tls_redis_server.url) as service:
+        await service.aping()
+        await asyncio.gather(*(service.aping() for _ in range(5)))
+    (thread,) = read_by  # for six connections
+    assert thread is not threading.main_thread()
