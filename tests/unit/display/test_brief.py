@@ -9,14 +9,17 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session import (
+    AppendEventContext,
     AppendResult,
     DeadLetter,
     Event,
+    GetSessionContext,
     Session,
     SessionKey,
     SummarizedMessages,
     Summary,
     SummaryBoundary,
+    SummaryContext,
     SummaryRequest,
     TrackEvent,
 )
@@ -74,6 +77,9 @@ SESSION = Session(KEY, {f"{n}{MEGABYTE}": HUGE for n in range(50)}, [EVENT], (ME
         SummarizedMessages(SUMMARY, [HumanMessage(MEGABYTE)] * 100),
         SummaryRequest([HumanMessage(MEGABYTE)], MEGABYTE, SESSION),
         DeadLetter(KEY, (EVENT,) * 100, ValueError(MEGABYTE), 1),
+        AppendEventContext(KEY, EVENT, {"n": MEGABYTE}),
+        GetSessionContext(KEY, "get_session", limit=HUGE),
+        SummaryContext(KEY, MEGABYTE, SummaryRequest([HumanMessage(MEGABYTE)]), text=MEGABYTE),
     ],
     ids=lambda value: type(value).__name__,
 )
