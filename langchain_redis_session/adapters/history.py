@@ -41,7 +41,7 @@ else:
             """Stands in for the class that langchain-core no longer has."""
 
 
-class RedisSessionChatMessageHistory(Rebuilt, BaseChatMessageHistory):
+class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     """A chat history in Redis, in place of LangChain's older ones: change the import only.
 
     Takes the constructor arguments of `langchain_redis.RedisChatMessageHistory` and of

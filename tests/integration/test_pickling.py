@@ -22,6 +22,9 @@ from langchain_redis_session import (
 )
 from tests.servers import RedisServer
 
+DEADLINE_S = 240  # on a busy machine
+in_another_process = pytest.mark.timeout(DEADLINE_S + 60)
+
 
 class Marking(SessionCallbackHandler):
     """Marks what is appended, so that it can be seen to be there."""
@@ -49,7 +52,7 @@ def append(service: RedisSessionService, name: str) -> int:
 def in_child(function: Any, *arguments: Any) -> Any:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result(timeout=50)
+        return pool.submit(function, *arguments).result(timeout=DEADLINE_S)
 
 
 @pytest.fixture
@@ -57,6 +60,7 @@ def prefix() -> str:
     return f"pickle-{uuid4().hex}"
 
 
+@in_another_process
 def test_a_history_works_in_another_process(redis_server: RedisServer, prefix: str) -> None:
     history = RedisSessionChatMessageHistory(
         "s1", redis_server.url, prefix, 60, user_id="ann", max_messages=1
@@ -66,6 +70,7 @@ def test_a_history_works_in_another_process(redis_server: RedisServer, prefix: s
     assert [message.text for message in history.messages] == ["hello"]
 
 
+@in_another_process
 def test_a_service_takes_its_options_hooks_and_summarizer_along(
     redis_server: RedisServer, prefix: str
 ) -> None:
