@@ -15,12 +15,13 @@ from langchain_redis_session._operations.append import write_state
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.decoding import parse_sound_record
 from langchain_redis_session._operations.delete_session import purge_expired
+from langchain_redis_session._operations.matching import find_newest_message, has_message
 from langchain_redis_session._operations.reading import (
     Reading,
     get_session,
     make_session,
-    parse_sound_record,
 )
 from langchain_redis_session._operations.state import (
     APP_PREFIX,
@@ -29,11 +30,7 @@ from langchain_redis_session._operations.state import (
     route_state,
     update_app_state,
 )
-from langchain_redis_session._operations.window import (
-    find_newest_message,
-    has_message,
-    make_event_window,
-)
+from langchain_redis_session._operations.window import make_event_window
 from langchain_redis_session.errors import InvalidSessionKeyError, RedisSessionError
 from langchain_redis_session.models import Session, SessionKey
 from langchain_redis_session.scripts import bindings

@@ -6,8 +6,6 @@ import asyncio
 import inspect
 import json
 import ssl
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -25,11 +23,10 @@ from langchain_redis_session import (
     SessionKey,
 )
 from tests.contract.methods import HISTORY_METHODS, METHODS
+from tests.processes import run_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 240  # on a busy machine
 SERVERS = ["memory", "redis_server", "redis_cluster"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {"summarizer": True, "auto_summarize": False},
@@ -51,7 +48,6 @@ def test_no_async_method_is_missing_in_the_list() -> None:
     assert async_methods(RedisSessionChatMessageHistory) == HISTORY_METHODS.keys()
 
 
-@pytest.mark.timeout(DEADLINE_S + 60)
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("server", SERVERS)
 def test_no_async_method_holds_up_the_loop(
@@ -60,13 +56,7 @@ def test_no_async_method_holds_up_the_loop(
     """In a process of its own, where nothing is loaded yet; each cold, and each warm."""
     url = "memory://cold" if server == "memory" else request.getfixturevalue(server).url
     given = {**OPTIONS[options], "key_prefix": f"blocking-{options}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.blocking", url, json.dumps(given)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
+    done = run_python("-m", "tests.contract.blocking", url, json.dumps(given))
     assert done.returncode == 0, done.stderr
     held_up = json.loads(done.stdout)
     assert not held_up, "\n".join(f"{name}: {found[0]}" for name, found in held_up.items())

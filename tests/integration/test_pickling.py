@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import pickle
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -20,10 +18,8 @@ from langchain_redis_session import (
     SessionCallbackHandler,
     SessionSummarizer,
 )
+from tests.processes import call_in_processes
 from tests.servers import RedisServer
-
-DEADLINE_S = 240  # on a busy machine
-in_another_process = pytest.mark.timeout(DEADLINE_S + 60)
 
 
 class Marking(SessionCallbackHandler):
@@ -49,28 +45,20 @@ def append(service: RedisSessionService, name: str) -> int:
     return 1
 
 
-def in_child(function: Any, *arguments: Any) -> Any:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result(timeout=DEADLINE_S)
-
-
 @pytest.fixture
 def prefix() -> str:
     return f"pickle-{uuid4().hex}"
 
 
-@in_another_process
 def test_a_history_works_in_another_process(redis_server: RedisServer, prefix: str) -> None:
     history = RedisSessionChatMessageHistory(
         "s1", redis_server.url, prefix, 60, user_id="ann", max_messages=1
     )
     history.add_messages([HumanMessage("first"), HumanMessage("hi")])
-    assert in_child(answer, history) == ["hi"]
+    assert call_in_processes(answer, [(history,)]) == [["hi"]]
     assert [message.text for message in history.messages] == ["hello"]
 
 
-@in_another_process
 def test_a_service_takes_its_options_hooks_and_summarizer_along(
     redis_server: RedisServer, prefix: str
 ) -> None:
@@ -83,7 +71,7 @@ def test_a_service_takes_its_options_hooks_and_summarizer_along(
         callbacks=[Marking()],
         summarizer=SessionSummarizer(model),
     )
-    assert in_child(append, service, "s1") == 1
+    assert call_in_processes(append, [(service, "s1")]) == [1]
     (listed,) = service.list_sessions("shop", "ann", include_events=True)
     assert [event.tag for event in listed.events] == ["marked"] * 3
     assert service.get_summary(listed.key).text == "a short summary"  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -271,7 +271,6 @@ def test_any_value_comes_back(value: Any) -> None:
     assert same(back, with_text_for_big(value))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(messages())
 def test_any_message_comes_back(message: BaseMessage) -> None:
     back = through_json(message, Message)
