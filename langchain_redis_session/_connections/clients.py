@@ -73,7 +73,8 @@ class Connections:
         """
         if self._make_sync is None:
             raise ConfigurationError(
-                "only an async client was given, so only the verbs with an `a` in front work; "
+                "only an async client was given, so only the methods with an `a` in front "
+                "work; "
                 "pass client= or redis_url= too for the others"
             )
 
@@ -94,7 +95,7 @@ class Connections:
         if self._make_async is None:
             raise ConfigurationError(
                 "no async client can be made like the client that was given; pass "
-                "async_client= too for the verbs with an `a` in front"
+                "async_client= too for the methods with an `a` in front"
             )
         client = self._make_async()
         if inspect.iscoroutine(client):
