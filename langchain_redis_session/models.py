@@ -219,7 +219,8 @@ class Session:
     Attributes:
         key: Its full name.
         state: The session's state merged with the app's and the user's, which stand
-            under `app:…` and `user:…`.
+            under `app:…` and `user:…` (a name with a prefix in the session's own record, as
+            trpc-agent-go writes it, gives way to theirs).
         events: The events asked for, oldest first.
         tracks: The names of its tracks.
         created_at: When it was made (UTC, the server's clock).

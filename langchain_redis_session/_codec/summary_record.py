@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_redis_session._codec.plain_json import approximate_text
-from langchain_redis_session._times import format_time, parse_time, to_datetime
+from langchain_redis_session._times import format_time, parse_time, to_datetime, trim_time
 from langchain_redis_session.models import Summary, SummaryBoundary
 
 # As `is_ours` and `cutoff_of` in scripts/_summaries.lua.
@@ -46,7 +46,7 @@ def encode_summary(
     end = {
         "version": 1,
         "filter_key": filter_key,
-        "cutoff_at": format_time(boundary.cutoff_ns),
+        "cutoff_at": trim_time(format_time(boundary.cutoff_ns)),
         "last_event_id": boundary.last_event_id,
         "cutoff_score": cutoff_score,
     }

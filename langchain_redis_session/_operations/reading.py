@@ -343,7 +343,7 @@ def make_session(
     """Put a session together; without a window, its events were not read."""
     return Session(
         key=key,
-        state={**shared_state, **record.state},
+        state={**record.state, **shared_state},
         events=window.items if window else [],
         tracks=record.tracks,
         created_at=to_datetime(record.created_ns),

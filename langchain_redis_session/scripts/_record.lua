@@ -37,9 +37,17 @@ local function is_past(expires)
   return expires ~= nil and expires <= now_ms
 end
 
--- What tells a session from a later one of the same id.
-local function created_of(record)
-  return record and string.match(record, '^.*"createdAt":"([^"]*)"') or ''
+-- A time as trpc-agent-go writes it: the fraction without trailing zeros.
+local function trim_time(text)
+  local moment, fraction, zone = string.match(text, '^([^.]*)%.(%d-)0*([Zz+-].*)$')
+  if not moment then return text end
+  return moment .. (fraction == '' and '' or '.' .. fraction) .. zone
+end
+
+-- Whether a record is of the session that was made at a time, and not of a later one of its id.
+-- trpc-agent-go writes records of ours anew, where that time may have lost zeros at its end.
+local function is_made_at(record, created)
+  return trim_time(string.match(record, '^.*"createdAt":"([^"]*)"') or '') == trim_time(created)
 end
 
 -- Past its time. While a session has events, their key's own TTL decides.

@@ -12,7 +12,7 @@
 
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local stored = redis.call('HGET', KEYS[3], ARGV[2])
-if not record or created_of(record) ~= ARGV[5]
+if not record or not is_made_at(record, ARGV[5])
     or (cutoff_of(stored) or '') ~= ARGV[6]
     or redis.call('ZCOUNT', KEYS[2], ARGV[7], ARGV[7]) == 0 then
   return {'CHANGED'}

@@ -14,7 +14,7 @@
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local only_expired = ARGV[3] == '1'
 if only_expired and record and not is_dead(record, KEYS[2]) then return -1 end
-if record and created_of(record) ~= ARGV[4] then return -3 end
+if record and not is_made_at(record, ARGV[4]) then return -3 end
 local given = {}
 for i = 5, #ARGV do given[ARGV[i]] = true end
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[4])) do

@@ -17,7 +17,7 @@ local record = redis.call('HGET', KEYS[1], ARGV[1])
 local stored = redis.call('HGET', KEYS[3], ARGV[2])
 local is_owner = redis.call('GET', KEYS[4]) == ARGV[3]
 if is_owner then redis.call('DEL', KEYS[4]) end  -- whatever comes of it
-if not record or is_dead(record, KEYS[2]) or created_of(record) ~= ARGV[4] then return {'LOST'} end
+if not record or is_dead(record, KEYS[2]) or not is_made_at(record, ARGV[4]) then return {'LOST'} end
 if stored and not is_ours(stored) then return {'FOREIGN'} end
 local cutoff = cutoff_of(stored)
 local counts = cutoff and not (is_owner and cutoff == ARGV[10])
