@@ -71,8 +71,14 @@ def parse_summary(value: bytes, filter_key: str) -> Summary:
     return _make_summary(members, filter_key, score)
 
 
-def parse_foreign_summaries(value: bytes) -> tuple[dict[str, Summary], bool]:
+def parse_foreign_summaries(
+    value: bytes, cutoffs: Mapping[str, float]
+) -> tuple[dict[str, Summary], bool]:
     """Read the summaries of one session as trpc-agent-go writes them, by filter key.
+
+    Args:
+        value: What stands in Redis.
+        cutoffs: The scores of their last events; where one is not known, its time is taken.
 
     Returns:
         Those that can be read, and whether all can.
@@ -85,7 +91,7 @@ def parse_foreign_summaries(value: bytes) -> tuple[dict[str, Summary], bool]:
     for filter_key, members in items:
         if isinstance(members, dict) and members.get("summary"):
             try:
-                found[filter_key] = _make_summary(members, filter_key, None)
+                found[filter_key] = _make_summary(members, filter_key, cutoffs.get(filter_key))
             except ValueError:
                 is_sound = False
     return found, is_sound

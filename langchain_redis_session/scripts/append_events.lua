@@ -5,6 +5,7 @@
 -- ARGV  session_field
 --       create              'never'; 'missing': where there is no session; 'only': and else nothing
 --       record_start        a new session's record, up to its state
+--       first_us            the time of its first event in µs since 1970 ('' = it gets none)
 --       event_limit         0 = none
 --       session_ttl_ms      0 = never
 --       try_field_ttl       '1' = TTLs per field
@@ -33,14 +34,14 @@
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
   app_state_key = unpack(KEYS)
-local session_field, create, record_start, event_limit, session_ttl_ms, try_field_ttl, once,
-  count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 10)
+local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
+  once, count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 11)
 --#include _record
 --#include _sequence
 --#include _summaries
 
 local limit, ttl_ms = tonumber(event_limit), tonumber(session_ttl_ms)
-local cursor = 10
+local cursor = 11
 local function shift()
   cursor = cursor + 1
   return ARGV[cursor]
@@ -72,7 +73,12 @@ local has_index = redis.call('ZCARD', index_key) > 0
 if #user_state > 0 then redis.call('HLEN', user_state_key) end
 if #app_state > 0 then redis.call('HLEN', app_state_key) end
 local counts = count_unsummarized == '1'
-local cutoff = counts and cutoff_of(redis.call('HGET', summaries_key, summary_fields[1]))
+local cutoff
+if counts then
+  local theirs = read_foreign(redis.call('HGET', summaries_key, session_field))['']
+  cutoff = further_of(cutoff_of(redis.call('HGET', summaries_key, summary_fields[1])),
+    foreign_cutoff(theirs, events_key))
+end
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
@@ -109,11 +115,11 @@ if #members > 0 and #fresh == 0 then
   return {'OK', 0, '', fates, scores, 0, ''}
 end
 
-local core, expires, foreign
+local core, foreign
 if record then
-  core, expires = split_record(record)
+  core = split_record(record)
   foreign = core == nil
-  if is_past(expires) and size == 0 then return {'PURGE'} end
+  if is_dead(record, events_key, ttl_ms) then return {'PURGE'} end
   if create == 'only' then
     require_primary(sessions_key)
     return {'EXISTS'}
@@ -129,7 +135,12 @@ if (made_for or '') ~= '' and made_for ~= table.concat(fresh, ',') then
 end
 local updated = format_now()
 if not record then
-  core = record_start .. ',"createdAt":"' .. updated .. '"'
+  -- No later than its first event, be that one whose record was evicted: its score may be
+  -- rounded up.
+  local oldest = redis.call('ZRANGE', events_key, 0, 0, 'WITHSCORES')[2]
+  local created_us = math.min(now_us, tonumber(first_us) or now_us,
+    oldest and math.floor(tonumber(oldest) / 1000) - 1 or now_us)
+  core = record_start .. ',"createdAt":"' .. trim_time(format_time(created_us)) .. '"'
 elseif foreign or changes_state then
   if replacement == '' or (core or record) ~= expected then return {'STATE', record} end
   core = replacement
