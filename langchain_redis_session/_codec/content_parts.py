@@ -14,7 +14,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from langchain_redis_session._codec.plain_json import approximate_text
+from langchain_redis_session._codec.plain_json import approximate_text, is_text
 from langchain_redis_session.errors import CorruptEventError
 
 _MEDIA = ("image", "audio", "video", "file")
@@ -110,7 +110,10 @@ def _get_texts(block: Any, names: Mapping[str, str]) -> dict[str, str]:
 
 def _get_text(block: dict[Any, Any], name: str) -> str:
     value = block.get(name)
-    return approximate_text(str.__str__(value)) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    text = str.__str__(value)
+    return text if is_text(text) else approximate_text(text)
 
 
 def _is_base64(text: str) -> bool:

@@ -40,21 +40,22 @@ local function find_score(events_key, id, time)
       end
     end
   end
-  while seen < 2000 and bytes < 4000000 do
+  while seen < 250 and bytes < 1000000 do
     local oldest = redis.call('ZRANGEBYSCORE', events_key, time, '+inf', 'WITHSCORES',
       'LIMIT', seen, step)
     local newest = redis.call('ZREVRANGEBYSCORE', events_key, '+inf', time, 'WITHSCORES',
       'LIMIT', seen, step)
     local score = search(oldest) or search(newest)
     if score or #oldest < 2 * step then return score end
-    seen, step = seen + step, math.min(4 * step, 256)
+    seen, step = seen + step, math.min(4 * step, 128)
   end
   return nil
 end
 
 -- trpc-agent-go's summaries of a session, by filter key.
 local function read_foreign(value)
-  local is_json, found = pcall(cjson.decode, value or '')
+  if (value or '') == '' then return {} end
+  local is_json, found = pcall(cjson.decode, value)
   return is_json and type(found) == 'table' and found or {}
 end
 
