@@ -70,14 +70,12 @@ async def test_a_record_written_anew_while_the_session_is_deleted(
 @each_server
 @one_mode
 @pytest.mark.parametrize("is_padded", [False, True], ids=["", "of-an-earlier-release"])
-@pytest.mark.parametrize("script", ["claim_summary", "put_summary"])
 async def test_a_record_written_anew_while_a_summary_is_made(
     backend: Backend,
     make_verbs: Callable[..., Verbs],
     key: SessionKey,
     redis_probe: RedisProbe,
     is_padded: bool,
-    script: str,
 ) -> None:
     tag = tag_of(backend)
     await make_verbs().append_messages(key, [HumanMessage("hi")], create=True)
@@ -92,7 +90,7 @@ async def test_a_record_written_anew_while_a_summary_is_made(
     verbs, _ = intercept(
         backend,
         make_verbs,
-        before=before_script(script, lambda: rewrite_record(redis_probe, key, tag)),
+        before=before_script("put_summary", lambda: rewrite_record(redis_probe, key, tag)),
         summarizer=summarize,
         auto_summarize=False,
     )
@@ -160,6 +158,24 @@ async def test_a_record_made_anew_is_as_old_as_the_oldest_event(
     assert texts(session.events) == ["a", "b", "c"]
     age = session.events[0].timestamp - session.created_at
     assert timedelta(0) <= age < timedelta(microseconds=10)
+
+
+@each_server
+async def test_a_summary_that_the_go_service_left_behind_is_not_the_new_sessions(
+    backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe
+) -> None:
+    """Deleting a session, it takes only its own along; the next one's clock may be behind."""
+    tag = tag_of(backend)
+    verbs = make_verbs(summarizer=lambda _: "old", auto_summarize=False)
+    await verbs.append_messages(key, [HumanMessage("old")], create=True)
+    await verbs.create_summary(key, force=True)
+    redis_probe.hdel(redis_probe.key(f"sess:{tag}:ann"), "s1")
+    redis_probe.unlink(redis_probe.key(f"event:{tag}:ann:s1"))
+    behind = make_verbs(clock=lambda: NOON)
+    await behind.append_messages(key, [HumanMessage("new")], create=True)
+    found = await behind.get_summarized_messages(key)
+    assert (found.summary, texts(found.messages)) == (None, ["new"])
+    assert await behind.list_summaries(key) == []
 
 
 # --- How far the Go service's summaries go -------------------------------------------------------

@@ -97,6 +97,11 @@ async def test_sessions(verbs: Verbs) -> None:
     check_session(next(session for session in listed if session.key == KEY))
 
 
+async def test_users(verbs: Verbs) -> None:
+    users = [name.split("/")[1] for name in EXPECTED["sessions"]]
+    assert sorted(await verbs.list_users(KEY.app_name)) == users
+
+
 async def test_events_and_messages(verbs: Verbs) -> None:
     session = await verbs.get_session(KEY, strict=True)
     assert [event.id for event in session.events] == EXPECTED["event_ids"]
