@@ -133,6 +133,15 @@ end
 if (made_for or '') ~= '' and made_for ~= table.concat(fresh, ',') then
   return {'FATES', fates}
 end
+-- trpc-agent-go's service leaves our summaries behind when it deletes a session; with a clock
+-- behind, a new one of that id could look older than they are.
+local leftovers = {}
+for i = 1, not record and size == 0 and #summary_fields or 0 do
+  if is_ours(redis.call('HGET', summaries_key, summary_fields[i]) or '') then
+    leftovers[#leftovers + 1] = summary_fields[i]
+    cutoff = nil
+  end
+end
 local updated = format_now()
 if not record then
   -- No later than its first event, be that one whose record was evicted: its score may be
@@ -164,13 +173,7 @@ if keeps_index then
     redis.call('ZREMRANGEBYSCORE', index_key, '-inf', '(' .. oldest[2])
   end
 end
--- trpc-agent-go's service leaves ours behind when it deletes a session; with a clock behind, a
--- new one of that id could look older than they are.
-for i = 1, not record and size == 0 and #summary_fields or 0 do
-  if is_ours(redis.call('HGET', summaries_key, summary_fields[i]) or '') then
-    redis.call('HDEL', summaries_key, summary_fields[i])
-  end
-end
+for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
 set_fields(user_state_key, user_state, user_ttl_ms)
 set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)

@@ -12,9 +12,9 @@
 --                       theirs, whichever goes further
 --       skip            how many to pass over
 --       count           how many to give (-1 = all)
--- Gives {'OK', record or '', summary or '', trpc-agent-go's summaries or '', the score of
---       the last event that theirs covers or '', size of the set of events, how many are older, {entry, score}… newest first, {name, value}… of the user,
---       {name, value}… of the app}. Or:
+-- Gives {'OK', record or '', summary or '', trpc-agent-go's summaries or '', the score of the last
+--       event that theirs covers or '', size of the set of events, how many are older,
+--       {entry, score}… newest first, {name, value}… of the user, {name, value}… of the app}. Or:
 --       {'MISSING'}     the session has expired
 local sessions_key, events_key, summaries_key, user_state_key, app_state_key = unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, at_least, highest, lowest, since_summary,

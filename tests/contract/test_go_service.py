@@ -171,8 +171,9 @@ async def test_a_summary_that_the_go_service_left_behind_is_not_the_new_sessions
     await verbs.create_summary(key, force=True)
     redis_probe.hdel(redis_probe.key(f"sess:{tag}:ann"), "s1")
     redis_probe.unlink(redis_probe.key(f"event:{tag}:ann:s1"))
-    behind = make_verbs(clock=lambda: NOON)
-    await behind.append_messages(key, [HumanMessage("new")], create=True)
+    behind = make_verbs(clock=lambda: NOON, summarizer=lambda _: "new", auto_summarize=False)
+    result = await behind.append_messages(key, [HumanMessage("new")], create=True)
+    assert result.unsummarized == 1
     found = await behind.get_summarized_messages(key)
     assert (found.summary, texts(found.messages)) == (None, ["new"])
     assert await behind.list_summaries(key) == []
