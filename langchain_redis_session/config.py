@@ -104,6 +104,20 @@ Seconds = Annotated[float, Field(strict=True), AfterValidator(_check_seconds)]
 TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Limit = Count | None
+EventLimit = Limit | Literal["session"]
+
+
+def check_event_limit(name: str, value: object) -> int | None:
+    """Refuse what can't be the most events of a session.
+
+    Raises:
+        ConfigurationError: It is no whole number from 1, and not None.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ConfigurationError(
+        f"{name} must be a whole number from 1, or None for no limit, not {shorten(value)}"
+    )
 
 
 def _own(default: Any) -> Any:
@@ -130,7 +144,7 @@ class ServiceOptions(ObjectOptions):
 
     key_prefix: Annotated[str, Field(strict=True), AfterValidator(_check_prefix)] = ""
     hash_tag: Literal["app", "user"] = "app"
-    session_event_limit: Limit = DEFAULT_EVENT_LIMIT
+    session_event_limit: EventLimit = "session"
     session_ttl: TtlMs = 0
     app_state_ttl: TtlMs = 0
     user_state_ttl: TtlMs = 0

@@ -79,7 +79,9 @@ class RedisSessionService(
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
-        session_event_limit: The most events a session keeps, the newest; None = no limit.
+        session_event_limit: The most events that sessions keep, the newest; None = no limit.
+            By default each keeps the limit that it was made with: 1000 if this service makes
+            it, none if a history does.
         session_ttl: How long a session lives after its last write (`timedelta` or
             seconds); None or 0 = for ever.
         app_state_ttl: How long an app's state lives after its last write.
@@ -150,7 +152,7 @@ class RedisSessionService(
         extra_options: Mapping[str, Any] | None = None,
         key_prefix: str = "",
         hash_tag: Literal["app", "user"] = "app",
-        session_event_limit: int | None = DEFAULT_EVENT_LIMIT,
+        session_event_limit: int | Literal["session"] | None = "session",
         session_ttl: Ttl = None,
         app_state_ttl: Ttl = None,
         user_state_ttl: Ttl = None,

@@ -58,7 +58,7 @@ from langchain_redis_session._summarizer.writers import (
     takes_requests,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Event, Session, SummaryRequest, select_messages
+from langchain_redis_session.models import Event, Session, SummaryRequest, list_messages
 
 __all__ = [
     "DEFAULT_TRIGGER",
@@ -271,7 +271,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         if events is None:
             events = self.choose_events(session)
         return SummaryRequest(
-            select_messages(events, is_cut=False),
+            list_messages(events),
             session.summary.text if session.summary else "",
             replace(session, events=events),
             filter_key,

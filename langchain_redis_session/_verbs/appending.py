@@ -24,6 +24,7 @@ from langchain_redis_session._verbs.runner import (
     sync_method,
 )
 from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT, check_event_limit
 from langchain_redis_session.models import (
     AppendResult,
     Event,
@@ -82,6 +83,7 @@ class AppendMethods(FlowRunner):
         state_delta: dict[str, Any] | None = None,
         once: bool = False,
         create: bool = False,
+        new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
         callbacks: Handlers = None,
     ) -> Flow[AppendResult]:
         """Append messages, all or none, in one round trip.
@@ -98,6 +100,8 @@ class AppendMethods(FlowRunner):
             state_delta: State to set with them; see `Event.state_delta`.
             once: Leave out messages whose id is already in the session.
             create: Create the session if there is none.
+            new_event_limit: The most events of a session that this creates, unless the service
+                has a `session_event_limit`; None = no limit.
             callbacks: Hooks for this call, after the service's.
 
         Raises:
@@ -122,8 +126,14 @@ class AppendMethods(FlowRunner):
             tag=check_text("tag", tag),
             filter_key=check_text("filter_key", filter_key),
         )
-        create, once = check_flag("create", create), check_flag("once", once)
-        return self._append(key, new_events, callbacks, create=create, once=once)
+        return self._append(
+            key,
+            new_events,
+            callbacks,
+            create=check_flag("create", create),
+            once=check_flag("once", once),
+            new_event_limit=check_event_limit("new_event_limit", new_event_limit),
+        )
 
     aappend_messages = async_method(append_messages)
 
@@ -135,6 +145,7 @@ class AppendMethods(FlowRunner):
         *,
         create: bool = False,
         once: bool = False,
+        new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
     ) -> Flow[AppendResult]:
         hooks = combine_hooks(self, callbacks)
         flow = appends.append_events(
@@ -144,6 +155,7 @@ class AppendMethods(FlowRunner):
             new_events,
             create=create,
             once=once,
+            new_event_limit=new_event_limit,
             is_write_behind=self._write_behind is not None,
             scheduler=self._summary_scheduler,
         )

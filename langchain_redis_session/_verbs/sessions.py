@@ -91,7 +91,9 @@ class SessionMethods(FlowRunner):
     @sync_method
     def delete_session(self, key: SessionKey) -> Flow[bool]:
         """Delete everything of a session; gives whether there was one."""
-        flow = delete_session.delete_session(self._context, check_key(key))
+        flow = delete_session.delete_session(
+            self._context, check_key(key), now_ms=self._clock() // 1_000_000
+        )
         flow = self._settled(key.scope, flow)
         return self._observed("delete_session", key, flow)
 

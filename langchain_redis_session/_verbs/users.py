@@ -36,7 +36,9 @@ class UserMethods(FlowRunner):
         Can be called again after it was interrupted.
         """
         check_user(app_name, user_id)
-        flow = users.delete_user(self._context, app_name, user_id)
+        flow = users.delete_user(
+            self._context, app_name, user_id, now_ms=self._clock() // 1_000_000
+        )
         return self._settled((app_name, user_id), flow)
 
     adelete_user = async_method(delete_user)

@@ -30,7 +30,7 @@ class SharedOptions(ClientOptions, total=False):
     """
 
     hash_tag: Literal["app", "user"]
-    session_event_limit: int | None
+    session_event_limit: int | Literal["session"] | None
     session_ttl: Ttl
     app_state_ttl: Ttl
     user_state_ttl: Ttl
@@ -111,7 +111,7 @@ def share_service(
 ) -> RedisSessionService:
     """Give the service that others with the same options have, or a new one."""
     own = {name: options.pop(name) for name in list(options) if name in ServiceOptions.model_fields}
-    own = {"session_event_limit": None, "session_ttl": ttl, "key_prefix": key_prefix, **own}
+    own = {"session_ttl": ttl, "key_prefix": key_prefix, **own}
     check_clients(redis_client, async_client, name="redis_client")
     clients = (redis_client, async_client)
 

@@ -85,9 +85,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
-        options: Options of `RedisSessionService` (such as `session_event_limit`, by default
-            None here: nothing is dropped, or `summarizer`: make it once, as histories share
-            a service where it is the same object); others go to the redis-py client.
+        options: Options of `RedisSessionService`, such as `session_event_limit` (without it a
+            history makes its sessions without limit) or `summarizer` (make it once: histories
+            share a service where it is the same object); others go to the redis-py client.
 
     Raises:
         InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
@@ -201,14 +201,22 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         """
         messages = self._drop_read(list_messages("messages", messages))
         self.service.append_messages(
-            self.session_key, messages, create=True, callbacks=self._callbacks
+            self.session_key,
+            messages,
+            create=True,
+            new_event_limit=None,
+            callbacks=self._callbacks,
         )
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
         messages = self._drop_read(list_messages("messages", messages))
         await self.service.aappend_messages(
-            self.session_key, messages, create=True, callbacks=self._callbacks
+            self.session_key,
+            messages,
+            create=True,
+            new_event_limit=None,
+            callbacks=self._callbacks,
         )
 
     def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
