@@ -7,10 +7,13 @@ letter. One engine serves threads and event loops alike.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -80,6 +83,7 @@ class WriteBehind(Engine):
         self._last_error = ""
         # A child's spool is made when it first appends.
         self._spool = None
+        self._spooling = ThreadPoolExecutor(1, "redis-session-spool")
 
     def forget_parent(self) -> None:
         """In the child of a fork: begin anew; what waits is the parent's to write."""
@@ -106,10 +110,21 @@ class WriteBehind(Engine):
         """Accept an append, without blocking the event loop; as `submit`."""
         job = make_job(request)
         worker = self._worker_of(job.key)
-        if not self._accept(worker, job):
-            timeout_s = self._context.options.persist_put_timeout
-            if not await self._progress.await_(lambda: self._accept(worker, job), timeout_s):
+        deadline_s = time.monotonic() + self._context.options.persist_put_timeout
+        while not await self._aaccept(worker, job):
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not await self._progress.await_(lambda: self._may_accept(worker), left_s):
                 raise self._refusal()
+
+    async def _aaccept(self, worker: Worker, job: Job) -> bool:
+        if self._spool_dir is None or self._is_closing:  # then it is refused at once
+            return self._accept(worker, job)
+        # The spool writes to a file: in a thread, and in one, so that the order stays.
+        accepting = functools.partial(self._accept, worker, job)
+        return await asyncio.get_running_loop().run_in_executor(self._spooling, accepting)
+
+    def _may_accept(self, worker: Worker) -> bool:
+        return self._is_closing or not worker.is_full
 
     def _refusal(self) -> PersistError:
         options = self._context.options
@@ -445,6 +460,7 @@ class WriteBehind(Engine):
             if self._spool is not None:
                 self._spool.close()
                 self._spool = None
+            self._spooling.shutdown(wait=False)
         self._report(given_up)
         if self._left:
             logger.warning(
