@@ -24,12 +24,20 @@ from langchain_redis_session.errors import CorruptEventError, UnserializableMess
 from langchain_redis_session.models import Event
 from tests.effort import examples
 from tests.unit.codec.test_events import JUNK, places, replaced
-from tests.unit.messages import CLEAN_TEXTS, TEXTS, VALUES, messages, outcome, same_message
+from tests.unit.messages import (
+    CLEAN_TEXTS,
+    MESSAGE_IDS,
+    TEXTS,
+    VALUES,
+    messages,
+    outcome,
+    same_message,
+)
 
 SLOW = examples(600)
 
 PLAIN_MESSAGES: st.SearchStrategy[BaseMessage] = st.one_of(
-    st.builds(HumanMessage, TEXTS, id=st.none() | TEXTS),
+    st.builds(HumanMessage, TEXTS, id=MESSAGE_IDS),
     st.builds(AIMessage, TEXTS, name=st.none() | TEXTS),
     st.builds(SystemMessage, TEXTS),
     st.builds(ToolMessage, TEXTS, tool_call_id=TEXTS, name=st.none() | TEXTS),
