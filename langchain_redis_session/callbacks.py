@@ -40,7 +40,7 @@ __all__ = [
     "SummaryContext",
 ]
 
-Handlers: TypeAlias = "Sequence[BaseCallbackHandler] | BaseCallbackManager | None"
+Handlers: TypeAlias = Sequence[BaseCallbackHandler] | BaseCallbackManager | None
 """What `callbacks=` takes: a list of handlers, or LangChain's manager of some."""
 
 
@@ -76,7 +76,7 @@ class GetSessionContext:
 
     Attributes:
         key: The session.
-        verb: "get_session", "get_events", "get_messages" (whose `limit` and `offset` count
+        method: "get_session", "get_events", "get_messages" (whose `limit` and `offset` count
             messages), or "get_summarized_messages" (likewise, behind the session's summary).
         limit: The most to read; a start hook may change it, and the bounds that follow.
         after: The earliest, inclusive.
@@ -91,7 +91,7 @@ class GetSessionContext:
     """
 
     key: SessionKey
-    verb: str = "get_session"
+    method: str = "get_session"
     limit: int | None = None
     after: datetime | int | float | None = None
     before: datetime | int | float | None = None
@@ -206,7 +206,7 @@ class SessionCallbackHandler(BaseCallbackHandler):
 class AsyncSessionCallbackHandler(AsyncCallbackHandler):
     """Hooks for async code: `SessionCallbackHandler` with `async def`.
 
-    For the verbs with an `a` in front. The others refuse, with `ConfigurationError`, to do
+    For the methods with an `a` in front. The others refuse, with `ConfigurationError`, to do
     anything that one of these hooks would have to see: they could not wait for it. After an
     append that write-behind has accepted, the hooks run in the loop that it was made in.
     """
