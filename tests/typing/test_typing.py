@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
-import signal
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import langchain_redis_session as package
+from tests.processes import run_python
 
 FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[1]
-DEADLINE_S = 280
+DEADLINE_S = 280  # they begin with nothing in their caches
 
 CHECKERS = {
     "mypy": ["mypy", str(FOLDER)],
@@ -42,23 +38,10 @@ OWNERS = {
 }
 
 
-@pytest.mark.timeout(DEADLINE_S + 10)
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_type_checkers_agree(checker: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", *CHECKERS[checker]],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=DEADLINE_S)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with the node that pyright runs on
-    assert process.returncode == 0, output
+    checked = run_python("-m", *CHECKERS[checker], deadline_s=DEADLINE_S)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def public_members() -> set[str]:
