@@ -101,8 +101,8 @@ class ServiceOptions(BaseModel):
         max_event_bytes: The largest JSON of one event.
         refresh_ttl_on_read: Whether reading a session counts as a write for its TTL.
         per_field_ttl: Whether to use the TTL of hash fields (Redis 7.4); None = find out.
-        unserializable_artifacts: What to do with a tool's `artifact` that can't become
-            JSON: "raise", or "drop" it with a warning.
+        unserializable: What to do with values that JSON can't carry: "convert" them to
+            plain data, or "raise" `UnserializableMessageError`.
         enable_async_persist: Whether appends return at once and workers write them.
         async_persister_num: How many workers.
         persist_queue_size: How many appends may wait for each worker.
@@ -138,7 +138,7 @@ class ServiceOptions(BaseModel):
     max_event_bytes: Count = DEFAULT_MAX_EVENT_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
-    unserializable_artifacts: Literal["raise", "drop"] = "raise"
+    unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
     async_persister_num: Count = 10
     persist_queue_size: Count = 100

@@ -38,6 +38,11 @@ CLASSES: dict[str, type[BaseMessage]] = {
     "function": FunctionMessage,
     "chat": ChatMessage,
 }
+TYPES = {
+    **{name: name for name in CLASSES},
+    **{f"{cls.__name__}Chunk": name for name, cls in CLASSES.items()},
+}
+"""The values of a message's `type`, and the class that each names."""
 NAMES = {cls: name for name, cls in CLASSES.items()}
 ROLES = {
     "human": "user",

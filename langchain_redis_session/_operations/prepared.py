@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,12 +16,10 @@ from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
     StateChange,
+    encode_state,
     route_encoded,
-    route_state,
 )
-from langchain_redis_session.errors import (
-    EventTooLargeError,
-)
+from langchain_redis_session.errors import EventTooLargeError, UnserializableMessageError
 from langchain_redis_session.models import Event
 
 _AUTHORS = {
@@ -48,9 +46,6 @@ def make_events(
             time_ns=time_ns,
             **members,
         )
-        if isinstance(message, BaseMessage)
-        # The codec refuses it, and says which one it is.
-        else Event(message, time_ns=time_ns)
         for message in messages
     ]
     if state_delta:
@@ -139,21 +134,29 @@ def prepare_events(
         UnserializableMessageError: An event holds what JSON can't carry.
         EventTooLargeError: An event's JSON is over `max_event_bytes`.
     """
-    changes = {
-        place: route_state(event.state_delta, f"events[{place}].state_delta")
-        for place, event in enumerate(events)
-        if event.state_delta
-    }
-    return PreparedEvents(events, _encode(context, events), changes, create, once)
+    states: dict[int, dict[str, bytes]] = {}
+    changes: dict[int, StateChange] = {}
+    for place, event in enumerate(events):
+        if event.state_delta:
+            path = f"events[{place}].state_delta"
+            states[place] = encode_state(event.state_delta, path, context.conversions)
+            changes[place] = route_encoded(states[place], path)
+    return PreparedEvents(events, _encode(context, events, states), changes, create, once)
 
 
-def _encode(context: Context, events: Sequence[Event]) -> list[Argument]:
+def _encode(
+    context: Context, events: Sequence[Event], states: Mapping[int, dict[str, bytes]]
+) -> list[Argument]:
     """Score, member and message id of each event, as the script takes them."""
     options = context.options
     entries: list[Argument] = []
     for place, event in enumerate(events):
         # First, as it refuses what is no message.
-        data = encode_event(event, unserializable_artifacts=options.unserializable_artifacts)
+        try:
+            data = encode_event(event, conversions=context.conversions, state=states.get(place))
+        except UnserializableMessageError as error:
+            text = _say_which(str(error), place)
+            raise UnserializableMessageError(text) from error.__cause__
         if len(data) > options.max_event_bytes:
             raise EventTooLargeError(
                 f"events[{place}] has {len(data):,} bytes of JSON, the most is "
@@ -164,6 +167,22 @@ def _encode(context: Context, events: Sequence[Event]) -> list[Argument]:
     return entries
 
 
+def _say_which(error: str, place: int) -> str:
+    """Let an error name the place of the message, or of the event, in the list.
+
+    >>> _say_which("message.artifact['x']: set is not JSON", 2)
+    "messages[2].artifact['x']: set is not JSON"
+    >>> _say_which("author: int is not a string", 2)
+    'events[2].author: int is not a string'
+    """
+    if error.startswith("message"):
+        return f"messages[{place}]{error.removeprefix('message')}"
+    return f"events[{place}].{error}"
+
+
 def _make_entry(event: Event, member: bytes) -> tuple[Argument, Argument, Argument]:
     message_id = (event.message and event.message.id) or ""
+    if not isinstance(message_id, str):  # it was converted
+        stored = decode_event(member).message
+        message_id = (stored and stored.id) or ""
     return format_score(event.time_ns), member, message_id.encode("utf-8", "surrogatepass")

@@ -33,7 +33,7 @@ def create_session(
     context: Context, key: SessionKey, state: Mapping[str, Any] | None
 ) -> Flow[Session]:
     """Create a session; one that lives stays as it is."""
-    change = route_state(state, "state")
+    change = route_state(state, "state", context.conversions)
     is_missing = False
     if change.app and context.options.hash_tag == "user":
         keys = context.keyspace.session(key)

@@ -18,6 +18,7 @@ from langchain_redis_session.errors import (
     BackendUnavailableError,
     EventTooLargeError,
     SessionNotFoundError,
+    UnserializableMessageError,
 )
 from langchain_redis_session.models import SessionKey, TrackEvent
 
@@ -75,8 +76,11 @@ def prepare_track_events(
         EventTooLargeError: A payload's JSON is over `max_event_bytes`.
     """
     entries: list[Argument] = []
-    for event in events:
-        data = encode_track_event(event)
+    for place, event in enumerate(events):
+        try:
+            data = encode_track_event(event, context.conversions)
+        except UnserializableMessageError as error:
+            raise UnserializableMessageError(f"payloads[{place}]: {error}") from error.__cause__
         if len(data) > context.options.max_event_bytes:
             raise EventTooLargeError(
                 f"a payload for track {track!r} has {len(data):,} bytes of JSON, the most is "

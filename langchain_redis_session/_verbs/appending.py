@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import MessageLikeRepresentation
 
 from langchain_redis_session._actions import appends
+from langchain_redis_session._codec.message_input import to_messages
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.prepared import make_events
 from langchain_redis_session._verbs.runner import (
@@ -54,7 +55,8 @@ class AppendMethods(FlowRunner):
         Raises:
             EventRejectedError: A hook refused an event; none is written.
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: An event holds what JSON can't carry.
+            UnserializableMessageError: An event's message is none; or, with
+                `unserializable="raise"`, it holds what JSON can't carry.
             EventTooLargeError: An event's JSON is over `max_event_bytes`.
         """
         if isinstance(new_events, Event) or not all(isinstance(e, Event) for e in new_events):
@@ -67,7 +69,7 @@ class AppendMethods(FlowRunner):
     def _append_messages(
         self,
         key: SessionKey,
-        messages: Sequence[BaseMessage],
+        messages: Sequence[MessageLikeRepresentation],
         *,
         request_id: str = "",
         invocation_id: str = "",
@@ -85,6 +87,7 @@ class AppendMethods(FlowRunner):
         Args:
             key: The session.
             messages: LangChain messages; a chunk is stored as the message it belongs to.
+                Dicts, tuples and strings as `convert_to_messages` takes them.
             request_id: Names the conversation they belong to.
             invocation_id: Names the agent's run.
             author: Who made them; default: "user" or "assistant", by their type.
@@ -99,11 +102,12 @@ class AppendMethods(FlowRunner):
         Raises:
             EventRejectedError: A hook refused a message; none is written.
             SessionNotFoundError: There is no such session, and `create` is false.
-            UnserializableMessageError: A message holds what JSON can't carry.
+            UnserializableMessageError: One is no message; or, with
+                `unserializable="raise"`, holds what JSON can't carry.
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
         """
         new_events = make_events(
-            [messages] if isinstance(messages, BaseMessage) else messages,
+            to_messages(messages),
             time_ns=self._clock(),
             author=author,
             state_delta=state_delta,

@@ -34,12 +34,13 @@ class TrackMethods(FlowRunner):
         Args:
             key: The session.
             track: The track's name.
-            payload: Any JSON value.
+            payload: Any value; see the option `unserializable`.
             timestamp: When it happened (a datetime with a zone, or ns); default: now.
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: The payload is not JSON.
+            UnserializableMessageError: The payload is not JSON, with
+                `unserializable="raise"`.
         """
         validate_id(track, "track")
         time_ns = self._clock() if timestamp is None else to_nanoseconds(timestamp)
@@ -58,7 +59,7 @@ class TrackMethods(FlowRunner):
         Args:
             key: The session.
             track: The track's name; the first payload makes the track.
-            payloads: Any JSON values. A `TrackEvent` of this track stands for itself, with
+            payloads: Any values. A `TrackEvent` of this track stands for itself, with
                 its id and time: sent again, it is not stored again.
 
         Returns:
@@ -66,7 +67,8 @@ class TrackMethods(FlowRunner):
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: A payload is not JSON.
+            UnserializableMessageError: A payload is not JSON, with
+                `unserializable="raise"`.
             EventTooLargeError: A payload's JSON is over `max_event_bytes`.
 
         Example:

@@ -14,12 +14,14 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    MessageLikeRepresentation,
     SystemMessage,
     get_buffer_string,
     message_to_dict,
 )
 from langchain_core.messages.utils import count_tokens_approximately
 
+from langchain_redis_session._codec.message_input import to_messages
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._verbs.runner import combine_hooks
 from langchain_redis_session.adapters._sharing import share_service
@@ -198,21 +200,26 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             return messages
         return trim_window(messages, self._max_tokens, self._token_counter, keeps_first=keeps_first)
 
-    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+    def add_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:
         """Append messages in one round trip; the session is created if there is none.
 
+        Args:
+            messages: LangChain messages; dicts, tuples and strings as `convert_to_messages`
+                takes them.
+
         Raises:
-            UnserializableMessageError: A message holds what JSON can't carry; none is stored.
+            UnserializableMessageError: One is no message; or, with
+                `unserializable="raise"`, holds what JSON can't carry. None is stored.
             BackendUnavailableError: Redis did not take them.
         """
-        messages = self._drop_read(messages)
+        messages = self._drop_read(to_messages(messages))
         self.service.append_messages(
             self.session_key, messages, create=True, callbacks=self._callbacks
         )
 
-    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+    async def aadd_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
-        messages = self._drop_read(messages)
+        messages = self._drop_read(to_messages(messages))
         await self.service.aappend_messages(
             self.session_key, messages, create=True, callbacks=self._callbacks
         )
