@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
     MessageLikeRepresentation,
-    SystemMessage,
     get_buffer_string,
     message_to_dict,
 )
@@ -25,9 +25,9 @@ from langchain_redis_session._codec.message_input import to_messages
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._verbs.runner import combine_hooks
 from langchain_redis_session.adapters._sharing import share_service
-from langchain_redis_session.adapters._windows import format_summary, trim_window
+from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
 from langchain_redis_session.callbacks import Handlers
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
 
@@ -68,7 +68,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
         include_summary: Whether reading gives the session's summary in place of the messages
             that it covers, as one system message. It stays in whatever `max_messages` and
-            `max_tokens` cut off.
+            `max_tokens` cut off. Messages without an id get one for this read. Another
+            process may make the summaries; without any, all messages are given.
         format_summary: Makes that message of the `Summary`: a text or a message.
         callbacks: Hooks for what is read and written by this history; see
             `SessionCallbackHandler`.
@@ -104,7 +105,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         url: str | None = None,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        token_counter: Callable[[list[BaseMessage]], int] = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens_approximately,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         callbacks: Handlers = None,
@@ -113,16 +114,10 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         **options: Any,
     ) -> None:
         self.session_key = SessionKey(app_name, user_id, session_id)
-        for name, most in (("max_messages", max_messages), ("max_tokens", max_tokens)):
-            if most is not None and (type(most) is not int or most < 1):
-                raise ConfigurationError(
-                    f"{name} must be a whole number from 1, or None, not {shorten(most)}"
-                )
         if redis_url is not None and url is not None and redis_url != url:
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
-        self._max_messages, self._max_tokens = max_messages, max_tokens
-        self._token_counter = token_counter
-        self._include_summary, self._format_summary = include_summary, format_summary
+        self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
+        self._include_summary = include_summary
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own = {
@@ -161,44 +156,25 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         """The messages, oldest first; [] for a session that does not exist."""
         key, options = self.session_key, self._read_options
         if not self._include_summary:
-            return self._fit(self.service.get_messages(key, **options))
+            return self._window.fit(self.service.get_messages(key, **options))
         return self._put_summary(self.service.get_summarized_messages(key, **options))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
         key, options = self.session_key, self._read_options
         if not self._include_summary:
-            return self._fit(await self.service.aget_messages(key, **options))
+            return self._window.fit(await self.service.aget_messages(key, **options))
         return self._put_summary(await self.service.aget_summarized_messages(key, **options))
 
     @property
     def _read_options(self) -> dict[str, Any]:
-        return {"limit": self._max_messages, "callbacks": self._callbacks}
+        return {"limit": self._window.max_messages, "callbacks": self._callbacks}
 
     def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
-        messages, summary = found.messages, found.summary
-        if summary is not None:
-            messages = [self._show(summary), *messages]
-            if self._max_messages is not None:
-                messages = trim_window(messages, self._max_messages, len, keeps_first=True)
-        messages = self._fit(messages, keeps_first=summary is not None)
-        self._last_reads.append(_Read(list(messages), summary))
+        named = [_name(message) for message in found.messages]
+        messages = self._window.put_summary(replace(found, messages=named))
+        self._last_reads.append(_Read(list(messages), found.summary))
         return messages
-
-    def _show(self, summary: Summary) -> BaseMessage:
-        shown = self._format_summary(summary)
-        if isinstance(shown, BaseMessage):
-            return shown
-        if not isinstance(shown, str):
-            raise ConfigurationError(
-                f"format_summary must give a text or a message, not {type(shown).__name__}"
-            )
-        return SystemMessage(shown)
-
-    def _fit(self, messages: list[BaseMessage], *, keeps_first: bool = False) -> list[BaseMessage]:
-        if self._max_tokens is None:
-            return messages
-        return trim_window(messages, self._max_tokens, self._token_counter, keeps_first=keeps_first)
 
     def add_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:
         """Append messages in one round trip; the session is created if there is none.
@@ -239,7 +215,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         count = len(before.messages) - len(now.messages)
         if not 0 < count < len(messages) or not now.is_summarized_since(before):
             return messages
-        is_read = list(messages[:count]) == before.messages[-count:]
+        last_read = before.messages[-count:]
+        is_read = all(map(_is_same, messages[:count], last_read))
         return messages[count:] if is_read else messages
 
     def add_message(self, message: BaseMessage) -> None:
@@ -303,6 +280,18 @@ class _Read:
         if before.summary is None:
             return True
         return self.summary.boundary.cutoff_score > before.summary.boundary.cutoff_score
+
+
+def _name(message: BaseMessage) -> BaseMessage:
+    """Give a message an id for this read: by it, a copy of it is known again."""
+    if message.id is not None:
+        return message
+    return message.model_copy(update={"id": f"read-{uuid4().hex}"})
+
+
+def _is_same(one: BaseMessage, other: BaseMessage) -> bool:
+    """Whether they are one message, and not only alike: people do say a thing twice."""
+    return one is other or (one.id is not None and one.id == other.id)
 
 
 def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:

@@ -136,7 +136,7 @@ class _Tracking:
 
     def _sending(self, batch: list[TrackEvent]) -> Generator[_Step, Any, None]:
         append = ("append_track_events", self.key, self.track)
-        create = ("create_session", self.key.app_name, self.key.user_id, self.key.session_id)
+        create = ("create_session", *self.key.scope)
         if self._must_create:
             yield create
             self._must_create = False

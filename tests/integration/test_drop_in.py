@@ -31,7 +31,8 @@ from langchain_redis_session import (
     RedisSessionChatMessageHistory,
 )
 from langchain_redis_session._connections.twins import make_twin_factory
-from langchain_redis_session._flow.scripts import ScriptMissingError, call_script
+from langchain_redis_session._flow.scripts import ScriptMissingError
+from langchain_redis_session.scripts import bindings
 from tests.integration.conftest import MakeHistory
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisCluster, RedisServer
@@ -298,7 +299,7 @@ async def test_a_client_given(
 
 def test_scripts_are_sent_in_utf_8() -> None:
     """Whatever the client's encoding; a server that has the script would not show it."""
-    flow = call_script("append_events", [b"k"], [])
+    flow = iter(bindings.list_sessions(b"k"))
     next(flow)
     assert isinstance(flow.throw(ScriptMissingError())[1], bytes)  # type: ignore[index]
 
@@ -321,7 +322,9 @@ async def test_a_blocking_pool(redis_server: RedisServer, key_prefix: str) -> No
     with redis.Redis(connection_pool=pool) as client:
         history = RedisSessionChatMessageHistory("s1", key_prefix=key_prefix, redis_client=client)
         await use_both_ways(history)
-        twin = history.service._connections.running_client().connection_pool
+        make_twin = make_twin_factory(client)
+        assert make_twin is not None
+        twin = make_twin().connection_pool
         assert isinstance(twin, redis.asyncio.BlockingConnectionPool)
         assert (twin.max_connections, twin.timeout) == (2, 7)
         await history.service.aclose()
