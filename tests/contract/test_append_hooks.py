@@ -232,7 +232,7 @@ async def test_errors_of_the_operation(
         make_recorder(kind, "b", seen, raises_in="append_event_error"),
         make_handler(kind, append_event_error=lambda _, error: told.append(error)),
     ]
-    verbs = make_verbs(callbacks=handlers, max_event_bytes=2000)
+    verbs = make_verbs(callbacks=handlers, max_event_bytes=2000, unserializable="raise")
     with pytest.raises(expected) as caught:
         await call(verbs, key)
     assert told == [caught.value]
