@@ -235,13 +235,14 @@ async def test_state_that_json_cannot_carry_is_refused_if_asked(
 ) -> None:
     before = snapshot(redis_probe)
     verbs = make_verbs(unserializable="raise")
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: verbs.update_session_state(session, {"k": value}),
         lambda: verbs.create_session("shop", "ann", "s2", state={"k": value}),
         lambda: verbs.append_event(session, make_event(1, state_delta={"k": value})),
         lambda: verbs.update_user_state("shop", "ann", {"k": value}),
         lambda: verbs.update_app_state("shop", {"k": value}),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(UnserializableMessageError, match=text):
             await call()
     assert snapshot(redis_probe) == before
