@@ -30,6 +30,10 @@ from pydantic import BaseModel
 
 EXTENSION_VERSION = 1
 
+FIELDS_WITH_REFERENCES = 4
+"""Fields that may refer to the natural message: content, both kinds of tool calls, and
+`additional_kwargs`."""
+
 CLASSES: dict[str, type[BaseMessage]] = {
     "human": HumanMessage,
     "ai": AIMessage,

@@ -46,6 +46,10 @@ TAG_BYTES = f'"{TAG}"'.encode()
 MIN_REFERENCE = 40
 """Shorter texts are repeated: the reference would not be smaller."""
 
+MOST_REPEATS = 2
+"""How often the whole of what is referred to may be repeated by the references of one field;
+so reading never makes much of a short entry."""
+
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -72,20 +76,29 @@ class Tagger(PlainCopy):
         self._content = content
         self._arguments = arguments or []
         self._args = args or []
+        self._left = MOST_REPEATS * (len(content) + sum(map(len, self._arguments)))
 
     def copy(self, value: Any, path: str, depth: int = 0) -> Any:
         """Give the tagged copy of `value`, which stands at `path`."""
         if type(value) is str and len(value) >= MIN_REFERENCE:
-            if value in self._arguments:
+            if value in self._arguments and self._may_repeat(value):
                 return _tag("arguments", self._arguments.index(value))
             start = self._content.find(value)
-            if start >= 0:
+            if start >= 0 and self._may_repeat(value):
                 return _tag("content", start, len(value))
         elif type(value) is dict and self._args and is_plain(value, depth):
             spelled = orjson.dumps(value)
             if len(spelled) >= MIN_REFERENCE and spelled in self._args:
-                return _tag("args", self._args.index(spelled))
+                index = self._args.index(spelled)
+                if self._may_repeat(self._arguments[index]):
+                    return _tag("args", index)
         return super().copy(value, path, depth)
+
+    def _may_repeat(self, text: str) -> bool:
+        if len(text) > self._left:
+            return False
+        self._left -= len(text)
+        return True
 
     def copy_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
         """Give the tagged copy of a dict."""

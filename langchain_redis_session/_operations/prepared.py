@@ -124,9 +124,21 @@ class PreparedEvents:
 
 
 def prepare_events(
-    context: Context, events: Sequence[Event], *, create: bool = False, once: bool = False
+    context: Context,
+    events: Sequence[Event],
+    *,
+    create: bool = False,
+    once: bool = False,
+    places: Sequence[int] = (),
 ) -> PreparedEvents:
     """Check and encode events.
+
+    Args:
+        context: The surroundings.
+        events: The events.
+        create: Whether to create the session if there is none.
+        once: Whether to leave out messages whose id is stored.
+        places: Their places in what the caller gave, for errors, where these differ.
 
     Raises:
         UnserializableMessageError: An event holds what JSON can't carry.
@@ -136,16 +148,19 @@ def prepare_events(
     changes: dict[int, StateChange] = {}
     for place, event in enumerate(events):
         if event.state_delta:
-            path = f"events[{place}].state_delta"
+            path = f"events[{_place_of(place, places)}].state_delta"
             states[place] = encode_state(event.state_delta, path, context.conversions)
             changes[place] = route_encoded(states[place], path)
     return PreparedEvents(
-        events, _encode(context, events, states), changes, create=create, once=once
+        events, _encode(context, events, states, places), changes, create=create, once=once
     )
 
 
 def _encode(
-    context: Context, events: Sequence[Event], states: Mapping[int, dict[str, bytes]]
+    context: Context,
+    events: Sequence[Event],
+    states: Mapping[int, dict[str, bytes]],
+    places: Sequence[int],
 ) -> list[Entry]:
     """Score, member and message id of each event, as the script takes them."""
     options = context.options
@@ -155,16 +170,20 @@ def _encode(
         try:
             data = encode_event(event, conversions=context.conversions, state=states.get(place))
         except UnserializableMessageError as error:
-            text = _say_which(str(error), place)
+            text = _say_which(str(error), _place_of(place, places))
             raise UnserializableMessageError(text) from error.__cause__
         if len(data) > options.max_event_bytes:
             raise EventTooLargeError(
-                f"events[{place}] has {len(data):,} bytes of JSON, the most is "
+                f"events[{_place_of(place, places)}] has {len(data):,} bytes of JSON, the most is "
                 f"{options.max_event_bytes:,}; store large content elsewhere and keep a link, or "
                 "raise max_event_bytes"
             )
         entries.append(_make_entry(event, data))
     return entries
+
+
+def _place_of(place: int, places: Sequence[int]) -> int:
+    return places[place] if places else place
 
 
 def _say_which(error: str, place: int) -> str:

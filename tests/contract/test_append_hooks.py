@@ -244,6 +244,23 @@ async def test_errors_of_the_operation(
 
 @one_server
 @plain_kinds
+async def test_an_error_names_the_place_in_what_was_given(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
+    def skip_first(context: Any) -> None:
+        if context.event.message.content == "m1":
+            context.skip()
+
+    verbs = make_verbs(
+        callbacks=[make_handler(kind, append_event_start=skip_first)], unserializable="raise"
+    )
+    bad = HumanMessage("m3", additional_kwargs={"a": {1}})
+    with pytest.raises(UnserializableMessageError, match=r"^messages\[2\]\.additional_kwargs"):
+        await verbs.append_messages(key, [HumanMessage("m1"), HumanMessage("m2"), bad], create=True)
+
+
+@one_server
+@plain_kinds
 async def test_redis_away(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind
 ) -> None:

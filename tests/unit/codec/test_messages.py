@@ -33,7 +33,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session.errors import UnserializableMessageError
+from langchain_redis_session.errors import CorruptEventError, UnserializableMessageError
 from langchain_redis_session.models import Event
 from tests.effort import examples
 from tests.unit.messages import LONG, messages, same, same_message
@@ -261,6 +261,18 @@ def test_no_long_field_stands_twice(message: BaseMessage) -> None:
     document, result = store(message)
     assert same_message(result, whole(message))
     assert json.dumps(document).count(LONG) == 1
+
+
+def test_references_make_no_more_than_a_few_times_what_stands_there() -> None:
+    blocks = [{"type": "x", "text": LONG} for _ in range(1000)]
+    message = AIMessage([{"type": "text", "text": LONG}, *blocks])
+    data = encode_event(Event(message, id="e", time_ns=0))
+    assert data.count(b'{"$lc":["content",0,') == 2
+    assert same_message(read(message), message)
+    many = b",".join([b'{"$lc":["content",0,%d]}' % len(LONG)] * 1000)
+    bomb = data.replace(b'"data":{', b'"data":{"x":[%s],' % many)
+    with pytest.raises(CorruptEventError, match="malformed"):
+        decode_event(bomb)
 
 
 def test_go_sees_the_text_of_blocks() -> None:
