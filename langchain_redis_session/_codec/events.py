@@ -8,7 +8,7 @@ message, and their size is what users pay for.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -177,7 +177,7 @@ def _write_state_delta(document: dict[str, Any], state: Mapping[str, bytes]) -> 
 def _write_extra(
     document: dict[str, Any], extra: dict[str, Any], conversions: Conversions | None
 ) -> None:
-    for name, value in extra.items():
+    for name, value in _members("extra", extra):
         path = item_path("extra", name)
         if name == "choices":
             # An orjson.Fragment can't be laid over: what is odd in there stays whole.
@@ -194,6 +194,12 @@ def _write_extra(
             document[to_text(name, path)] = embed(value, path, conversions)
 
 
+def _members(path: str, value: object) -> Iterable[tuple[Any, Any]]:
+    if not isinstance(value, dict):
+        refuse(path, f"{type(value).__name__} is not a dict")
+    return value.items()
+
+
 def _write_extensions(
     document: dict[str, Any],
     extensions: dict[str, Any],
@@ -201,7 +207,7 @@ def _write_extensions(
     conversions: Conversions | None,
 ) -> None:
     stored = {}
-    for name, value in extensions.items():
+    for name, value in _members("extensions", extensions or {}):
         path = item_path("extensions", name)
         if name == _LANGCHAIN:
             refuse(path, "this name is taken by the message itself; use another one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.messages import BaseMessage, convert_to_messages
@@ -15,7 +14,7 @@ def to_messages(given: Any) -> list[BaseMessage]:
     """Give messages for what stands for them, as LangChain's `convert_to_messages` does.
 
     Args:
-        given: A list of messages, dicts, tuples (role, content) and strings; or one message,
+        given: Messages, dicts, tuples (role, content) and strings; or one message,
             dict or string; or a prompt's value.
 
     Raises:
@@ -31,8 +30,6 @@ invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, respon
         return given.to_messages()
     if isinstance(given, (str, dict)):
         given = [given]
-    if not isinstance(given, Iterable):
-        refuse("messages", f"{show(given)} is not a list of messages; give one")
     return [
         message if isinstance(message, BaseMessage) else _to_message(message, place)
         for place, message in enumerate(given)

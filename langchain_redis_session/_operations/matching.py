@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
+
+from langchain_core.messages import BaseMessage
 
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event
@@ -31,6 +33,14 @@ def is_human(item: Any) -> bool:
 def has_message(event: Event) -> bool:
     """Whether an event holds a message."""
     return event.message is not None
+
+
+def find_newest_message(newest_first: Iterable[Event]) -> BaseMessage | None:
+    """Give the newest message of events; None if they hold none."""
+    for event in newest_first:
+        if event.message is not None:
+            return (event.message, *event.further_messages)[-1]
+    return None
 
 
 def is_in_branch(filter_key: str, branch: str) -> bool:
@@ -85,9 +95,10 @@ def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
     """
     if roles is None:
         return lambda _event: True
-    known = set(_ROLES.values())
-    if isinstance(roles, str) or not set(roles) <= known:
+    known = sorted(set(_ROLES.values()))
+    wanted = list(roles) if isinstance(roles, Iterable) and not isinstance(roles, str) else [roles]
+    if isinstance(roles, str) or any(role not in known for role in wanted):
         raise ConfigurationError(
-            f"roles must be a list of {', '.join(sorted(known))}; not {shorten(roles)}"
+            f"roles must be a list of {', '.join(known)}; not {shorten(roles)}"
         )
-    return lambda event: event.message is not None and _ROLES.get(event.message.type) in roles
+    return lambda event: event.message is not None and _ROLES.get(event.message.type) in wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from langchain_redis_session._operations.state import (
     encode_state,
     route_encoded,
 )
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import EventTooLargeError, UnserializableMessageError
 from langchain_redis_session.models import Event
 from langchain_redis_session.scripts.bindings import Entry
@@ -35,7 +36,7 @@ def make_events(
     *,
     time_ns: int,
     author: str | None,
-    state_delta: dict[str, Any] | None,
+    state_delta: Mapping[str, Any] | None,
     **members: Any,
 ) -> list[Event]:
     """Make an event of each message; the last one carries the state."""
@@ -65,6 +66,8 @@ class PreparedEvents:
         changes: The changes of state, by their event's place.
         create: Whether to create the session if there is none.
         once: Whether to leave out messages whose id is stored.
+        new_event_limit: The most events of a session that this creates, where the service was
+            given no limit; None = no limit.
     """
 
     events: Sequence[Event]
@@ -72,6 +75,7 @@ class PreparedEvents:
     changes: dict[int, StateChange]
     create: bool = False
     once: bool = False
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT
 
     @property
     def members(self) -> list[bytes]:
@@ -86,10 +90,12 @@ class PreparedEvents:
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
-        return isinstance(other, PreparedEvents) and (self.create, self.once) == (
-            other.create,
-            other.once,
-        )
+        return isinstance(other, PreparedEvents) and self.ways == other.ways
+
+    @property
+    def ways(self) -> tuple[object, ...]:
+        """How they are to be appended."""
+        return self.create, self.once, self.new_event_limit
 
     @classmethod
     def join(cls, parts: Sequence[PreparedEvents]) -> PreparedEvents:
@@ -103,10 +109,12 @@ class PreparedEvents:
             changes |= {len(events) + place: change for place, change in part.changes.items()}
             events += part.events
             entries += part.entries
-        return cls(events, entries, changes, create=parts[0].create, once=parts[0].once)
+        return replace(parts[0], events=events, entries=entries, changes=changes)
 
     @classmethod
-    def restore(cls, members: Sequence[bytes], *, create: bool, once: bool) -> PreparedEvents:
+    def restore(
+        cls, members: Sequence[bytes], *, create: bool, once: bool, new_event_limit: int | None
+    ) -> PreparedEvents:
         """Make it again of the encoded events, to the byte.
 
         Raises:
@@ -120,7 +128,7 @@ class PreparedEvents:
             if change:
                 changes[place] = change
         entries = [_make_entry(*pair) for pair in zip(events, members, strict=True)]
-        return cls(events, entries, changes, create=create, once=once)
+        return cls(events, entries, changes, create, once, new_event_limit)
 
 
 def prepare_events(
@@ -130,6 +138,7 @@ def prepare_events(
     create: bool = False,
     once: bool = False,
     places: Sequence[int] = (),
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> PreparedEvents:
     """Check and encode events.
 
@@ -138,6 +147,7 @@ def prepare_events(
         events: The events.
         create: Whether to create the session if there is none.
         once: Whether to leave out messages whose id is stored.
+        new_event_limit: The most events of a session that is created.
         places: Their places in what the caller gave, for errors, where these differ.
 
     Raises:
@@ -151,9 +161,8 @@ def prepare_events(
             path = f"events[{_place_of(place, places)}].state_delta"
             states[place] = encode_state(event.state_delta, path, context.conversions)
             changes[place] = route_encoded(states[place], path)
-    return PreparedEvents(
-        events, _encode(context, events, states, places), changes, create=create, once=once
-    )
+    entries = _encode(context, events, states, places)
+    return PreparedEvents(events, entries, changes, create, once, new_event_limit)
 
 
 def _encode(

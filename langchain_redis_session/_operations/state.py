@@ -53,7 +53,7 @@ def encode_state(
         UnserializableMessageError: A value can't be carried by JSON, and there are no
             `conversions`.
     """
-    if not state:
+    if not state and (state is None or isinstance(state, Mapping)):
         return {}
     return {
         name: encode_state_value(value, f"{path}[{name!r}]", conversions)

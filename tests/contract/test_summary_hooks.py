@@ -264,7 +264,7 @@ async def test_reads_with_a_summary_have_the_hooks_of_reads(
 
         def on_get_session_end(self, context: GetSessionContext) -> None:
             assert context.session is not None
-            self.seen.append((context.verb, len(context.session.events)))
+            self.seen.append((context.method, len(context.session.events)))
             assert context.session.state == {"k": 1}
 
     reader = Reader()
