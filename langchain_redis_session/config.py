@@ -153,7 +153,7 @@ class ServiceOptions(ObjectOptions):
     max_event_bytes: Count = DEFAULT_MAX_EVENT_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
-    unserializable_artifacts: Literal["raise", "drop"] = "raise"
+    unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
     async_persister_num: Count = 10
     persist_queue_size: Count = 100

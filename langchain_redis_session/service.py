@@ -94,8 +94,11 @@ class RedisSessionService(
         max_event_bytes: The largest JSON of one event or track payload.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
-        unserializable_artifacts: What to do with a tool's `artifact` that can't become
-            JSON: "raise", or "drop" it with a warning.
+        unserializable: What to do with values that JSON can't carry, in messages, state and
+            tracks. "convert" stores them as plain data: models and dataclasses as dicts,
+            enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
+            else as its `str()`; the log tells of it once for each type and place. "raise"
+            raises `UnserializableMessageError` before anything is written.
         enable_async_persist: Whether appends return at once, and background threads write
             them. Other methods first wait for what was appended before them in their scope.
         async_persister_num: How many threads; a session always has the same one.
@@ -163,7 +166,7 @@ class RedisSessionService(
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
-        unserializable_artifacts: Literal["raise", "drop"] = "raise",
+        unserializable: Literal["convert", "raise"] = "convert",
         enable_async_persist: bool = False,
         async_persister_num: int = 10,
         persist_queue_size: int = 100,
@@ -236,7 +239,7 @@ class RedisSessionService(
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
-        counters = self._context.counters
+        counters, conversions = self._context.counters, self._context.conversions
         return ServiceStats(
             operations=dict(counters.operations),
             round_trips=counters.round_trips,
@@ -248,6 +251,7 @@ class RedisSessionService(
             persist=self._write_behind.stats() if self._write_behind else None,
             summaries=self._summary_workers.stats() if self._summary_workers else None,
             uncovered_events=counters.uncovered_events,
+            converted_values=conversions.count if conversions else 0,
         )
 
     def flush(self, timeout: float | None = None) -> bool:

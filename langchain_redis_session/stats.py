@@ -76,6 +76,8 @@ class ServiceStats:
         summaries: What summary jobs did; None where there are none.
         uncovered_events: How many events retention has removed before a summary of their
             session covered them, by appends of this service; 0 without a summarizer.
+        converted_values: Values in messages, state and tracks that JSON can't carry, and that
+            were stored as plain data.
     """
 
     operations: dict[str, int]
@@ -88,3 +90,4 @@ class ServiceStats:
     persist: PersistStats | None = None
     summaries: SummaryStats | None = None
     uncovered_events: int = 0
+    converted_values: int = 0

@@ -113,6 +113,7 @@ def _append_with_hooks(
         yield from refuse_in_sync(hooks.persist)
     yield from hooks.start("append_event", *calls)
     kept = [(call, event) for call, event in zip(calls, events, strict=True) if not call.is_skipped]
+    places = [place for place, call in enumerate(calls) if not call.is_skipped]
     calls = [call for call, _ in kept]
     started_s = time.perf_counter()
 
@@ -122,7 +123,13 @@ def _append_with_hooks(
             event.score = call.event.score
 
     try:
-        prepared = prepare_events(context, [call.event for call in calls], create=create, once=once)
+        prepared = prepare_events(
+            context,
+            [call.event for call in calls],
+            create=create,
+            once=once,
+            places=places,
+        )
         if is_write_behind:
             return (yield from _submit(hooks, key, prepared, calls, finish, scheduler))
         result = yield from append_prepared(context, key, prepared)

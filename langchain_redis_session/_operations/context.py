@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._keys.zset import Keyspace
 from langchain_redis_session._logs import logger
@@ -45,6 +46,7 @@ class Context:
         options: The service's options.
         counts_uncovered: Whether appends count the events that no summary covers.
         counters: What is counted.
+        conversions: Who hears of values that JSON can't carry; None = they are refused.
         keyspace: The names of keys.
         try_field_ttl: Whether the server may have TTLs per field.
     """
@@ -52,11 +54,14 @@ class Context:
     options: ServiceOptions
     counts_uncovered: bool = False
     counters: Counters = field(default_factory=Counters)
+    conversions: Conversions | None = field(init=False)
     keyspace: Keyspace = field(init=False)
     try_field_ttl: bool = field(init=False)
     _reported_keys: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        is_converting = self.options.unserializable == "convert"
+        self.conversions = Conversions() if is_converting else None
         self.keyspace = Keyspace(self.options.key_prefix, self.options.hash_tag)
         self.try_field_ttl = self.options.per_field_ttl is not False
 

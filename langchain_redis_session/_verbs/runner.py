@@ -22,8 +22,10 @@ from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._verbs.loops import warn_in_loop
 from langchain_redis_session._verbs.misuse import explain_call
 from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     SessionServiceClosedError,
@@ -141,6 +143,22 @@ def combine_hooks(runner: FlowRunner, callbacks: Handlers) -> Hooks:
     return hooks if callbacks is None else hooks.extend(callbacks)
 
 
+def get_options(runner: FlowRunner) -> ServiceOptions:
+    """The options of a service."""
+    return runner._context.options  # noqa: SLF001
+
+
+def get_events_key(runner: FlowRunner, key: SessionKey) -> str:
+    """The name of the key that a session's events stand under."""
+    return runner._context.keyspace.session(key).events.decode()  # noqa: SLF001
+
+
+def get_sync_client(runner: FlowRunner) -> Any:
+    """The sync client of a service."""
+    runner._require_open()  # noqa: SLF001
+    return runner._connections.sync_client()  # noqa: SLF001
+
+
 R = TypeVar("R", bound=FlowRunner)
 
 
@@ -151,6 +169,7 @@ def sync_method(
     name = make_flow.__name__
 
     def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        warn_in_loop(name)
         return self._run(self._start(name, make_flow, args, kwargs))
 
     (_, _, result) = get_args(make_flow.__annotations__["return"])

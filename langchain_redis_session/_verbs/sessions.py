@@ -48,7 +48,10 @@ class SessionMethods(FlowRunner):
             state: First values, routed by prefix as `Event.state_delta` is.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        change = NO_CHANGE if state is None else route_state(check_mapping("state", state), "state")
+        change = NO_CHANGE
+        if state is not None:
+            check_mapping("state", state)
+            change = route_state(state, "state", self._context.conversions)
         flow = self._settled(key.scope, sessions.create_session(self._context, key, change))
         return self._observed("create_session", key, flow)
 

@@ -37,12 +37,13 @@ class TrackMethods(FlowRunner):
         Args:
             key: The session.
             track: The track's name.
-            payload: Any JSON value.
+            payload: Any value; see the option `unserializable`.
             timestamp: When it happened (a datetime with a zone, or ns); default: now.
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: The payload is not JSON.
+            UnserializableMessageError: The payload is not JSON, with
+                `unserializable="raise"`.
         """
         check_key(key)
         validate_id(track, "track")
@@ -62,7 +63,7 @@ class TrackMethods(FlowRunner):
         Args:
             key: The session.
             track: The track's name; the first payload makes the track.
-            payloads: Any JSON values. A `TrackEvent` of this track stands for itself, with
+            payloads: Any values. A `TrackEvent` of this track stands for itself, with
                 its id and time: sent again, it is not stored again.
 
         Returns:
@@ -70,7 +71,8 @@ class TrackMethods(FlowRunner):
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: A payload is not JSON.
+            UnserializableMessageError: A payload is not JSON, with
+                `unserializable="raise"`.
             EventTooLargeError: A payload's JSON is over `max_event_bytes`.
 
         Example:

@@ -218,7 +218,7 @@ async def test_errors(mode: str) -> None:
         def on_append_event_start(self, context: AppendEventContext) -> None:
             raise ValueError(SECRET)
 
-    async with open_service() as service:
+    async with open_service(unserializable="raise") as service:
         messages = [HumanMessage("hi")]
         unstorable = [HumanMessage("hi", additional_kwargs={"x": {SECRET}})]
         cases: list[tuple[type[Exception], Any, dict[str, Any], str | None]] = [

@@ -41,7 +41,7 @@ from langchain_redis_session import (
 from tests.methods import ARGUMENTS, method_names, parameters_of
 
 NOBODY = "redis://127.0.0.1:1"
-SERVICE = RedisSessionService(NOBODY)
+SERVICE = RedisSessionService(NOBODY, unserializable="raise")
 KEY = SessionKey("shop", "ann", "s1")
 HUGE = 2**63 - 1
 
@@ -73,7 +73,7 @@ WRONG: dict[str, list[Any]] = {
     "invocation_id": [None, *NO_TEXT],
     "key": [None, 5, True, "s1", ("shop", "ann", "s1"), SessionKey],
     "limit": [-1, True, 1.5, "5", [1]],
-    "messages": [None, 5, "hi", b"hi", {}, ["hi"], [None], [HumanMessage("x"), 5], Event()],
+    "messages": [None, 5, b"hi", {}, [{"role": "user"}], [None], [HumanMessage("x"), 5], Event()],
     "names": [None, 5, "", ["k"], "\ud800"],
     "new_event_limit": [0, -1, True, 1.5, "5", [1]],
     "offset": [None, -1, True, 1.5, "5", [1]],
@@ -146,6 +146,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[RedisSessionService]:
     is_write_behind = request.param == "write-behind"
     with RedisSessionService(
         NOBODY,
+        unserializable="raise",
         enable_async_persist=is_write_behind,
         persist_close_timeout=0.1,
         summarizer=lambda request: "s",
@@ -198,7 +199,7 @@ OPTIONS: dict[str, list[Any]] = {
     "max_event_bytes": [None, *NO_SIZE],
     "refresh_ttl_on_read": [None, 5, "x", []],
     "per_field_ttl": [5, "x", []],
-    "unserializable_artifacts": [None, 5, "ignore"],
+    "unserializable": [None, 5, "drop"],
     "enable_async_persist": [None, 5, "x", []],
     "async_persister_num": [None, *NO_SIZE],
     "persist_queue_size": [None, *NO_SIZE],
