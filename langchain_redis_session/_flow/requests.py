@@ -1,7 +1,7 @@
 """Flows: operations on Redis as generators, without I/O.
 
 A flow yields what it wants from Redis and receives the reply; it opens no connection,
-reads no clock and makes no id. A driver (`_drivers.run`, `_drivers.arun`) carries the
+reads no clock and makes no id. A driver (`run` or `arun` of `_flow.drivers`) carries the
 requests to a client, so that sync and async callers share one body:
 
 >>> def count_and_drop(key: bytes) -> Flow[int]:
@@ -24,6 +24,7 @@ else's code. Replies are raw: bytes, ints, None and lists of them. Errors are th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -104,3 +105,9 @@ class Call:
 Request: TypeAlias = "Command | list[Command | Wait] | ScanPage | Settle | Submit | Call"
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Request, Any, T]
+
+
+def off_loop(function: Callable[[], T]) -> Flow[T]:
+    """Call what may take its time; in async code it does not hold the event loop."""
+    result: T = yield Call(function, lambda: asyncio.to_thread(function))
+    return result
