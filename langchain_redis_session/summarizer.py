@@ -366,7 +366,7 @@ def to_summarizer(value: Any) -> SessionSummarizer:
     inner = find_start(runnable)
     if isinstance(inner, SessionSummarizer):
         made = copy.copy(inner)
-        made._writer = Decorated(runnable, inner._writer)
+        made._writer = Decorated(runnable, inner._writer)  # noqa: SLF001
         return made
     if runnable is not value or takes_requests(runnable):
         writer = WholeRunnable(runnable, take_request)
@@ -375,7 +375,7 @@ def to_summarizer(value: Any) -> SessionSummarizer:
     else:
         writer = WholeRunnable(runnable, make_variables(runnable))
     made = SessionSummarizer.__new__(SessionSummarizer)
-    made._set_up(writer)
+    made._set_up(writer)  # noqa: SLF001
     return made
 
 

@@ -14,17 +14,26 @@ class Progress:
 
     `lock` guards what the conditions look at; it is only ever held for moments, so that an
     event loop may take it too.
+
+    Attributes:
+        lock: Guards what the conditions look at.
+        waiting_threads: How many threads wait.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._threads = threading.Condition(self.lock)
-        self._waiting_threads = 0
+        self.waiting_threads = 0
         self._tasks: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
+
+    @property
+    def waiting_tasks(self) -> int:
+        """How many tasks wait."""
+        return len(self._tasks)
 
     def notify(self) -> None:
         """Wake all; with the lock held."""
-        if self._waiting_threads:
+        if self.waiting_threads:
             self._threads.notify_all()
         for loop, future in self._tasks:
             with contextlib.suppress(RuntimeError):  # its loop has ended
@@ -36,11 +45,11 @@ class Progress:
         with self.lock:
             if is_true():
                 return True
-            self._waiting_threads += 1
+            self.waiting_threads += 1
             try:
                 return self._threads.wait_for(is_true, timeout_s)
             finally:
-                self._waiting_threads -= 1
+                self.waiting_threads -= 1
 
     async def await_(self, is_true: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait in a task, without blocking its loop; as `wait`."""

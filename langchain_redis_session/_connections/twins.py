@@ -71,7 +71,7 @@ def _to_async(options: Mapping[str, Any], known: Collection[str]) -> dict[str, A
 def _make_async_retry(retry: Any) -> AsyncRetry:
     # A backoff may count, so each has its own. The errors worth a retry stand in
     # `retry_on_error`, and by default are redis.asyncio's.
-    return AsyncRetry(copy.copy(retry._backoff), retry._retries)
+    return AsyncRetry(copy.copy(retry._backoff), retry._retries)  # noqa: SLF001
 
 
 def _make_twin(pool: Any, connection_class: Any, known: Collection[str]) -> Any:
@@ -103,7 +103,7 @@ def _make_cluster_twin(client: Any, known: Collection[str]) -> Any:
             "retry": getattr(client, "retry", None),
             "read_from_replicas": client.read_from_replicas,
             "load_balancing_strategy": getattr(client, "load_balancing_strategy", None),
-            "require_full_coverage": manager._require_full_coverage,
+            "require_full_coverage": manager._require_full_coverage,  # noqa: SLF001
             "address_remap": manager.address_remap,
         },
         known,

@@ -108,7 +108,7 @@ class Tracing:
         self._address: Attributes = {}
         self.tracer = trace.get_tracer(_NAME, _version())
         self.duration = _open_instruments()
-        _sources.add(self)
+        sources.add(self)
         weakref.finalize(self, _keep_counts, counters).atexit = False
 
     def address(self) -> Attributes:
@@ -209,7 +209,8 @@ def _record_error(tracing: Tracing, span: Any, error: BaseException) -> None:
 
 
 # Instruments belong to the process: services that come and go share them.
-_sources: weakref.WeakSet[Tracing] = weakref.WeakSet()
+sources: weakref.WeakSet[Tracing] = weakref.WeakSet()
+"""The services that are counted."""
 _gone: Counter[str] = Counter()
 
 
@@ -227,7 +228,7 @@ def _open_instruments() -> Any:
 
     def watch(name: str, read: Callable[[Tracing], int]) -> Callable[[Any], Iterable[Any]]:
         def observe(_options: Any) -> Iterable[Any]:
-            value = _gone[name] + sum(read(tracing) for tracing in list(_sources))
+            value = _gone[name] + sum(read(tracing) for tracing in list(sources))
             return [metrics.Observation(value, {"db.system.name": "redis"})]
 
         return observe

@@ -117,7 +117,7 @@ def combine_hooks(runner: FlowRunner, callbacks: Handlers) -> Hooks:
 
     An adapter calls this once, and passes what it gives as `callbacks=` of every call.
     """
-    hooks = runner._actions.hooks
+    hooks = runner._actions.hooks  # noqa: SLF001
     return hooks if callbacks is None else hooks.extend(callbacks)
 
 

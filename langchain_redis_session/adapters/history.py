@@ -14,7 +14,6 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
-    SystemMessage,
     get_buffer_string,
     message_to_dict,
 )
@@ -23,9 +22,9 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._verbs.runner import combine_hooks
 from langchain_redis_session.adapters._sharing import share_service
-from langchain_redis_session.adapters._windows import format_summary, trim_window
+from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
 from langchain_redis_session.callbacks import Handlers
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
 
@@ -102,7 +101,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         url: str | None = None,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        token_counter: Callable[[list[BaseMessage]], int] = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens_approximately,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         callbacks: Handlers = None,
@@ -111,16 +110,10 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         **options: Any,
     ) -> None:
         self.session_key = SessionKey(app_name, user_id, session_id)
-        for name, most in (("max_messages", max_messages), ("max_tokens", max_tokens)):
-            if most is not None and (type(most) is not int or most < 1):
-                raise ConfigurationError(
-                    f"{name} must be a whole number from 1, or None, not {shorten(most)}"
-                )
         if redis_url is not None and url is not None and redis_url != url:
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
-        self._max_messages, self._max_tokens = max_messages, max_tokens
-        self._token_counter = token_counter
-        self._include_summary, self._format_summary = include_summary, format_summary
+        self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
+        self._include_summary = include_summary
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own = {
@@ -159,44 +152,24 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         """The messages, oldest first; [] for a session that does not exist."""
         key, options = self.session_key, self._read_options
         if not self._include_summary:
-            return self._fit(self.service.get_messages(key, **options))
+            return self._window.fit(self.service.get_messages(key, **options))
         return self._put_summary(self.service.get_summarized_messages(key, **options))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
         key, options = self.session_key, self._read_options
         if not self._include_summary:
-            return self._fit(await self.service.aget_messages(key, **options))
+            return self._window.fit(await self.service.aget_messages(key, **options))
         return self._put_summary(await self.service.aget_summarized_messages(key, **options))
 
     @property
     def _read_options(self) -> dict[str, Any]:
-        return {"limit": self._max_messages, "callbacks": self._callbacks}
+        return {"limit": self._window.max_messages, "callbacks": self._callbacks}
 
     def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
-        messages, summary = found.messages, found.summary
-        if summary is not None:
-            messages = [self._show(summary), *messages]
-            if self._max_messages is not None:
-                messages = trim_window(messages, self._max_messages, len, keeps_first=True)
-        messages = self._fit(messages, keeps_first=summary is not None)
-        self._last_reads.append(_Read(list(messages), summary))
+        messages = self._window.put_summary(found)
+        self._last_reads.append(_Read(list(messages), found.summary))
         return messages
-
-    def _show(self, summary: Summary) -> BaseMessage:
-        shown = self._format_summary(summary)
-        if isinstance(shown, BaseMessage):
-            return shown
-        if not isinstance(shown, str):
-            raise ConfigurationError(
-                f"format_summary must give a text or a message, not {type(shown).__name__}"
-            )
-        return SystemMessage(shown)
-
-    def _fit(self, messages: list[BaseMessage], *, keeps_first: bool = False) -> list[BaseMessage]:
-        if self._max_tokens is None:
-            return messages
-        return trim_window(messages, self._max_tokens, self._token_counter, keeps_first=keeps_first)
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages in one round trip; the session is created if there is none.

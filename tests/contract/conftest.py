@@ -26,6 +26,7 @@ from tests.contract.backends import (
     Variant,
     Verbs,
 )
+from tests.contract.store import Clock
 
 if TYPE_CHECKING:
     from langchain_redis_session.models import SessionKey
@@ -88,8 +89,14 @@ async def redis_probe(backend: Backend, key_prefix: str) -> AsyncIterator[RedisP
 
 
 @pytest.fixture
+def clock() -> Clock:
+    """What this test's services stamp events with."""
+    return Clock()
+
+
+@pytest.fixture
 async def make_verbs(
-    backend: Backend, key_prefix: str, redis_probe: RedisProbe
+    backend: Backend, key_prefix: str, redis_probe: RedisProbe, clock: Clock
 ) -> AsyncIterator[Callable[..., Verbs]]:
     """Make services with other options, on the same keys: `make_verbs(session_ttl=60)`."""
     from langchain_redis_session import RedisSessionService
@@ -97,7 +104,8 @@ async def make_verbs(
     made: list[Verbs] = []
 
     def make(**options: Any) -> Verbs:
-        options = {"key_prefix": key_prefix, "hash_tag": backend.hash_tag, **options}
+        shared = {"key_prefix": key_prefix, "hash_tag": backend.hash_tag, "clock": clock}
+        options = {**shared, **options}
         if not options.keys() & {"redis_url", "redis_instance", "client", "async_client"}:
             if backend.mode == "sync":
                 options["client"] = backend.client

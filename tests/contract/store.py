@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from types import SimpleNamespace
+import time
 from typing import Any
 
-import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_redis_session import Event, SessionKey
-from langchain_redis_session._verbs import appending as events
-from langchain_redis_session._verbs import tracks
 from tests.contract.backends import RedisProbe
 
 NOON = 1_790_000_000_000_000_000
@@ -39,10 +36,21 @@ def texts(items: Any) -> list[str]:
     return [message.text for message in messages if message is not None]
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, time_ns: int) -> None:
-    """Stop the clock that the service stamps events with."""
-    for module in (events, tracks):
-        monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=lambda: time_ns))
+class Clock:
+    """The clock that the services of a test stamp events with: `clock=` of the service.
+
+    It goes until it is stopped.
+    """
+
+    def __init__(self) -> None:
+        self._stopped_at_ns: int | None = None
+
+    def __call__(self) -> int:
+        return time.time_ns() if self._stopped_at_ns is None else self._stopped_at_ns
+
+    def stop_at(self, time_ns: int) -> None:
+        """Give this time from now on."""
+        self._stopped_at_ns = time_ns
 
 
 def read_record(probe: RedisProbe, key: SessionKey, tag: str = "{shop}") -> bytes:

@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from langchain_redis_session import BackendUnavailableError, DeletedUser, SessionKey
-from langchain_redis_session._operations import sessions
+from langchain_redis_session._operations import users
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import Commands, intercept
 from tests.contract.narrow import each_server, one_mode
@@ -121,7 +121,7 @@ async def test_a_delete_that_was_cut_short_can_be_repeated(
     redis_probe: RedisProbe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sessions, "_MOST_KEYS", 3)
+    monkeypatch.setattr(users, "_MOST_KEYS", 3)
     verbs, interceptor = intercept(backend, make_verbs)
     for number in range(3):
         await fill(verbs, SessionKey("shop", "ann", f"s{number}"))

@@ -16,11 +16,11 @@ from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode
 from tests.contract.store import (
     NOON,
+    Clock,
     expire_now,
     make_event,
     make_events,
     read_record,
-    set_clock,
     snapshot,
     tag_of,
     texts,
@@ -141,10 +141,11 @@ async def test_a_write_that_is_sent_twice(
     redis_probe: RedisProbe,
     key_prefix: str,
     monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
     write: Callable[[Verbs], Awaitable[None]],
 ) -> None:
     stored: list[dict[str, Any]] = []
-    set_clock(monkeypatch, NOON)
+    clock.stop_at(NOON)
     for times in (1, 2):
         numbers = count()
         new = SimpleNamespace(urandom=lambda size, n=numbers: next(n).to_bytes(size, "big"))

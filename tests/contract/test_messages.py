@@ -21,7 +21,7 @@ from langchain_core.messages import (
 from langchain_redis_session import SessionKey, UnserializableMessageError
 from tests.contract.backends import RedisProbe, Verbs
 from tests.contract.narrow import each_server
-from tests.contract.store import make_event, set_clock, tag_of, texts
+from tests.contract.store import Clock, make_event, tag_of, texts
 from tests.unit.messages import same_message
 
 RICH: list[BaseMessage] = [
@@ -91,9 +91,9 @@ async def test_a_chunk_is_stored_as_its_message(verbs: Verbs, key: SessionKey) -
 
 
 async def test_the_members_of_the_events_made_of_messages(
-    verbs: Verbs, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+    verbs: Verbs, key: SessionKey, clock: Clock
 ) -> None:
-    set_clock(monkeypatch, 1_790_000_000_123_456_789)
+    clock.stop_at(1_790_000_000_123_456_789)
     members: dict[str, Any] = {
         "request_id": "r",
         "invocation_id": "i",

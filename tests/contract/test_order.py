@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langchain_redis_session import Event, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server
-from tests.contract.store import NOON, make_event, set_clock, tag_of, texts
+from tests.contract.store import NOON, Clock, make_event, tag_of, texts
 
 HOUR = 3600 * 1_000_000_000
 
@@ -24,11 +24,11 @@ async def session(verbs: Verbs, key: SessionKey) -> SessionKey:
 
 
 async def test_many_messages_in_one_millisecond(
-    verbs: Verbs, session: SessionKey, monkeypatch: pytest.MonkeyPatch
+    verbs: Verbs, session: SessionKey, clock: Clock
 ) -> None:
     expected = []
     for call in range(2):
-        set_clock(monkeypatch, NOON + call)  # one double away, or none
+        clock.stop_at(NOON + call)  # one double away, or none
         messages = [HumanMessage(f"{call}/{n}") for n in range(200)]
         await verbs.append_messages(session, messages)
         expected += texts(messages)
@@ -40,13 +40,13 @@ async def test_writers_whose_clocks_are_an_hour_apart(
     verbs: Verbs,
     make_verbs: Callable[..., Verbs],
     session: SessionKey,
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
 ) -> None:
     ahead, behind = verbs, make_verbs()
     expected = []
     for turn in range(5):
         for writer, time_ns in ((ahead, NOON + HOUR), (behind, NOON)):
-            set_clock(monkeypatch, time_ns + turn * 1_000_000)
+            clock.stop_at(time_ns + turn * 1_000_000)
             text = f"{turn} at {time_ns - NOON}"
             await writer.append_messages(session, [HumanMessage(text), HumanMessage(text + "+")])
             await writer.append_track_event(session, "t", text)

@@ -559,14 +559,14 @@ async def test_a_session_that_goes_while_it_is_summarized(
     key: SessionKey,
     redis_probe: RedisProbe,
     backend: Backend,
+    key_prefix: str,
     what: str,
 ) -> None:
     """What was cleared must not come back as a summary."""
-    other = make_verbs().service
 
     def intervene() -> None:
         # In a thread of the summarizer's, so the sync verbs need a client of their own.
-        clear = make_sync(backend, other)
+        clear = make_sync(backend, key_prefix)
         getattr(clear, what)(key)
 
     echo = Echo(intervene)
@@ -582,12 +582,11 @@ async def test_a_session_that_goes_while_it_is_summarized(
     assert "m7" in covered(await verbs.create_summary(key, force=True))
 
 
-def make_sync(backend: Backend, like: Any) -> Any:
+def make_sync(backend: Backend, key_prefix: str, **options: Any) -> Any:
     from langchain_redis_session import RedisSessionService
 
-    options = like._context.options
     return RedisSessionService(
-        client=backend.client, key_prefix=options.key_prefix, hash_tag=options.hash_tag
+        client=backend.client, key_prefix=key_prefix, hash_tag=backend.hash_tag, **options
     )
 
 
@@ -597,9 +596,10 @@ async def test_the_one_that_goes_further_wins_whatever_the_order(
     key: SessionKey,
     redis_probe: RedisProbe,
     backend: Backend,
+    key_prefix: str,
 ) -> None:
     """A first one hangs until its lease has run out; a second one overtakes it."""
-    quick = make_sync_summing(backend, make_verbs().service)
+    quick = make_sync_summing(backend, key_prefix)
 
     def overtake() -> None:
         (lease,) = redis_probe.names("sumlease*")
@@ -622,17 +622,8 @@ async def test_the_one_that_goes_further_wins_whatever_the_order(
     assert not redis_probe.names("sumlease*")
 
 
-def make_sync_summing(backend: Backend, like: Any) -> Any:
-    from langchain_redis_session import RedisSessionService
-
-    options = like._context.options
-    return RedisSessionService(
-        client=backend.client,
-        key_prefix=options.key_prefix,
-        hash_tag=options.hash_tag,
-        summarizer=Echo(),
-        auto_summarize=False,
-    )
+def make_sync_summing(backend: Backend, key_prefix: str) -> Any:
+    return make_sync(backend, key_prefix, summarizer=Echo(), auto_summarize=False)
 
 
 @each_server

@@ -19,7 +19,7 @@ from langchain_redis_session import (
 )
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import one_server
-from tests.contract.store import NOON, STEP, load, read_record, set_clock, snapshot, tag_of
+from tests.contract.store import NOON, STEP, Clock, load, read_record, snapshot, tag_of
 
 
 @pytest.fixture
@@ -108,11 +108,9 @@ async def test_a_track_belongs_to_one_session(verbs: Verbs, session: SessionKey)
     assert await verbs.list_tracks(session) == ["t:x"]
 
 
-async def test_windows_on_a_track(
-    verbs: Verbs, session: SessionKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_windows_on_a_track(verbs: Verbs, session: SessionKey, clock: Clock) -> None:
     for number in range(1, 6):
-        set_clock(monkeypatch, NOON + number * STEP)
+        clock.stop_at(NOON + number * STEP)
         await verbs.append_track_event(session, "t", number)
 
     async def read(**options: Any) -> list[Any]:
@@ -127,10 +125,8 @@ async def test_windows_on_a_track(
     assert await read(limit=0) == []
 
 
-async def test_the_time_of_a_track_event(
-    verbs: Verbs, session: SessionKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_clock(monkeypatch, NOON)
+async def test_the_time_of_a_track_event(verbs: Verbs, session: SessionKey, clock: Clock) -> None:
+    clock.stop_at(NOON)
     moment = datetime(2030, 1, 1, tzinfo=timezone.utc)
     await verbs.append_track_event(session, "t", "now")
     await verbs.append_track_event(session, "t", "then", moment)

@@ -16,10 +16,10 @@ from langchain_redis_session import SessionKey, SessionNotFoundError
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, field_ttl_on_and_off, one_mode, one_server
 from tests.contract.store import (
+    Clock,
     expire_now,
     make_event,
     read_record,
-    set_clock,
     tag_of,
     texts,
 )
@@ -355,14 +355,14 @@ async def test_a_session_lives_while_it_has_events(
 
 
 async def test_a_writer_whose_clock_is_an_hour_behind(
-    make_verbs: Callable[..., Verbs], monkeypatch: pytest.MonkeyPatch, key: SessionKey
+    make_verbs: Callable[..., Verbs], clock: Clock, key: SessionKey
 ) -> None:
     verbs = make_verbs(session_ttl=timedelta(minutes=30))
     now = time.time_ns()
     other = SessionKey("shop", "ann", "s2")
     await fill(verbs, other)
     for hours in (-1, 0, 1, -1):
-        set_clock(monkeypatch, now + hours * HOUR * 1_000_000)
+        clock.stop_at(now + hours * HOUR * 1_000_000)
         await verbs.append_messages(key, [HumanMessage(f"{hours}")], create=True)
         await verbs.append_track_event(key, "t", hours)
         await verbs.update_session_state(key, {f"k{hours}": hours})

@@ -13,7 +13,7 @@ from langchain_redis_session import ConfigurationError, Event, SessionKey
 from tests.contract.backends import Backend, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
-from tests.contract.store import NOON, STEP, make_event, make_events, set_clock, texts
+from tests.contract.store import NOON, STEP, Clock, make_event, make_events, texts
 
 CALL = {"name": "look", "args": {}, "id": "c"}
 
@@ -105,12 +105,10 @@ async def test_bounds_are_inclusive_and_on_the_score(verbs: Verbs, session: Sess
     assert await between(after=NOON + 10 * STEP) == ""
 
 
-async def test_bounds_as_datetimes(
-    verbs: Verbs, session: SessionKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_bounds_as_datetimes(verbs: Verbs, session: SessionKey, clock: Clock) -> None:
     second = 1_000_000_000
     for offset in (0, 1, 2):
-        set_clock(monkeypatch, NOON + offset * second)
+        clock.stop_at(NOON + offset * second)
         await verbs.append_messages(session, [human(f"+{offset}")])
     moment = datetime.fromtimestamp(NOON // second + 1, timezone(timedelta(hours=5)))
     assert texts(await verbs.get_messages(session, after=moment)) == ["+1", "+2"]

@@ -321,7 +321,9 @@ async def test_a_blocking_pool(redis_server: RedisServer, key_prefix: str) -> No
     with redis.Redis(connection_pool=pool) as client:
         history = RedisSessionChatMessageHistory("s1", key_prefix=key_prefix, redis_client=client)
         await use_both_ways(history)
-        twin = history.service._connections.running_client().connection_pool
+        make_twin = make_twin_factory(client)
+        assert make_twin is not None
+        twin = make_twin().connection_pool
         assert isinstance(twin, redis.asyncio.BlockingConnectionPool)
         assert (twin.max_connections, twin.timeout) == (2, 7)
         await history.service.aclose()

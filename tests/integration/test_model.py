@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -248,7 +249,7 @@ class Machine(RuleBasedStateMachine):
     def every_key_has_its_ttl(self) -> None:
         if not hasattr(self, "service"):
             return
-        client = self.service._connections.sync_client()
+        client = redis.Redis.from_url(self.url)
         most = {"appstate": 3000, "userstate": 2000}
         for key in client.scan_iter(match=f"{self.prefix}:*"):
             kind = key.decode().split(":")[1]
@@ -256,7 +257,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "service"):
-            client = self.service._connections.sync_client()
+            client = redis.Redis.from_url(self.url)
             keys = list(client.scan_iter(match=f"{self.prefix}:*"))
             if keys:
                 client.unlink(*keys)

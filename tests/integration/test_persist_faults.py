@@ -26,8 +26,7 @@ from langchain_redis_session import (
     SessionKey,
     SessionNotFoundError,
 )
-from langchain_redis_session._background import jobs
-from langchain_redis_session._background import write_behind as persister
+from langchain_redis_session._background import delivery, jobs
 from tests.integration.persist_load import (
     Load,
     check_complete,
@@ -391,7 +390,7 @@ def test_an_unexpected_error_ends_no_worker(
     def handler(letter: DeadLetter) -> None:
         raise SystemExit("a handler that fails")
 
-    monkeypatch.setattr(persister, "write_jobs", write_jobs)
+    monkeypatch.setattr(delivery, "write_jobs", write_jobs)
     keys = make_keys(3)
     options: Any = {"async_persister_num": 1, "on_persist_error": handler}
     with make_service(server.url, **options) as service:

@@ -324,7 +324,7 @@ def test_loops_that_end_while_a_task_waits(redis_server: RedisServer, key: Sessi
         append(service, key, 2)
         assert service.flush(5)
         assert loop.run_until_complete(waiting)
-        loop.run_until_complete(service._connections.aclose())
+        loop.run_until_complete(service.aclose())
         loop.close()
         service.close()
     assert read(redis_server.url, key) == ["0", "1", "2"]
@@ -755,17 +755,18 @@ def test_a_fork_waits_for_calls_of_sqlite(key: SessionKey, tmp_path: Path) -> No
 
 
 def test_a_late_answer_leaves_no_connection_open(
-    cutting_proxy: CuttingProxy, key: SessionKey
+    cutting_proxy: CuttingProxy, redis_server: RedisServer, key: SessionKey
 ) -> None:
     """Of a worker that Redis answers only after the service was closed."""
-    service = make_service(cutting_proxy.url, persist_close_timeout=0.1)
+    name = f"late-{uuid4().hex[:8]}"
+    service = make_service(f"{cutting_proxy.url}?client_name={name}", persist_close_timeout=0.1)
     service.append_messages(key, [HumanMessage("0")], create=True)
     assert service.flush(5)
     cutting_proxy.stall()
     service.append_messages(key, [HumanMessage("late")])
     time.sleep(0.05)
     service.close()
-    pool = service._connections.sync_client().connection_pool
     cutting_proxy.resume()
     wait_until(lambda: not our_threads())
-    assert all(connection._sock is None for connection in pool._available_connections)
+    with redis_server.client() as client:
+        wait_until(lambda: name not in {found["name"] for found in client.client_list()})

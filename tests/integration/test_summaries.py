@@ -23,13 +23,14 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_redis_session import (
     PersistError,
     RedisSessionService,
+    Session,
     SessionCallbackHandler,
     SessionKey,
     SessionSummarizer,
     SummaryRequest,
     event_threshold,
 )
-from langchain_redis_session._background import summary_workers
+from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
@@ -605,25 +606,38 @@ def test_code_that_ends_its_thread(
         assert (stats.failed, stats.made) == (1, 1)
 
 
-def test_a_caller_that_is_interrupted(key: SessionKey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_is_interrupted(key: SessionKey) -> None:
     """The job that it ran for a full queue does not stay in the way of others."""
+    is_blocked, may_go_on = threading.Event(), threading.Event()
+    interrupts = [KeyboardInterrupt()]
+
+    def pick(session: Session) -> Any:
+        if session.key == blocking:
+            is_blocked.set()
+            assert may_go_on.wait(30)
+        elif session.key == key and interrupts:
+            raise interrupts.pop()
+        return lambda _: "s"
+
+    blocking, waiting = (SessionKey(key.app_name, key.user_id, name) for name in ("b", "w"))
     with RedisSessionService(
-        "memory://interrupt", summarizer=lambda _: "s", auto_summarize=False, summary_queue_size=1
+        "memory://interrupt",
+        pick_summarizer=pick,
+        auto_summarize=False,
+        async_summary_num=1,
+        summary_queue_size=1,
     ) as service:
-        fill(service, key)
-        workers = service._summary_workers
-        assert workers is not None
-
-        def interrupt(_: object) -> Any:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(workers, "_run_flow", interrupt)
-            patch.setattr(workers, "_accept", lambda _: False)
-            with pytest.raises(KeyboardInterrupt):
-                service.enqueue_summary(key, force=True)
+        for session in (key, blocking, waiting):
+            fill(service, session)
+        service.enqueue_summary(blocking, force=True)
+        assert is_blocked.wait(30)
+        service.enqueue_summary(waiting, force=True)  # now the queue is full
+        with pytest.raises(KeyboardInterrupt):
+            service.enqueue_summary(key, force=True)
+        may_go_on.set()
+        assert service.flush(30)
         service.enqueue_summary(key, force=True)
-        assert service.flush(5)
+        assert service.flush(30)
         assert service.get_summary(key) is not None
 
 
@@ -761,7 +775,7 @@ def test_a_bug_is_told_without_content(
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError(secret)
 
-    monkeypatch.setattr(summary_workers, "make_summary", fail)
+    monkeypatch.setattr(SummaryMaker, "make", fail)
     with RedisSessionService(
         "memory://bug", summarizer=Witness.make(2), auto_summarize=False
     ) as service:

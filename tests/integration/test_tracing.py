@@ -411,14 +411,14 @@ print(len(ours))
 @pytest.mark.parametrize("make", [lambda: open_service(enable_async_persist=True), open_service])
 def test_services_are_collected(make: Callable[[], RedisSessionService]) -> None:
     gc.collect()
-    before = len(_tracing._sources)
+    before = len(_tracing.sources)
     service = make()
     service.append_messages(KEY, [HumanMessage("x")], create=True)
-    assert len(_tracing._sources) == before + 1
+    assert len(_tracing.sources) == before + 1
     service.close()
     del service
     gc.collect()
-    assert len(_tracing._sources) == before
+    assert len(_tracing.sources) == before
 
 
 @both_modes

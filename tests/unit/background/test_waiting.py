@@ -82,7 +82,7 @@ async def test_time_outs(counter: Counter, timeout_s: float) -> None:
     assert not counter.progress.wait(counter.is_at(1), timeout_s)
     assert not await counter.progress.await_(counter.is_at(1), timeout_s)
     assert 2 * timeout_s <= time.monotonic() - begun < 2
-    assert counter.progress._tasks == set()
+    assert counter.progress.waiting_tasks == 0
 
 
 async def test_progress_that_is_not_enough_does_not_lengthen_the_wait(counter: Counter) -> None:
@@ -131,8 +131,8 @@ def test_threads_and_tasks_of_several_loops_are_all_woken(counter: Counter) -> N
             assert not any(future.done() for future in waiting)
             counter.add()
         assert all(future.result(5) for future in waiting)
-    assert counter.progress._tasks == set()
-    assert counter.progress._waiting_threads == 0
+    assert counter.progress.waiting_tasks == 0
+    assert counter.progress.waiting_threads == 0
 
 
 async def test_a_notification_between_look_and_wait_is_not_missed(counter: Counter) -> None:
@@ -158,8 +158,8 @@ async def test_a_condition_that_raises(counter: Counter) -> None:
     with pytest.raises(KeyError):
         counter.progress.wait(look, 5)
     timer.join()
-    assert counter.progress._waiting_threads == 0
-    assert counter.progress._tasks == set()
+    assert counter.progress.waiting_threads == 0
+    assert counter.progress.waiting_tasks == 0
     with counter.progress.lock:  # and nobody holds it
         pass
 
@@ -170,7 +170,7 @@ async def test_cancelling_a_task_that_waits(counter: Counter) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert counter.progress._tasks == set()
+    assert counter.progress.waiting_tasks == 0
     counter.add()
     await asyncio.sleep(0)
 
@@ -215,13 +215,13 @@ def test_a_loop_that_has_ended_is_passed_over(counter: Counter) -> None:
     coroutine = counter.progress.await_(counter.is_at(1), 5)
     task = loop.create_task(coroutine)
     loop.run_until_complete(asyncio.sleep(0))
-    assert len(counter.progress._tasks) == 1
+    assert counter.progress.waiting_tasks == 1
     loop.close()
     others = after(0.01, counter.add)
     assert counter.progress.wait(counter.is_at(1), 5)
     others.join()
-    assert counter.progress._tasks == set()
+    assert counter.progress.waiting_tasks == 0
     coroutine.close()
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
     del task
     gc.collect()

@@ -22,8 +22,8 @@ from langchain_redis_session._codec import events as _codec
 from langchain_redis_session._codec.message_form import Shape
 from langchain_redis_session.errors import CorruptEventError, UnserializableMessageError
 from langchain_redis_session.models import Event
-from tests.unit.messages import CLEAN_TEXTS, TEXTS, VALUES, messages, outcome, same_message
 from tests.unit.codec.test_events import JUNK, places, replaced
+from tests.unit.messages import CLEAN_TEXTS, TEXTS, VALUES, messages, outcome, same_message
 
 SLOW = settings(
     max_examples=600,
