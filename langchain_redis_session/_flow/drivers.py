@@ -29,8 +29,10 @@ from langchain_redis_session._flow.requests import (
     Scope,
     Settle,
     Submit,
+    Unreadable,
 )
 from langchain_redis_session._flow.scripts import ScriptMissingError
+from langchain_redis_session._flow.unreadable import note_unreadable
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     RedisSessionError,
@@ -151,6 +153,8 @@ def _execute(request: Request, client: Any, queue: AppendQueue | None, counters:
         return client.execute_command(*request, **RAW)
     if isinstance(request, Call):
         return request.function()
+    if isinstance(request, Unreadable):
+        return note_unreadable(request, counters)
     if isinstance(request, ScanPage):
         return _scan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
@@ -175,6 +179,8 @@ async def _aexecute(
         return await client.execute_command(*request, **RAW)
     if isinstance(request, Call):
         return await request.async_function()
+    if isinstance(request, Unreadable):
+        return note_unreadable(request, counters)
     if isinstance(request, ScanPage):
         return await _ascan(request, client, counters)
     if isinstance(request, (Settle, Submit)):

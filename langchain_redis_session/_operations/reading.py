@@ -245,11 +245,11 @@ class Reading:
         if not record:
             parsed = _NO_RECORD
         elif self._with_state:
-            parsed = parse_sound_record(self.context, self.keys.sessions, record)
+            parsed = yield from parse_sound_record(self.context, self.keys.sessions, record)
         else:
             parsed = replace(_NO_RECORD, created_ns=parse_created(record))
         found = {self.filter_key: ours}
-        summaries = decode_summaries(self.context, self.keys, parsed, found, foreign)
+        summaries = yield from decode_summaries(self.context, self.keys, parsed, found, foreign)
         summary = summaries.get(self.filter_key)
         if self._since_summary:
             size, older, entries = yield from self._start_at_summary(
@@ -294,11 +294,11 @@ def decode_summaries(
     record: Record,
     ours: Mapping[str, bytes],
     foreign: bytes,
-) -> dict[str, Summary]:
+) -> Flow[dict[str, Summary]]:
     """Read the summaries of a session; of two of a filter key, the one that goes further.
 
     Args:
-        context: What to report unreadable ones to.
+        context: Names the unreadable ones.
         keys: The session's keys.
         record: The session's record. What is older than the session is left out.
         ours: Values by filter key; b"" for none.
@@ -308,7 +308,7 @@ def decode_summaries(
     if foreign:
         theirs, is_sound = parse_foreign_summaries(foreign)
         if not is_sound:
-            context.report_corrupt(keys.summaries, "a summary")
+            yield context.unreadable(keys.summaries, "a summary")
     found: dict[str, Summary] = {}
     created_at = to_datetime(record.created_ns)
     for filter_key in {**ours, **theirs}:
@@ -317,7 +317,7 @@ def decode_summaries(
             try:
                 own = parse_summary(value, filter_key)
             except ValueError:
-                context.report_corrupt(keys.summaries, "a summary")
+                yield context.unreadable(keys.summaries, "a summary")
         both = (own, theirs.get(filter_key))
         newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
         if newest is not None:
@@ -325,11 +325,11 @@ def decode_summaries(
     return found
 
 
-def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Record:
-    """Read a record; report what in it can't be read."""
+def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Flow[Record]:
+    """Read a record; what in it can't be read is taken note of."""
     parsed = parse_record(record)
     if not parsed.is_sound:
-        context.report_corrupt(sessions_key, "a part of a session's record")
+        yield context.unreadable(sessions_key, "a part of a session's record")
     return parsed
 
 

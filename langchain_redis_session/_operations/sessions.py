@@ -65,7 +65,7 @@ def list_sessions(
         try:
             key = SessionKey(app_name, user_id, field.decode())
         except (InvalidSessionKeyError, UnicodeDecodeError):
-            context.report_corrupt(sessions_key, "a session's id")
+            yield context.unreadable(sessions_key, "a session's id")
             continue
         tail = foreign or b'{"updatedAt":"%b"}' % updated
         age = (parse_record(tail).updated_ns, key)
@@ -123,8 +123,9 @@ def _read_records(
         ]
     )
     shared = {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
-    return [
-        make_session(key, parse_sound_record(context, sessions_key, record), shared, None)
-        for key, record in zip(page, records, strict=True)
-        if record is not None
-    ]
+    sessions = []
+    for key, record in zip(page, records, strict=True):
+        if record is not None:
+            parsed = yield from parse_sound_record(context, sessions_key, record)
+            sessions.append(make_session(key, parsed, shared, None))
+    return sessions

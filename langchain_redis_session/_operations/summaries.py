@@ -87,6 +87,6 @@ def _read(
     if not reply:
         return {}
     record, foreign, *values = reply
-    parsed = parse_sound_record(context, keys.sessions, record)
+    parsed = yield from parse_sound_record(context, keys.sessions, record)
     ours = dict(zip(filter_keys, values, strict=True))
-    return decode_summaries(context, keys, parsed, ours, foreign)
+    return (yield from decode_summaries(context, keys, parsed, ours, foreign))

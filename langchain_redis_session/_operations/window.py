@@ -50,6 +50,7 @@ class Window(Generic[S]):
     _seen: set[bytes] = field(default_factory=set)
     _asked: int = 0
     _is_done: bool = False
+    _skipped: int = 0
 
     def first_args(self) -> list[Argument]:
         """The arguments of the first read: highest, lowest, offset, count."""
@@ -118,11 +119,16 @@ class Window(Generic[S]):
                     f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
                     f"{error}; read without strict=True to skip it"
                 ) from error
-            self.context.report_corrupt(self.key)
+            self._skipped += 1
             return None
         if score:
             item.score = float(score)
         return item
+
+    def _report_skipped(self) -> Flow[None]:
+        if self._skipped:
+            count, self._skipped = self._skipped, 0
+            yield self.context.unreadable(self.key, count=count)
 
     def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
         """Read further pages, back from the oldest entry seen, until it is enough."""
@@ -135,6 +141,7 @@ class Window(Generic[S]):
                 ["newest", self._next_highest, self.bounds.lowest, 0, self._asked],
             )
             self.take(*reply)
+            yield from self._report_skipped()
             page = min(page * 2, _LARGEST_PAGE)
 
     def read(self) -> Flow[None]:
@@ -150,6 +157,7 @@ class Window(Generic[S]):
     def finish(self) -> Flow[None]:
         """Top up what was skipped, find the start that was asked for, put oldest first."""
         bounds, items = self.bounds, self.items
+        yield from self._report_skipped()
         if bounds.limit is not None:
             wanted = bounds.limit + bounds.offset
             if bounds.limit:

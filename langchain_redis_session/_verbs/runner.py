@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from langchain_redis_session._actions.appends import SummaryScheduler
 from langchain_redis_session._actions.context import ActionContext
-from langchain_redis_session._actions.observed import observe, report_corrupt
+from langchain_redis_session._actions.observed import observe, tell_of_unreadable
 from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
@@ -79,7 +79,7 @@ class FlowRunner:
     def _reporting(self, flow: Flow[T]) -> Flow[T]:
         """Let the hooks know of entries that can't be read."""
         hooks = self._actions.hooks
-        return report_corrupt(hooks, flow) if hooks.corrupt else flow
+        return tell_of_unreadable(hooks, flow) if hooks.corrupt else flow
 
     def _explain(self, error: BackendUnavailableError) -> BackendUnavailableError:
         if not self._connections.is_default:
@@ -101,7 +101,7 @@ class FlowRunner:
         """Let those who watch see an operation; without any it is the flow itself."""
         hooks = self._actions.hooks if hooks is None else hooks
         if hooks.corrupt:
-            flow = report_corrupt(hooks, flow)
+            flow = tell_of_unreadable(hooks, flow)
         tracing = self._actions.tracing
         if hooks.observers or tracing is not None:
             flow = observe(tracing, hooks, operation, key, flow, events)
