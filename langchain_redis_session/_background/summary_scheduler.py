@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._flow.requests import Call, Flow
+from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session.models import SessionKey
 
@@ -34,7 +34,7 @@ class WorkerScheduler:
         if unsummarized is not None and unsummarized < self.workers.minimum_events:
             del tasks[-1]
         if tasks:
-            yield Call(lambda: self.workers.enqueue(tasks), lambda: self.workers.aenqueue(tasks))
+            yield from self.workers.enqueue(tasks)
 
     def when_settled(
         self, key: SessionKey, branches: Iterable[str]

@@ -21,7 +21,7 @@ from langchain_redis_session._background.jobs import Job, Outcome, are_done, mak
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
-from langchain_redis_session._flow.requests import Scope, Submit
+from langchain_redis_session._flow.requests import Flow, Scope, Submit
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import (
@@ -89,7 +89,7 @@ class WriteBehind(Engine):
 
     # Accepting
 
-    def submit(self, request: Submit) -> None:
+    def submit(self, request: Submit) -> Flow[None]:
         """Accept an append; waits while the queue is full.
 
         Raises:
@@ -97,19 +97,11 @@ class WriteBehind(Engine):
         """
         job = make_job(request)
         worker = self._worker_of(job.key)
-        if not self._accept(worker, job):
-            timeout_s = self._context.options.persist_put_timeout
-            if not self._progress.wait(lambda: self._accept(worker, job), timeout_s):
-                raise self._refusal()
-
-    async def asubmit(self, request: Submit) -> None:
-        """Accept an append, without blocking the event loop; as `submit`."""
-        job = make_job(request)
-        worker = self._worker_of(job.key)
-        if not self._accept(worker, job):
-            timeout_s = self._context.options.persist_put_timeout
-            if not await self._progress.await_(lambda: self._accept(worker, job), timeout_s):
-                raise self._refusal()
+        if self._accept(worker, job):
+            return
+        timeout_s = self._context.options.persist_put_timeout
+        if not (yield self._progress.until(lambda: self._accept(worker, job), timeout_s)):
+            raise self._refusal()
 
     def _refusal(self) -> PersistError:
         options = self._context.options
@@ -308,24 +300,17 @@ class WriteBehind(Engine):
                     found += worker.hurry(scope)
         return found
 
-    def settle(self, scope: Scope) -> None:
+    def settle(self, scope: Scope) -> Flow[None]:
         """Wait for what was accepted in a scope: (app,), (app, user), (app, user, session).
 
         Raises:
             BackendUnavailableError: It took longer than `persist_put_timeout`.
         """
         pending = self._hurry(scope)
+        if not pending:
+            return
         timeout_s = self._context.options.persist_put_timeout
-        if pending and not self._progress.wait(lambda: self._are_settled(pending), timeout_s):
-            raise self._unsettled()
-
-    async def asettle(self, scope: Scope) -> None:
-        """Wait for a scope, without blocking the event loop; as `settle`."""
-        pending = self._hurry(scope)
-        timeout_s = self._context.options.persist_put_timeout
-        if pending and not await self._progress.await_(
-            lambda: self._are_settled(pending), timeout_s
-        ):
+        if not (yield self._progress.until(lambda: self._are_settled(pending), timeout_s)):
             raise self._unsettled()
 
     def _are_settled(self, jobs: Sequence[Job]) -> bool:

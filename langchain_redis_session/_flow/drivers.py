@@ -61,13 +61,9 @@ _NOBODYS_COUNTERS = Counters()
 class AppendQueue(Protocol):
     """What flows hand their appends to, and wait for, with write-behind."""
 
-    def settle(self, scope: Scope) -> None: ...
+    def settle(self, scope: Scope) -> Flow[None]: ...
 
-    async def asettle(self, scope: Scope) -> None: ...
-
-    def submit(self, request: Submit) -> None: ...
-
-    async def asubmit(self, request: Submit) -> None: ...
+    def submit(self, request: Submit) -> Flow[None]: ...
 
 
 def translate_error(error: Exception) -> RedisSessionError:
@@ -158,10 +154,7 @@ def _execute(request: Request, client: Any, queue: AppendQueue | None, counters:
     if isinstance(request, ScanPage):
         return _scan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
-        assert queue is not None, "only flows of a service with write-behind ask for it"
-        if isinstance(request, Settle):
-            return queue.settle(request.scope)
-        return queue.submit(request)
+        return run(_ask(queue, request), None)
     counters.round_trips += 1
     if hasattr(client, "get_primaries") and has_wait(request):
         return _translate_replies(execute_pinned(request, client))
@@ -184,10 +177,7 @@ async def _aexecute(
     if isinstance(request, ScanPage):
         return await _ascan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
-        assert queue is not None, "only flows of a service with write-behind ask for it"
-        if isinstance(request, Settle):
-            return await queue.asettle(request.scope)
-        return await queue.asubmit(request)
+        return await arun(_ask(queue, request), None)
     counters.round_trips += 1
     if hasattr(client, "get_primaries") and has_wait(request):
         return _translate_replies(await aexecute_pinned(request, client))
@@ -195,6 +185,11 @@ async def _aexecute(
     for command in request:
         add_command(pipeline, command)
     return _translate_replies(await pipeline.execute(raise_on_error=False))
+
+
+def _ask(queue: AppendQueue | None, request: Settle | Submit) -> Flow[None]:
+    assert queue is not None, "only flows of a service with write-behind ask for it"
+    return queue.settle(request.scope) if isinstance(request, Settle) else queue.submit(request)
 
 
 def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:

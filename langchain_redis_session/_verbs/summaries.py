@@ -5,7 +5,7 @@ from __future__ import annotations
 from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed
 from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._flow.requests import Call, Flow
+from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe.tracing import SPAN_GET_SUMMARY
 from langchain_redis_session._operations import summaries
 from langchain_redis_session._operations.summaries import SummaryTask
@@ -84,7 +84,7 @@ class SummaryMethods(FlowRunner):
                 "there are no background workers where the summarizer, a summary hook or the "
                 "client is asynchronous only; use acreate_summary"
             )
-        return _ask(workers, [task])
+        return workers.enqueue([task])
 
     enqueue_summary = sync_verb(_enqueue_summary)
     aenqueue_summary = async_verb(_enqueue_summary)
@@ -130,10 +130,6 @@ def _check(filter_key: object) -> str:
         return check_filter_key(filter_key)
     except ValueError as error:
         raise ConfigurationError(f"filter_key={shorten(filter_key)}: {error}") from None
-
-
-def _ask(workers: SummaryWorkers, tasks: list[SummaryTask]) -> Flow[None]:
-    yield Call(lambda: workers.enqueue(tasks), lambda: workers.aenqueue(tasks))
 
 
 def _take_summary(flow: Flow[summaries.SummaryOutcome]) -> Flow[Summary | None]:
