@@ -183,7 +183,7 @@ class Spool:
             create, once = write.create, write.once
         else:
             track = write.track
-        names = (key.app_name, key.user_id, key.session_id)
+        names = key.scope
         try:
             cursor = self._files[0].connection.execute(
                 "INSERT INTO writes"

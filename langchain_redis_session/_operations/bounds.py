@@ -75,7 +75,8 @@ def format_score(score: float) -> str:
 
 
 def _format_bound(moment: Moment, name: str) -> str:
-    if isinstance(moment, float) and moment == moment:
+    if isinstance(moment, float) and moment == moment:  # a score; NaN is none
+        _refuse_small(moment, name)
         return format_score(moment)
     return format_score(to_nanoseconds(moment, name))
 
@@ -84,7 +85,7 @@ def to_nanoseconds(moment: object, name: str = "timestamp") -> int:
     """Give a datetime with a zone, or nanoseconds since 1970, in nanoseconds.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: It is something else, such as seconds.
     """
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
@@ -93,11 +94,21 @@ def to_nanoseconds(moment: object, name: str = "timestamp") -> int:
             )
         return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
     if isinstance(moment, int) and not isinstance(moment, bool) and abs(moment) < _FARTHEST_NS:
+        _refuse_small(moment, name)
         return moment
     raise ConfigurationError(
         f"{name} must be a datetime or nanoseconds since 1970, not {shorten(moment)}"
     )
 
 
+def _refuse_small(moment: float, name: str) -> None:
+    if 0 < moment < _NEAREST_NS:
+        raise ConfigurationError(
+            f"{name}={shorten(moment)} would be in the first months of 1970: are these seconds or "
+            "milliseconds? Give a datetime with a zone, or nanoseconds since 1970 (time.time_ns())"
+        )
+
+
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_NEAREST_NS = 10**16  # late April 1970; what is below is in another unit
 _FARTHEST_NS = 10**21  # some 30,000 years

@@ -21,16 +21,16 @@ from langchain_redis_session._codec.summary_record import (
     parse_summary,
 )
 from langchain_redis_session._flow.requests import Command, Flow
-from langchain_redis_session._flow.scripts import ScriptCall, call_batch, call_script
+from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
 from langchain_redis_session._operations.window import (
     Window,
     has_message,
     make_event_window,
-    refresh_call,
 )
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session.models import (
@@ -41,6 +41,8 @@ from langchain_redis_session.models import (
     Summary,
     select_messages,
 )
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Page, Status, StoredSession
 
 _NO_RECORD = Record({}, (), 0, 0, is_sound=True)
 
@@ -80,8 +82,8 @@ def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) 
     if not context.options.refresh_ttl_on_read:
         yield from window.read()
         return
-    page, field_ttl = yield from call_batch([window.first_read(), refresh_call(context, key)])
-    context.note_field_ttl(field_ttl)
+    page, refreshed = yield from call_batch([window.first_read(), refresh_lifetime(context, key)])
+    context.note_field_ttl(refreshed.field_ttl)
     window.take_first(page)
     yield from window.finish()
 
@@ -166,17 +168,16 @@ def is_in_branch(filter_key: str, branch: str) -> bool:
 
 
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
-    context, key, calls = reading.context, reading.key, reading.calls()
+    context, call, far_calls = reading.context, reading.call(), reading.far_calls()
     if counts_as_use and context.options.refresh_ttl_on_read:
-        *replies, field_ttl = yield from call_batch([*calls, refresh_call(context, key)])
-        context.note_field_ttl(field_ttl)
-    elif len(calls) > 1:
-        replies = yield from call_batch(calls)
+        refresh = refresh_lifetime(context, reading.key)
+        *replies, refreshed = yield from call_batch([call, *far_calls, refresh])
+        context.note_field_ttl(refreshed.field_ttl)
+    elif far_calls:
+        replies = yield from call_batch([call, *far_calls])
     else:
-        read = calls[0]
-        assert isinstance(read, ScriptCall)
-        replies = [(yield from call_script(read.name, read.keys, read.args))]
-    return (yield from reading.complete(replies))
+        replies = [(yield from call)]
+    return (yield from reading.complete(*replies))
 
 
 class Reading:
@@ -214,32 +215,34 @@ class Reading:
         self._app_state_is_near = context.options.hash_tag == "app"
         self.record = self.ours = b""
 
-    def calls(self) -> list[ScriptCall | Command]:
-        """What reads it: a script, and the app's state where the script can't reach it."""
-        keys = self.keys
-        near = [keys.sessions, keys.events, keys.summaries]
-        highest, lowest, *page = self.window.first_args()
-        args = [
-            keys.session_field,
-            keys.summary(self.filter_key),
-            self._at_least,
-            highest,
-            "summary" if self._since_summary else lowest,
-            *page,
-        ]
-        if not self._with_state:
-            return [ScriptCall("get_session", near, args)]
-        if self._app_state_is_near:
-            return [ScriptCall("get_session", [*near, keys.user_state, keys.app_state], args)]
-        read = ScriptCall("get_session", [*near, keys.user_state], args)
-        return [read, ("HGETALL", keys.app_state)]
+    def call(self) -> ScriptCall[StoredSession]:
+        """What reads it."""
+        bounds = self.window.bounds
+        return bindings.get_session(
+            self.keys,
+            filter_key=self.filter_key,
+            at_least=self._at_least,
+            highest=bounds.highest,
+            lowest=bounds.lowest,
+            since_summary=self._since_summary,
+            count=self.window.ask_first(),
+            with_user_state=self._with_state,
+            with_app_state=self._app_state_is_near,
+        )
 
-    def complete(self, replies: list[Any]) -> Flow[Session | None]:
+    def far_calls(self) -> list[Command]:
+        """What reads the app's state where the script can't reach it."""
+        is_far = self._with_state and not self._app_state_is_near
+        return [("HGETALL", self.keys.app_state)] if is_far else []
+
+    def complete(
+        self, stored: StoredSession, far_app_state: Mapping[bytes, bytes] | None = None
+    ) -> Flow[Session | None]:
         """Make the session of the replies, with further reads where entries were skipped."""
-        if not replies[0]:
+        if stored.status is Status.MISSING:
             return None
-        record, ours, foreign, size, older, entries, user_fields, near_app_fields = replies[0]
-        if not record and (self._with_state or not size):
+        record, ours, page = stored.record, stored.summary, stored.page
+        if not record and (self._with_state or not page.size):
             return None
         self.record, self.ours = record, ours
         if not record:
@@ -249,24 +252,22 @@ class Reading:
         else:
             parsed = replace(_NO_RECORD, created_ns=parse_created(record))
         found = {self.filter_key: ours}
-        summaries = yield from decode_summaries(self.context, self.keys, parsed, found, foreign)
+        summaries = yield from decode_summaries(
+            self.context, self.keys, parsed, found, stored.foreign
+        )
         summary = summaries.get(self.filter_key)
         if self._since_summary:
-            size, older, entries = yield from self._start_at_summary(
-                summary, ours, (size, older, entries)
-            )
-        self.window.take(size, older, entries)
+            page = yield from self._start_at_summary(summary, ours, page)
+        self.window.take(page)
         yield from self.window.finish()
-        app_fields = near_app_fields if self._app_state_is_near else replies[1:] and replies[1]
+        app_state = stored.app_state if far_app_state is None else far_app_state
         shared_state = {
-            **decode_fields(app_fields, APP_PREFIX),
-            **decode_fields(user_fields, USER_PREFIX),
+            **decode_fields(app_state, APP_PREFIX),
+            **decode_fields(stored.user_state, USER_PREFIX),
         }
         return make_session(self.key, parsed, shared_state, self.window, summary)
 
-    def _start_at_summary(
-        self, summary: Summary | None, ours: bytes, page: tuple[int, int, list[bytes]]
-    ) -> Flow[tuple[int, int, list[bytes]]]:
+    def _start_at_summary(self, summary: Summary | None, ours: bytes, page: Page) -> Flow[Page]:
         """Let the window begin where the summary ends; read again if that is elsewhere.
 
         The script knows our summaries only, and not whether they are of an earlier session.
@@ -277,10 +278,14 @@ class Reading:
         window.bounds = replace(window.bounds, lowest=lowest)
         if cutoff.encode() == find_cutoff(ours):
             return page
-        _, _, *rest = window.first_args()
-        args = ["newest", window.bounds.highest, lowest, *rest]
-        size, older, entries = yield from call_script("read_events", [self.keys.events], args)
-        return size, older, entries
+        return (
+            yield from bindings.read_events(
+                self.keys.events,
+                highest=window.bounds.highest,
+                lowest=lowest,
+                count=window.ask_first(),
+            )
+        )
 
 
 def format_cutoff(summary: Summary | None) -> str:

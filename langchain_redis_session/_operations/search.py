@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.window import make_event_window
 from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
 from langchain_redis_session.models import Event, SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import End
 
 _PAGE = 500
 _ROLES = {
@@ -109,8 +110,8 @@ def get_event_window(
     """Find an event, with those around it that have one of the roles; [] if it isn't there."""
     events_key, has_role = context.keyspace.session(key).events, compile_roles(roles)
     needle = json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
-    found = yield from call_script("find_event", [events_key], [b'"id":' + needle, _PAGE])
-    for entry, score in zip(found[::2], found[1::2], strict=True):
+    found = yield from bindings.find_event(events_key, text=b'"id":' + needle, step=_PAGE)
+    for entry, score in zip(found.entries, found.scores, strict=True):
         try:
             event = decode_event(entry)
         except CorruptEventError:
@@ -120,8 +121,8 @@ def get_event_window(
             break
     else:
         return []
-    earlier = yield from _read_around(context, events_key, event, before, "newest", has_role)
-    later = yield from _read_around(context, events_key, event, after, "oldest", has_role)
+    earlier = yield from _read_around(context, events_key, event, before, End.NEWEST, has_role)
+    later = yield from _read_around(context, events_key, event, after, End.OLDEST, has_role)
     return [*reversed(earlier), event, *later]
 
 
@@ -130,21 +131,21 @@ def _read_around(
     events_key: bytes,
     anchor: Event,
     count: int,
-    end: str,
+    end: End,
     wants: Callable[[Event], bool],
 ) -> Flow[list[Event]]:
-    """Read on from an event towards the start (end="newest") or the end of the session."""
+    """Read on from an event towards the start (`End.NEWEST`) or the end of the session."""
     events: list[Event] = []
     bound, passed = format_score(anchor.score or 0), {anchor.id}
     while len(events) < count:
         step = max(count, 64) + len(passed)
-        highest, lowest = (bound, "-inf") if end == "newest" else ("+inf", bound)
-        _, _, entries = yield from call_script(
-            "read_events", [events_key], [end, highest, lowest, 0, step]
+        highest, lowest = (bound, "-inf") if end is End.NEWEST else ("+inf", bound)
+        page = yield from bindings.read_events(
+            events_key, first=end, highest=highest, lowest=lowest, count=step
         )
-        if entries:
-            bound = entries[-1].decode()
-        for entry, score in zip(entries[::2], entries[1::2], strict=True):
+        if page.scores:
+            bound = page.scores[-1].decode()
+        for entry, score in zip(page.entries, page.scores, strict=True):
             try:
                 event = decode_event(entry)
             except CorruptEventError:
@@ -155,6 +156,6 @@ def _read_around(
                 event.score = float(score)
                 if wants(event):
                     events.append(event)
-        if len(entries) < 2 * step:
+        if len(page.entries) < step:
             break
     return events[:count]

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._codec.session_record import parse_record
-from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_batch, call_script
+from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.append import write_state
+from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
@@ -27,6 +28,8 @@ from langchain_redis_session._operations.state import (
 )
 from langchain_redis_session.errors import InvalidSessionKeyError
 from langchain_redis_session.models import Session, SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import Create
 
 
 def create_session(
@@ -38,8 +41,10 @@ def create_session(
     if change.app and context.options.hash_tag == "user":
         keys = context.keyspace.session(key)
         is_missing = not (yield ("HEXISTS", keys.sessions, keys.session_field))
+    attempts = Attempts(key, "create")
     while True:
-        is_written = yield from write_state(context, key, change, create="new")
+        attempts.begin()
+        is_written = yield from write_state(context, key, change, create=Create.ONLY)
         if is_missing and not is_written:  # by a first try, whose reply was lost
             yield from update_app_state(context, key.app_name, change.app)
         session = yield from get_session(context, key, Bounds())
@@ -58,18 +63,19 @@ def list_sessions(
 ) -> Flow[list[Session]]:
     """Read a user's sessions, the last updated first; remove those that have expired."""
     sessions_key = context.keyspace.sessions(app_name, user_id)
-    now_ms, listed = yield from call_script("list_sessions", [sessions_key], [])
+    listed = yield from bindings.list_sessions(sessions_key)
     ages: list[tuple[int, SessionKey]] = []
     overdue: list[tuple[int, SessionKey]] = []
-    for field, updated, expires, foreign in listed:
+    for one in listed.sessions:
         try:
-            key = SessionKey(app_name, user_id, field.decode())
+            key = SessionKey(app_name, user_id, one.field.decode())
         except (InvalidSessionKeyError, UnicodeDecodeError):
             yield context.unreadable(sessions_key, "a session's id")
             continue
-        tail = foreign or b'{"updatedAt":"%b"}' % updated
+        tail = one.foreign or b'{"updatedAt":"%b"}' % one.updated
         age = (parse_record(tail).updated_ns, key)
-        (overdue if expires and int(expires) <= int(now_ms) else ages).append(age)
+        is_overdue = one.expires_ms is not None and one.expires_ms <= listed.now_ms
+        (overdue if is_overdue else ages).append(age)
     ages += yield from _drop_expired(context, overdue)
     ages.sort(key=lambda age: (age[0], age[1].session_id), reverse=True)
     page = [key for _, key in ages[offset : None if limit is None else offset + limit]]
@@ -98,11 +104,13 @@ def _drop_expired(
 
 def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Session]]:
     readings = [Reading(context, key, Bounds()) for key in page]
-    calls = [reading.calls() for reading in readings]
+    calls: list[list[ScriptCall[Any] | Command]] = [
+        [reading.call(), *reading.far_calls()] for reading in readings
+    ]
     replies = iter((yield from call_batch([call for some in calls for call in some])))
     sessions = []
     for reading, some in zip(readings, calls, strict=True):
-        session = yield from reading.complete([next(replies) for _ in some])
+        session = yield from reading.complete(*(next(replies) for _ in some))
         if session is not None:
             sessions.append(session)
     return sessions

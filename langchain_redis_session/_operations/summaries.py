@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
 from langchain_redis_session._keys.zset import SessionKeys, escape_glob
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.reading import (
@@ -17,6 +16,8 @@ from langchain_redis_session.models import (
     SessionKey,
     Summary,
 )
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,9 @@ def list_summaries(context: Context, key: SessionKey) -> Flow[list[Summary]]:
 def _read(
     context: Context, keys: SessionKeys, filter_keys: Sequence[str]
 ) -> Flow[dict[str, Summary]]:
-    fields = [keys.summary(filter_key) for filter_key in filter_keys]
-    reply = yield from call_script(
-        "get_summaries",
-        [keys.sessions, keys.events, keys.summaries],
-        [keys.session_field, *fields],
-    )
-    if not reply:
+    found = yield from bindings.get_summaries(keys, filter_keys=filter_keys)
+    if found.status is Status.MISSING:
         return {}
-    record, foreign, *values = reply
-    parsed = yield from parse_sound_record(context, keys.sessions, record)
-    ours = dict(zip(filter_keys, values, strict=True))
-    return (yield from decode_summaries(context, keys, parsed, ours, foreign))
+    record = yield from parse_sound_record(context, keys.sessions, found.record)
+    ours = dict(zip(filter_keys, found.summaries, strict=True))
+    return (yield from decode_summaries(context, keys, record, ours, found.foreign))

@@ -8,13 +8,15 @@ from itertools import repeat
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._flow.requests import Argument, Command, Flow
-from langchain_redis_session._flow.scripts import ScriptCall, call_script
+from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import CorruptEventError
-from langchain_redis_session.models import Event, SessionKey
+from langchain_redis_session.models import Event
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Page
 
 _SMALLEST_PAGE, _LARGEST_PAGE = 64, 1000
 _MOST_ENTRIES = 2**53  # Lua's numbers are exact up to here
@@ -48,54 +50,55 @@ class Window(Generic[S]):
     is_cut: bool = False
     _next_highest: str = ""
     _seen: set[bytes] = field(default_factory=set)
-    _asked: int = 0
+    _asked: int | None = 0
     _is_done: bool = False
     _skipped: int = 0
 
-    def first_args(self) -> list[Argument]:
-        """The arguments of the first read: highest, lowest, offset, count."""
-        bounds = self.bounds
-        wanted = None if bounds.limit is None else bounds.limit + bounds.offset
-        self._asked = -1 if wanted is None else min(wanted, _MOST_ENTRIES)
-        if bounds.limit == 0:
-            self._asked = 0
-        return [bounds.highest, bounds.lowest, 0, self._asked]
+    def ask_first(self) -> int | None:
+        """How many entries the first page has to bring; None = all."""
+        limit = self.bounds.limit
+        self._asked = limit and min(limit + self.bounds.offset, _MOST_ENTRIES)
+        return self._asked
 
-    def first_read(self) -> ScriptCall | Command:
+    def first_read(self) -> ScriptCall[Page] | Command:
         """What reads the first page; `take_first` takes in its reply."""
         if self._needs_no_script():
             return ("ZREVRANGE", self.key, 0, -1)
-        return ScriptCall("read_events", [self.key], ["newest", *self.first_args()])
+        return self._read_page(self.bounds.highest, self.ask_first())
+
+    def _read_page(self, highest: str, count: int | None) -> ScriptCall[Page]:
+        return bindings.read_events(
+            self.key, highest=highest, lowest=self.bounds.lowest, count=count
+        )
 
     def _needs_no_script(self) -> bool:
         # A script's reply passes through Lua, which takes as long again; scores take time too.
         # They are needed to go on behind a page, and in the error of a strict read.
         return self.bounds.is_everything and not self.needs_scores and not self.bounds.strict
 
-    def take_first(self, reply: list[Any]) -> None:
+    def take_first(self, reply: Page | list[bytes]) -> None:
         """Take in the reply to `first_read`."""
-        if self._needs_no_script():
-            self._is_done = True
-            self.is_cut = self._is_full(len(reply))
-            self.context.counters.bytes_in += sum(map(len, reply))
-            self._gather(zip(reply, repeat(b"")))
-        else:
-            self.take(*reply)
+        if isinstance(reply, Page):
+            self.take(reply)
+            return
+        self._is_done = True
+        self.is_cut = self._is_full(len(reply))
+        self.context.counters.bytes_in += sum(map(len, reply))
+        self._gather(zip(reply, repeat(b"")))
 
-    def take(self, size: int, older: int, entries: list[bytes]) -> None:
+    def take(self, page: Page) -> None:
         """Take in one page, newest first."""
-        count = len(entries) // 2
-        self._is_done = self._asked < 0 or count < self._asked
-        self.is_cut = older > 0 or self._is_full(size)
-        self.context.counters.bytes_in += sum(map(len, entries[::2]))
-        self._gather(zip(entries[::2], entries[1::2], strict=True))
+        entries, scores = page.entries, page.scores
+        self._is_done = self._asked is None or len(entries) < self._asked
+        self.is_cut = page.older > 0 or self._is_full(page.size)
+        self.context.counters.bytes_in += sum(map(len, entries))
+        self._gather(zip(entries, scores, strict=True))
         if entries and not self._is_done:
             # Scores of a foreign writer may be equal: start at the last one once more.
-            self._next_highest = entries[-1].decode()
+            last = scores[-1]
+            self._next_highest = last.decode()
             self._seen = {
-                entry
-                for entry, score in zip(entries[::2], entries[1::2], strict=True)
-                if score == entries[-1]
+                entry for entry, score in zip(entries, scores, strict=True) if score == last
             }
 
     def _is_full(self, size: int) -> bool:
@@ -132,26 +135,20 @@ class Window(Generic[S]):
 
     def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
         """Read further pages, back from the oldest entry seen, until it is enough."""
-        page = _SMALLEST_PAGE
+        more = _SMALLEST_PAGE
         while not self._is_done and not is_enough():
-            self._asked = page + len(self._seen)
-            reply = yield from call_script(
-                "read_events",
-                [self.key],
-                ["newest", self._next_highest, self.bounds.lowest, 0, self._asked],
-            )
-            self.take(*reply)
+            self._asked = more + len(self._seen)
+            self.take((yield from self._read_page(self._next_highest, self._asked)))
             yield from self._report_skipped()
-            page = min(page * 2, _LARGEST_PAGE)
+            more = min(more * 2, _LARGEST_PAGE)
 
     def read(self) -> Flow[None]:
         """Read what the bounds ask for, from the first page on."""
         request = self.first_read()
         if isinstance(request, ScriptCall):
-            reply = yield from call_script(request.name, request.keys, request.args)
+            self.take((yield from request))
         else:
-            reply = yield request
-        self.take_first(reply)
+            self.take_first((yield request))
         yield from self.finish()
 
     def finish(self) -> Flow[None]:
@@ -213,18 +210,3 @@ def make_event_window(
     """A window on a session's events."""
     limit = context.options.session_event_limit
     return Window(context, keys.events, bounds, decode_event, limit, wants, needs_scores)
-
-
-def refresh_call(context: Context, key: SessionKey) -> ScriptCall:
-    """What starts a session's lifetime anew."""
-    keys = context.keyspace.session(key)
-    return ScriptCall(
-        "refresh_ttl",
-        keys.common,
-        [
-            keys.session_field,
-            context.options.session_ttl,
-            context.field_ttl_flag,
-            keys.summary_field,
-        ],
-    )

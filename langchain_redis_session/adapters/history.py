@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from langchain_core.messages import (
     AIMessage,
@@ -65,7 +66,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
         include_summary: Whether reading gives the session's summary in place of the messages
             that it covers, as one system message. It stays in whatever `max_messages` and
-            `max_tokens` cut off.
+            `max_tokens` cut off. Messages without an id get one for this read. Another
+            process may make the summaries; without any, all messages are given.
         format_summary: Makes that message of the `Summary`: a text or a message.
         callbacks: Hooks for what is read and written by this history; see
             `SessionCallbackHandler`.
@@ -167,7 +169,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         return {"limit": self._window.max_messages, "callbacks": self._callbacks}
 
     def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
-        messages = self._window.put_summary(found)
+        named = [_name(message) for message in found.messages]
+        messages = self._window.put_summary(replace(found, messages=named))
         self._last_reads.append(_Read(list(messages), found.summary))
         return messages
 
@@ -205,7 +208,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         count = len(before.messages) - len(now.messages)
         if not 0 < count < len(messages) or not now.is_summarized_since(before):
             return messages
-        is_read = list(messages[:count]) == before.messages[-count:]
+        last_read = before.messages[-count:]
+        is_read = all(map(_is_same, messages[:count], last_read))
         return messages[count:] if is_read else messages
 
     def add_message(self, message: BaseMessage) -> None:
@@ -269,6 +273,18 @@ class _Read:
         if before.summary is None:
             return True
         return self.summary.boundary.cutoff_score > before.summary.boundary.cutoff_score
+
+
+def _name(message: BaseMessage) -> BaseMessage:
+    """Give a message an id for this read: by it, a copy of it is known again."""
+    if message.id is not None:
+        return message
+    return message.model_copy(update={"id": f"read-{uuid4().hex}"})
+
+
+def _is_same(one: BaseMessage, other: BaseMessage) -> bool:
+    """Whether they are one message, and not only alike: people do say a thing twice."""
+    return one is other or (one.id is not None and one.id == other.id)
 
 
 def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:

@@ -76,19 +76,19 @@ local function set_ttl(key, ttl_ms)
 end
 
 -- Write a record and give it its lifetime. try_field_ttl is '1' unless the server is known
--- to lack TTLs per field; gives 1 or 0 for what it turned out to be, -1 where not tried.
+-- to lack TTLs per field; gives 1 or 0 for what it turned out to be, '' where not tried.
 local function save_record(sessions_key, field, core, updated, ttl_ms, try_field_ttl)
   local ending = ',"updatedAt":"' .. updated .. '"}'
   if ttl_ms == 0 then
     redis.call('HSET', sessions_key, field, core .. ending)
     redis.call('PERSIST', sessions_key)
-    return -1
+    return ''
   end
   local expires_at = string.format('%.0f', now_ms + ttl_ms)
   local added = redis.call('HSET', sessions_key, field,
     core .. ',"expiresAtMs":' .. expires_at .. ending)
   lengthen_ttl(sessions_key, added == 0 or redis.call('HLEN', sessions_key) > 1, ttl_ms)
-  if try_field_ttl ~= '1' then return -1 end
+  if try_field_ttl ~= '1' then return '' end
   local reply = redis.pcall('HPEXPIREAT', sessions_key, expires_at, 'FIELDS', 1, field)
   return reply.err and 0 or 1
 end
@@ -101,7 +101,7 @@ local function touch_keys(events_key, message_index_key, track_index_key, ttl_ms
   lengthen_ttl(track_index_key, true, ttl_ms)
 end
 
--- The lifetime of a session's summaries; a branch's starts anew with an append to the branch.
+-- The lifetime of a session's summaries; a filter key's starts anew with an append to it.
 local function touch_summaries(key, fields, ttl_ms, try_field_ttl)
   if redis.call('EXISTS', key) == 0 then return end
   lengthen_ttl(key, true, ttl_ms)

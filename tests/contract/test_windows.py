@@ -115,6 +115,20 @@ async def test_bounds_as_datetimes(verbs: Verbs, session: SessionKey, clock: Clo
     assert texts(await verbs.get_messages(session, before=moment)) == ["+0", "+1"]
 
 
+@pytest.mark.parametrize(
+    "moment", [1_790_000_000.5, 1_790_000_000_000, 1_790_000_000_000_000, 1, 1e15]
+)
+async def test_a_bound_in_seconds_or_milliseconds_is_refused_and_not_taken_for_nanoseconds(
+    verbs: Verbs, session: SessionKey, moment: float
+) -> None:
+    await append(verbs, session, human("h"))
+    for name in ("after", "before"):
+        with pytest.raises(ConfigurationError, match=rf"{name}=.* are these seconds"):
+            await verbs.get_messages(session, **{name: moment})
+    assert texts(await verbs.get_messages(session, after=0)) == ["h"]  # from the start
+    assert texts(await verbs.get_messages(session, before=0.0)) == []
+
+
 async def test_messages_do_not_start_with_results_whose_call_was_cut_off(
     verbs: Verbs, session: SessionKey
 ) -> None:

@@ -75,6 +75,19 @@ async def test_the_summary_stands_in_front(make_summarized: MakeHistory, mode: s
     assert await read() == []
 
 
+def test_a_new_message_that_equals_the_last_one_read_is_stored(
+    make_summarized: MakeHistory,
+) -> None:
+    """Though a summary came between two reads, after which what was read is left out."""
+    history = make_summarized()
+    history.add_messages([AIMessage("Shall I? id0"), HumanMessage("yes")])
+    assert len(history.messages) == 2
+    summarize(history)
+    assert len(history.messages) == 1
+    history.add_messages([HumanMessage("yes"), AIMessage("I know.")])
+    assert stored(history)[-3:] == ["yes", "yes", "I know."]
+
+
 def test_the_format_can_be_replaced(make_summarized: MakeHistory) -> None:
     for formatter, expected in (
         (lambda summary: f"So far: {summary.text}", SystemMessage("So far: id0 id1")),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import time
 
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import ListedSession
 from tests.scripts.store import CORE, UPDATED, Store
 
 
@@ -16,20 +18,20 @@ def test_what_is_listed(store: Store) -> None:
         },
     )
     before = store.dump()
-    now_ms, listed = store.call("list_sessions", [store.sessions], [])
-    assert abs(int(now_ms) - time.time() * 1000) < 60_000
+    now_ms, listed = store.call(bindings.list_sessions(store.sessions))
+    assert abs(now_ms - time.time() * 1000) < 60_000
     updated = b"2026-01-02T00:00:00.000000000Z"
     assert sorted(listed) == [
-        [b"f", b"", b"", foreign.encode()],
-        [b"s", updated, b"", b""],
-        [b"t", updated, b"1790000000123", b""],
+        ListedSession(b"f", updated=b"", expires_ms=None, foreign=foreign.encode()),
+        ListedSession(b"s", updated, expires_ms=None, foreign=b""),
+        ListedSession(b"t", updated, expires_ms=1_790_000_000_123, foreign=b""),
     ]
     assert store.dump() == before
 
 
 def test_none(store: Store) -> None:
-    assert store.call("list_sessions", [store.sessions], [])[1] == []
+    assert store.call(bindings.list_sessions(store.sessions)).sessions == []
 
 
 def test_a_key_of_the_wrong_type(store: Store) -> None:
-    assert store.refuses(store.sessions, "list_sessions", [store.sessions], [])
+    assert store.refuses(store.sessions, bindings.list_sessions(store.sessions))

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow.requests import Argument
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status, StoredSummary
 from tests.scripts.store import CREATED, MINUTE, Store, make_summary
 
-
-def keys(store: Store) -> list[bytes]:
-    return [store.sessions, store.events, store.summaries, store.lease]
+GONE = StoredSummary(Status.GONE)
 
 
-def arguments(
+def storing(
+    store: Store,
     score: float = 2,
     *,
     token: str = "t",
@@ -21,14 +22,25 @@ def arguments(
     created: str = CREATED,
     not_before: str = CREATED,
     idle: str = "",
-) -> list[Argument]:
+) -> ScriptCall[StoredSummary]:
     tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
     head = f'{{"summary":"{text}"'
-    return ["s", "s:", token, created, head, tail, f"{score:.17g}", 1, not_before, idle]
+    return bindings.put_summary(
+        store.keys,
+        filter_key="",
+        token=token,
+        created=created.encode(),
+        head=head.encode(),
+        tail=tail.encode(),
+        new_cutoff=f"{score:.17g}",
+        try_field_ttl=True,
+        not_before=not_before,
+        idle_cutoff=idle.encode(),
+    )
 
 
-def put(store: Store, score: float = 2, **options: Any) -> Any:
-    return store.call("put_summary", keys(store), arguments(score, **options))
+def put(store: Store, score: float = 2, **options: Any) -> StoredSummary:
+    return store.call(storing(store, score, **options))
 
 
 def fill(store: Store, *, lease: str = "t") -> None:
@@ -46,7 +58,7 @@ def test_it_is_stored_and_the_lease_given_back(store: Store) -> None:
     fill(store)
     record = store.record
     status, value, field_ttl = put(store)
-    assert (status, field_ttl) == (b"OK", -1)
+    assert (status, field_ttl) == (Status.OK, None)
     assert value == stored(store)
     expected = rb'\{"summary":"new","updated_at":"20\d\d-[^"]*Z","boundary":\{.*"2"\}\}'
     assert re.fullmatch(expected, value)
@@ -62,10 +74,10 @@ def test_the_one_that_goes_further_wins(store: Store, score: float, is_newer: bo
     reply = put(store, score)
     assert store.client.exists(store.lease) == 0
     if is_newer:
-        assert reply[0] == b"OK"
+        assert reply.status is Status.OK
         assert b'"new"' in stored(store)
     else:
-        assert reply == [b"FURTHER", old.encode()]
+        assert reply == StoredSummary(Status.FURTHER, old.encode())
         assert stored(store) == old.encode()
 
 
@@ -74,16 +86,16 @@ def test_applied_twice(store: Store, idle: str) -> None:
     fill(store)
     _, value, _ = put(store, idle=idle)
     after = store.dump()
-    assert put(store, idle=idle) == [b"FURTHER", value]
+    assert put(store, idle=idle) == StoredSummary(Status.FURTHER, value)
     assert store.dump() == after
 
 
 def test_one_that_counts_for_nothing_gives_way(store: Store) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", make_summary(9, "old"))
-    assert put(store, idle="8")[0] == b"FURTHER"
+    assert put(store, idle="8").status is Status.FURTHER
     store.client.set(store.lease, "t")
-    assert put(store, idle="9")[0] == b"OK"
+    assert put(store, idle="9").status is Status.OK
     assert b'"new"' in stored(store)
 
 
@@ -99,22 +111,22 @@ def test_without_the_lease(store: Store, lease: str | None) -> None:
     if lease is None:
         store.client.unlink(store.lease)
     before = store.dump()
-    assert put(store) == [b"LOST"]
+    assert put(store) == GONE
     assert store.dump() == before
     store.client.hset(store.summaries, "s:", make_summary(9))
-    assert put(store)[0] == b"FURTHER"
+    assert put(store).status is Status.FURTHER
     assert store.client.get(store.lease) == (lease.encode() if lease else None)
 
 
 def test_no_session_or_another_one(store: Store) -> None:
     fill(store)
-    assert put(store, created="2020-01-01T00:00:00Z") == [b"LOST"]
+    assert put(store, created="2020-01-01T00:00:00Z") == GONE
     assert not store.client.exists(store.lease)  # it does not keep others from a later session
     store.client.unlink(store.sessions)
-    assert put(store) == [b"LOST"]
+    assert put(store) == GONE
     store.put_record(expires=1)
     store.client.unlink(store.events)
-    assert put(store) == [b"LOST"]
+    assert put(store) == GONE
     assert not store.client.exists(store.summaries)
 
 
@@ -122,7 +134,7 @@ def test_no_session_or_another_one(store: Store) -> None:
 def test_another_programs_value_stays(store: Store, value: str) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", value)
-    assert put(store) == put(store) == [b"FOREIGN"]
+    assert put(store) == put(store) == StoredSummary(Status.FOREIGN)
     assert stored(store) == value.encode()
     assert not store.client.exists(store.lease)
 
@@ -130,13 +142,13 @@ def test_another_programs_value_stays(store: Store, value: str) -> None:
 def test_what_is_ours_and_broken_is_replaced(store: Store) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", '{"summary":"broken')
-    assert put(store)[0] == b"OK"
+    assert put(store).status is Status.OK
 
 
 def test_it_lives_as_long_as_the_session(store: Store) -> None:
     fill(store)
     store.client.pexpire(store.events, 3 * MINUTE)
-    assert put(store)[2] == store.field_ttl
+    assert put(store).field_ttl is store.has_field_ttl
     assert store.ttls() == {"events": 3, "sessions": -1, "summaries": 3}
     if store.has_field_ttl:
         (left,) = store.client.execute_command("HPTTL", store.summaries, "FIELDS", 1, "s:")
@@ -164,13 +176,4 @@ def test_a_neighbours_life_is_not_shortened(store: Store) -> None:
 @pytest.mark.parametrize("wrong", ["sessions", "summaries"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
-    assert store.refuses(store.key(wrong), "put_summary", keys(store), arguments())
-
-
-def test_release(store: Store) -> None:
-    store.client.set(store.lease, "t")
-    assert store.call("release_summary", [store.lease], ["other"]) == 0
-    assert store.client.get(store.lease) == b"t"
-    assert store.call("release_summary", [store.lease], ["t"]) == 1
-    assert store.names() == []
-    assert store.call("release_summary", [store.lease], ["t"]) == 0
+    assert store.refuses(store.key(wrong), storing(store))
