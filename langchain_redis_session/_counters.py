@@ -20,7 +20,7 @@ class Counters:
         corrupt_keys: Keys that had some; of many not all.
         dead_events: Events that write-behind gave up.
         hook_vetoes: Operations that a hook rejected.
-        uncovered_events: Events that retention removed before a summary covered them.
+        lost_events: Events that retention removed before a summary covered them.
     """
 
     operations: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -32,4 +32,4 @@ class Counters:
     corrupt_keys: set[bytes] = field(default_factory=set)
     dead_events: int = 0
     hook_vetoes: int = 0
-    uncovered_events: int = 0
+    lost_events: int = 0

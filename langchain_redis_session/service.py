@@ -218,7 +218,7 @@ class RedisSessionService(
         )
         self._clock = clock
         context = Context(
-            options, counts_uncovered=summarizer is not None or pick_summarizer is not None
+            options, counts_unsummarized=summarizer is not None or pick_summarizer is not None
         )
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
@@ -287,7 +287,7 @@ class RedisSessionService(
             hook_vetoes=counters.hook_vetoes,
             persist=self._write_behind.stats() if self._write_behind else None,
             summaries=self._summary_workers.stats() if self._summary_workers else None,
-            uncovered_events=counters.uncovered_events,
+            lost_events=counters.lost_events,
         )
 
     def flush(self, timeout: float | None = None) -> bool:

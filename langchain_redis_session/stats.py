@@ -72,7 +72,7 @@ class ServiceStats:
         hook_vetoes: Appends, reads and summaries that a hook rejected.
         persist: What write-behind did; None where it is off.
         summaries: What summary jobs did; None where there are none.
-        uncovered_events: How many events retention has removed before a summary of their
+        lost_events: How many events retention has removed before a summary of their
             session covered them, by appends of this service; 0 without a summarizer.
     """
 
@@ -85,4 +85,4 @@ class ServiceStats:
     hook_vetoes: int
     persist: PersistStats | None = None
     summaries: SummaryStats | None = None
-    uncovered_events: int = 0
+    lost_events: int = 0

@@ -71,7 +71,7 @@ class _Write:
             session_ttl_ms=options.session_ttl,
             try_field_ttl=self.context.try_field_ttl,
             once=self.prepared.once and any(entry.message_id for entry in entries),
-            count_unsummarized=self.context.counts_uncovered,
+            count_unsummarized=self.context.counts_unsummarized,
             summary_fields=self.summary_fields,
             entries=entries,
             with_app_state=self._app_state_is_near(),
@@ -199,7 +199,7 @@ def _write(
         reply = yield from call_append(context, key, write.call())
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
-            context.counters.uncovered_events += reply.lost
+            context.counters.lost_events += reply.lost
             app_state = write.far_app_state(reply.fates)
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)

@@ -18,14 +18,14 @@ class Context:
 
     Attributes:
         options: The service's options.
-        counts_uncovered: Whether appends count the events that no summary covers.
+        counts_unsummarized: Whether appends count the events that no summary covers.
         counters: What is counted.
         keyspace: The names of keys.
         try_field_ttl: Whether the server may have TTLs per field.
     """
 
     options: ServiceOptions
-    counts_uncovered: bool = False
+    counts_unsummarized: bool = False
     counters: Counters = field(default_factory=Counters)
     keyspace: Keyspace = field(init=False)
     try_field_ttl: bool = field(init=False)

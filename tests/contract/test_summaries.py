@@ -742,12 +742,12 @@ async def test_what_retention_removes_before_a_summary_covers_it(
 ) -> None:
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_event_limit=4)
     await fill(verbs, key, 1, 2, 3, 4, 5, 6)  # 1 and 2 go
-    assert verbs.service.stats().uncovered_events == 2
+    assert verbs.service.stats().lost_events == 2
     assert covered(await verbs.create_summary(key, force=True)) == ["m3", "m4", "m5", "m6"]
     await verbs.append_events(key, make_events(7, 8, 9))  # 3, 4 and 5 go, and are covered
-    assert verbs.service.stats().uncovered_events == 2
+    assert verbs.service.stats().lost_events == 2
     await verbs.append_events(key, make_events(10, 11, 12))  # 6, and 7 and 8, which are not
-    assert verbs.service.stats().uncovered_events == 4
+    assert verbs.service.stats().lost_events == 4
 
 
 # --- Bad input -----------------------------------------------------------------------------------
