@@ -108,7 +108,7 @@ class SummaryContext:
 
     Attributes:
         key: The session.
-        filter_key: The branch of events; "" = the whole session.
+        filter_key: Of which events; "" = of the whole session.
         request: What the summarizer is asked for; a start hook may change it.
         text: What it gave; an end hook may change it before it is stored.
         force: Whether it was asked for regardless of what is new.

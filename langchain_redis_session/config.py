@@ -54,7 +54,7 @@ def _check_seconds(seconds: float) -> float:
 
 
 def check_filter_key(value: object) -> str:
-    """Refuse what can't name a branch of events.
+    """Refuse what can't be a filter key.
 
     >>> check_filter_key("app/tools")
     'app/tools'
@@ -118,8 +118,8 @@ class ServiceOptions(BaseModel):
         summary_queue_size: How many jobs may wait for them.
         summary_job_timeout: Seconds that a summarizer may take.
         summary_close_timeout: Seconds that closing waits for jobs.
-        cascade_full_session_summary: Whether a branch's summary is followed by the session's.
-        summary_filter_allowlist: The branches that are summarized; None = all.
+        cascade_full_session_summary: Whether a filter key's summary is followed by the session's.
+        summary_filter_allowlist: The filter keys that are summarized; None = all.
         enable_tracing: Whether to make OpenTelemetry spans and metrics.
 
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.

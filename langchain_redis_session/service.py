@@ -117,9 +117,9 @@ class RedisSessionService(
         summary_queue_size: How many jobs may wait; then they run in the caller.
         summary_job_timeout: Seconds that a summarizer may take.
         summary_close_timeout: Seconds that `close` waits for jobs.
-        cascade_full_session_summary: Whether the summary of a branch (a filter key) is
+        cascade_full_session_summary: Whether the summary of a filter key is
             followed by the whole session's.
-        summary_filter_allowlist: Filter keys: only these branches, and those below them, are
+        summary_filter_allowlist: Only these filter keys, and those below them, are
             summarized. None = all.
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
         clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.

@@ -262,7 +262,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         Args:
             session: As for `should_summarize`.
             events: Which; as `choose_events` does by default.
-            filter_key: The branch of events that the summary is of.
+            filter_key: Of which events the summary is; "" = of the whole session.
         """
         if events is None:
             events = self.choose_events(session)

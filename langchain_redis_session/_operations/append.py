@@ -190,7 +190,7 @@ def _write(
         prepared=prepared,
         create=create,
         drop_names=drop_names,
-        summary_fields=_find_summaries(keys, prepared.branches),
+        summary_fields=_find_summaries(keys, prepared.filter_keys),
         fresh=range(len(prepared.entries) or 1),
     )
     attempts = Attempts(key, "write to")
@@ -221,22 +221,22 @@ def _write(
             write.index = yield from _read_message_index(keys)
 
 
-def _find_summaries(keys: SessionKeys, branches: Sequence[str]) -> list[bytes]:
-    """The fields of the summaries that cover these branches, the session's own first."""
-    if not branches:  # the usual case
+def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes]:
+    """The fields of the summaries that cover these filter keys, the session's own first."""
+    if not filter_keys:  # the usual case
         return [keys.summary_field]
-    return [keys.summary(branch) for branch in _branches_above(branches)]
+    return [keys.summary(name) for name in _filter_keys_above(filter_keys)]
 
 
-def _branches_above(branches: Iterable[str]) -> list[str]:
-    """These branches and all that cover them, the whole session's first.
+def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
+    """These filter keys and all that cover them, the whole session's first.
 
-    >>> _branches_above(["app/tools/search"])
+    >>> _filter_keys_above(["app/tools/search"])
     ['', 'app', 'app/tools', 'app/tools/search']
     """
     found = {""}
-    for branch in branches:
-        segments = branch.split("/")
+    for name in filter_keys:
+        segments = name.split("/")
         found.update("/".join(segments[:end]) for end in range(1, len(segments) + 1))
     return sorted(found)
 

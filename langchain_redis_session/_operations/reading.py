@@ -116,7 +116,7 @@ def get_since_summary(
 
 @dataclass(frozen=True, slots=True)
 class Unsummarized:
-    """A session with the events of a branch that its summary does not cover.
+    """A session with the events of a filter key that its summary does not cover.
 
     Attributes:
         session: The session.
@@ -145,7 +145,7 @@ def get_unsummarized(
         context,
         key,
         Bounds(),
-        wants=lambda event: is_in_branch(event.filter_key, filter_key),
+        wants=lambda event: is_below(event.filter_key, filter_key),
         since_summary=True,
         filter_key=filter_key,
         at_least=at_least,
@@ -156,15 +156,15 @@ def get_unsummarized(
     return Unsummarized(session, get_created_text(reading.record), find_cutoff(reading.ours))
 
 
-def is_in_branch(filter_key: str, branch: str) -> bool:
-    """Whether a filter key is a branch or lies below it, segment by segment.
+def is_below(filter_key: str, other: str) -> bool:
+    """Whether a filter key is the other one or lies below it, segment by segment.
 
-    >>> is_in_branch("app/tools/search", "app/tools"), is_in_branch("app/toolbox", "app/tool")
+    >>> is_below("app/tools/search", "app/tools"), is_below("app/toolbox", "app/tool")
     (True, False)
-    >>> is_in_branch("app", "")  # the whole session
+    >>> is_below("app", "")  # the whole session
     True
     """
-    return not branch or filter_key == branch or filter_key.startswith(branch + "/")
+    return not other or filter_key == other or filter_key.startswith(other + "/")
 
 
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:

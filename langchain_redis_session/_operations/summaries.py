@@ -26,7 +26,7 @@ class SummaryTask:
 
     Attributes:
         key: The session.
-        filter_key: The branch; "" = the whole session.
+        filter_key: Of which events; "" = of the whole session.
         force: Whether to make it whatever the trigger says.
     """
 
@@ -51,7 +51,7 @@ class SummaryOutcome:
 
 
 def get_summary(context: Context, key: SessionKey, filter_key: str) -> Flow[Summary | None]:
-    """Read the summary of a branch, else the whole session's."""
+    """Read the summary of a filter key, else the whole session's."""
     keys = context.keyspace.session(key)
     found = yield from _read(context, keys, [filter_key, ""])
     return found.get(filter_key) or found.get("")

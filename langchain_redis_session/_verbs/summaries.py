@@ -44,8 +44,8 @@ class SummaryMethods(FlowRunner):
 
         Args:
             key: The session.
-            filter_key: The branch of events ("app/tools" has those of "app/tools/search"
-                too); "" = the whole session, which follows a branch unless
+            filter_key: Of which events ("app/tools": those of "app/tools/search" too); "" = of
+                the whole session, whose summary follows a filter key's unless
                 `cascade_full_session_summary=False`.
             force: Whether to go past the trigger.
             callbacks: Further hooks and handlers, for this call.
@@ -54,7 +54,7 @@ class SummaryMethods(FlowRunner):
             The newest summary, made now or before; None if there is none.
 
         Raises:
-            ConfigurationError: The service has no `summarizer`, or the branch is not in
+            ConfigurationError: The service has no `summarizer`, or the filter key is not in
                 `summary_filter_allowlist`.
             EventRejectedError: A hook refused it.
             SessionNotFoundError: There is no such session.
@@ -106,7 +106,7 @@ class SummaryMethods(FlowRunner):
         return self._summary_maker, task
 
     def _get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
-        """Read the summary of a branch; where there is none, the whole session's.
+        """Read the summary of a filter key; where there is none, the whole session's.
 
         Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
         """

@@ -228,10 +228,10 @@ async def test_what_comes_after_a_trim_is_not_covered(summing: Verbs, key: Sessi
     assert covered(await summing.create_summary(key, force=True))[-1] == "m5"
 
 
-# --- Branches ------------------------------------------------------------------------------------
+# --- Filter keys ---------------------------------------------------------------------------------
 
 
-async def test_a_summary_of_a_branch_covers_what_is_below(
+async def test_a_summary_of_a_filter_key_covers_what_is_below(
     summing: Verbs, echo: Echo, key: SessionKey
 ) -> None:
     await fill(summing, key, 1)
@@ -636,7 +636,7 @@ async def test_another_owner_of_the_lease(
     began_s = time.monotonic()
     assert covered(await summing.create_summary(key, force=True)) == ["m1", "m2"]
     assert time.monotonic() - began_s > 0.3
-    # A branch's too: the lease is the session's.
+    # A filter key's too: the lease is the session's.
     await summing.append_events(key, [make_event(3, filter_key="b")])
     redis_probe.set(lease, "of a process that has died", px=100)
     assert covered(await summing.create_summary(key, "b", force=True)) == ["m3"]
@@ -683,16 +683,16 @@ async def test_a_summary_lives_as_long_as_its_session(
 
 
 @each_server
-async def test_a_branch_lives_on_with_what_is_below(
+async def test_a_filter_key_lives_on_with_what_is_below(
     make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_ttl=100)
     await fill(verbs, key, 1, filter_key="app/tools/search")
-    branches = ("", "app", "app/tools", "app/tools/search")
-    for branch in branches[1:]:
-        await verbs.create_summary(key, branch, force=True)
+    filter_keys = ("", "app", "app/tools", "app/tools/search")
+    for filter_key in filter_keys[1:]:
+        await verbs.create_summary(key, filter_key, force=True)
     name = summaries_key(backend, redis_probe)
-    fields = ["FIELDS", len(branches), *(f"s1:{branch}" for branch in branches)]
+    fields = ["FIELDS", len(filter_keys), *(f"s1:{filter_key}" for filter_key in filter_keys)]
     if backend.variant.server in ("redis_server", "redis_cluster"):
         return  # it has no TTLs per field
     redis_probe.execute_command("HPEXPIRE", name, 9000, *fields)

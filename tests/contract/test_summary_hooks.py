@@ -86,7 +86,9 @@ async def test_what_they_see(make_summing: MakeSumming, key: SessionKey) -> None
     summarizer = SessionSummarizer(ScriptedModel(answer=answer))
     verbs = make_summing(recorder, summarizer=summarizer)
     await fill(verbs, key, 1, 2)
-    await verbs.create_summary(key, "b", force=True)  # nothing in that branch: nobody is asked
+    await verbs.create_summary(
+        key, "b", force=True
+    )  # nothing with that filter key: nobody is asked
     assert recorder.stages == []
     summary = await verbs.create_summary(key, force=True)
     assert recorder.stages == ["start", "end"]
