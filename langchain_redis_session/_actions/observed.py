@@ -32,7 +32,6 @@ from langchain_redis_session.models import (
 
 T = TypeVar("T")
 _NOT_FOR_REDIS = (Call, Settle, Unreadable)
-_EVENT_NAMES = {"create_session_summary": "summary", "get_session_summary": "get_summary"}
 
 
 def tell_of_unreadable(hooks: Hooks, flow: Flow[T]) -> Flow[T]:
@@ -130,7 +129,7 @@ def observe(
     Args:
         tracing: Makes the span; None = there is none.
         hooks: Whom to tell.
-        operation: The name of the span.
+        operation: Its name in `_observe.operations`.
         key: The session.
         flow: What does it.
         events: What is to be written, for the case that it is not.
@@ -139,7 +138,7 @@ def observe(
     seen = _Observation(operation, key)
     if events:
         seen.details = {"event_ids": [event.id for event in events], "events": len(events)}
-    handlers, name = hooks.observers, _EVENT_NAMES.get(operation, operation)
+    handlers = hooks.observers
     run = find_run(hooks.manager) if handlers else None
     if tracing is not None:
         seen.span = tracing.start(operation, key)
@@ -149,11 +148,11 @@ def observe(
     except BaseException as error:
         seen.end(error)
         if run is not None and isinstance(error, Exception):
-            yield from tell(handlers, run, name, seen.data())
+            yield from tell(handlers, run, operation, seen.data())
         raise
     seen.end()
     if run is not None:
-        yield from tell(handlers, run, name, seen.data())
+        yield from tell(handlers, run, operation, seen.data())
     return result
 
 

@@ -18,6 +18,7 @@ from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
 from langchain_redis_session._hooks.hooks import Hooks
+from langchain_redis_session._observe.operations import name_operation
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.errors import (
@@ -127,10 +128,11 @@ R = TypeVar("R", bound=FlowRunner)
 def sync_verb(make_flow: Callable[Concatenate[R, P], Flow[T]]) -> Callable[Concatenate[R, P], T]:
     """Make the blocking method of one that gives a flow."""
     name = make_flow.__name__.removeprefix("_")
+    operation = name_operation(name)
 
     def verb(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._require_open()
-        self._context.counters.operations[name] += 1
+        self._context.counters.operations[operation] += 1
         return self._run(make_flow(self, *args, **kwargs))
 
     _name(verb, make_flow, name)
@@ -142,10 +144,11 @@ def async_verb(
 ) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
     """Make the awaitable method of one that gives a flow."""
     name = make_flow.__name__.removeprefix("_")
+    operation = name_operation(name)
 
     async def verb(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._require_open()
-        self._context.counters.operations[name] += 1
+        self._context.counters.operations[operation] += 1
         return await self._arun(make_flow(self, *args, **kwargs))
 
     _name(verb, make_flow, f"a{name}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import (
     delete_session,
     sessions,
@@ -45,7 +46,7 @@ class SessionMethods(FlowRunner):
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
         flow = self._settled(key.scope, sessions.create_session(self._context, key, state))
-        return self._observed("create_session", key, flow)
+        return self._observed(operations.CREATE_SESSION, key, flow)
 
     create_session = sync_verb(_create_session)
     acreate_session = async_verb(_create_session)
@@ -87,7 +88,7 @@ class SessionMethods(FlowRunner):
         """Delete everything of a session; gives whether there was one."""
         flow = delete_session.delete_session(self._context, check_key(key))
         flow = self._settled(key.scope, flow)
-        return self._observed("delete_session", key, flow)
+        return self._observed(operations.DELETE_SESSION, key, flow)
 
     delete_session = sync_verb(_delete_session)
     adelete_session = async_verb(_delete_session)

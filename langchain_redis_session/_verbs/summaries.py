@@ -6,7 +6,7 @@ from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed
 from langchain_redis_session._background.summary_workers import SummaryWorkers
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._observe.tracing import SPAN_GET_SUMMARY
+from langchain_redis_session._observe.operations import GET_SUMMARY
 from langchain_redis_session._operations import summaries
 from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session._verbs.runner import (
@@ -111,7 +111,7 @@ class SummaryMethods(FlowRunner):
         Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
         """
         flow = summaries.get_summary(self._context, check_key(key), _check(filter_key))
-        return self._observed(SPAN_GET_SUMMARY, key, self._settled(key.scope, flow))
+        return self._observed(GET_SUMMARY, key, self._settled(key.scope, flow))
 
     get_summary = sync_verb(_get_summary)
     aget_summary = async_verb(_get_summary)

@@ -54,7 +54,7 @@ async def test_hooks_see_the_same_on_every_path(
     seen: list[Any] = []
 
     def start(context: GetSessionContext) -> None:
-        seen.append((context.key, context.verb, context.limit, context.offset, context.session))
+        seen.append((context.key, context.method, context.limit, context.offset, context.session))
         context.limit = 3
 
     def end(context: GetSessionContext) -> None:
@@ -250,7 +250,7 @@ async def test_a_veto(
     with pytest.raises(EventRejectedError) as caught:
         await getattr(verbs, verb)(key)
     assert str(caught.value) == (
-        f"on_get_session_{stage} of Guard rejected the read by raising KeyError (the cause of "
+        f"on_get_session_{stage} of Guard rejected get_session by raising KeyError (the cause of "
         "this error)"
     )
     assert isinstance(caught.value.__cause__, KeyError)

@@ -478,7 +478,7 @@ def test_a_hook_that_flushes_or_closes(key: SessionKey, what: str) -> None:
     """It runs in a worker, which can't wait for itself."""
 
     class Handler(SessionCallbackHandler):
-        def on_summary_end(self, context: object) -> None:
+        def on_create_summary_end(self, context: object) -> None:
             began_s = time.monotonic()
             getattr(service, what)()
             seconds.append(time.monotonic() - began_s)
