@@ -207,7 +207,7 @@ class SessionCallbackHandler(BaseCallbackHandler):
 class AsyncSessionCallbackHandler(AsyncCallbackHandler):
     """Hooks for async code: `SessionCallbackHandler` with `async def`.
 
-    For the verbs with an `a` in front. The others refuse, with `ConfigurationError`, to do
+    For the methods with an `a` in front. The others refuse, with `ConfigurationError`, to do
     anything that one of these hooks would have to see: they could not wait for it. After an
     append that write-behind has accepted, the hooks run in the loop that it was made in.
     """

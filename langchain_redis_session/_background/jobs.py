@@ -75,7 +75,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobResult:
     """What became of a job: nothing wrong, or why it failed."""
 
     job: Job
@@ -87,25 +87,25 @@ class Outcome:
         return not isinstance(self.error, BackendUnavailableError)
 
 
-def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[Outcome]]:
+def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:
     """Write jobs of one session in order, as many as can be in each script call.
 
     Stops at the first that Redis was not there for. One that can't be written is passed
     over, and found by sending the jobs of its call one by one.
     """
-    outcomes: list[Outcome] = []
+    results: list[JobResult] = []
     waiting = [list(run) for run in _split_runs(jobs)]
     while waiting:
         run = waiting.pop(0)
         error = yield from _write_run(context, key, [job.write for job in run])
         if isinstance(error, BackendUnavailableError):
-            outcomes.append(Outcome(run[0], error))
+            results.append(JobResult(run[0], error))
             break
         if error is not None and len(run) > 1:
             waiting[:0] = [[job] for job in run]
             continue
-        outcomes += [Outcome(job, error) for job in run]
-    return outcomes
+        results += [JobResult(job, error) for job in run]
+    return results
 
 
 def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:

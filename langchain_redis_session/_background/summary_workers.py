@@ -108,7 +108,11 @@ class SummaryWorkers(Engine):
         lane.waiting[task.filter_key] = task.force or lane.waiting.get(task.filter_key, False)
 
     def _start_worker(self) -> bool:
-        """Start another thread if it is wanted; gives whether there is any."""
+        """Start another thread if it is wanted.
+
+        Returns:
+            Whether there is any.
+        """
         if self._idle > self._waiting:
             return True
         if len(self._workers) >= self._context.options.async_summary_num:

@@ -17,7 +17,7 @@ from zlib import crc32
 
 from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
-from langchain_redis_session._background.jobs import Job, Outcome, are_done, make_job
+from langchain_redis_session._background.jobs import Job, JobResult, are_done, make_job
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
@@ -184,14 +184,14 @@ class WriteBehind(Engine):
                 if worker.linger(ready, lambda: self._is_closing):
                     ready = self._take(worker)
                 worker.is_hurried = False
-            outcomes = self._delivery.deliver(ready) if ready else []
-            for outcome in outcomes:
-                if outcome.is_final:  # told before those who wait for it go on
-                    _tell(outcome.job, outcome.error)
+            results = self._delivery.deliver(ready) if ready else []
+            for result in results:
+                if result.is_final:  # told before those who wait for it go on
+                    _tell(result.job, result.error)
             with self.lock:
                 if self._is_stopped:
                     return
-                given_up = self._settle_outcomes(worker, ready, outcomes)
+                given_up = self._settle_results(worker, ready, results)
                 self._reporting += bool(given_up)  # who flushes waits for the reports, too
                 self._progress.notify()
             if given_up:
@@ -203,28 +203,32 @@ class WriteBehind(Engine):
     def _take(self, worker: Worker) -> dict[SessionKey, list[Job]]:
         return {} if self._is_stopped else worker.take()
 
-    def _settle_outcomes(
-        self, worker: Worker, ready: dict[SessionKey, list[Job]], outcomes: Sequence[Outcome]
+    def _settle_results(
+        self, worker: Worker, ready: dict[SessionKey, list[Job]], results: Sequence[JobResult]
     ) -> list[tuple[Job, DeadLetter]]:
-        """Note what was written, what is tried again and what is given up; gives the last."""
+        """Note what was written, what is tried again and what is given up.
+
+        Returns:
+            What is given up.
+        """
         given_up, gone = [], []
-        size = sum(outcome.is_final for outcome in outcomes)
+        size = sum(result.is_final for result in results)
         self._batches += bool(size)
         self._batched += size
         self._largest_batch = max(self._largest_batch, size)
         failed: dict[SessionKey, RedisSessionError] = {}
-        for outcome in outcomes:
-            job = outcome.job
-            if not outcome.is_final and outcome.error is not None:
-                failed[job.key] = outcome.error
-                self._last_error = str(outcome.error)
+        for result in results:
+            job = result.job
+            if not result.is_final and result.error is not None:
+                failed[job.key] = result.error
+                self._last_error = str(result.error)
                 continue
             worker.finish(job)
-            if outcome.error is None:
+            if result.error is None:
                 self._written += 1
                 gone.append(job)
             else:
-                given_up.append((job, self._give_up(job, outcome.error)))
+                given_up.append((job, self._give_up(job, result.error)))
         for key, jobs in ready.items():
             if key not in failed:
                 worker.put_behind(key)
@@ -237,7 +241,11 @@ class WriteBehind(Engine):
     def _try_later(
         self, worker: Worker, key: SessionKey, jobs: Sequence[Job], error: RedisSessionError
     ) -> list[tuple[Job, DeadLetter]]:
-        """Let a lane pause, longer each time; gives up what has waited for too long."""
+        """Let a lane pause, longer each time, and give up what has waited for too long.
+
+        Returns:
+            What was given up.
+        """
         now_s, lane = time.monotonic(), worker.lanes[key]
         self._retried += 1
         lane.failures += 1
@@ -346,7 +354,11 @@ class WriteBehind(Engine):
             return [letter for _, letter in self._dead]
 
     def retry_dead_letters(self) -> int:
-        """Accept all dead letters anew, however full the queue; gives how many."""
+        """Accept all dead letters anew, however full the queue.
+
+        Returns:
+            How many.
+        """
         with self.lock:
             if self._is_closing:
                 raise SessionServiceClosedError("the service is closing; make a new one")

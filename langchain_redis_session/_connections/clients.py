@@ -58,7 +58,7 @@ class Connections:
                 if self._sync is None:
                     if self._make_sync is None:
                         raise ConfigurationError(
-                            "only an async client was given, so only the verbs with an `a` in "
+                            "only an async client was given, so only the methods with an `a` in "
                             "front work; pass client= or redis_url= too for the others"
                         )
                     self._sync = self._make_sync()
@@ -81,7 +81,7 @@ class Connections:
         if self._make_async is None:
             raise ConfigurationError(
                 "no async client can be made like the client that was given; pass "
-                "async_client= too for the verbs with an `a` in front"
+                "async_client= too for the methods with an `a` in front"
             )
         client = self._make_async()
         kept = _Kept(client, _close_with_loop(client) if self._owns_async else None)

@@ -69,7 +69,7 @@ class AppendQueue(Protocol):
 def translate_error(error: Exception) -> RedisSessionError:
     """Give the error of our tree for one of redis-py; the cause is kept."""
     ours: RedisSessionError
-    if isinstance(error, RedisSessionError):  # the engine's; some of them are OSErrors too
+    if isinstance(error, RedisSessionError):  # write-behind's; some of them are OSErrors too
         return error
     if isinstance(error, redis_errors.NoScriptError):
         return ScriptMissingError(str(error))

@@ -109,7 +109,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call code that is not ours, such as a hook or a model; its reply is what that gives.
+    """Call code that is not ours, such as a hook or a model; its reply is what that returns.
 
     Attributes:
         function: What the sync driver calls.

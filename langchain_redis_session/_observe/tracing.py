@@ -212,7 +212,7 @@ def _keep_counts(counters: Counters) -> None:
 
 @cache
 def _open_instruments() -> Any:
-    """Make the instruments; gives the histogram of durations."""
+    """Make the instruments; that of durations is handed out, the others are asked."""
     from opentelemetry import metrics
 
     meter = metrics.get_meter(_NAME, _version())

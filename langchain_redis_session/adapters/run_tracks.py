@@ -101,7 +101,7 @@ class _Tracking:
 
     @property
     def dropped(self) -> int:
-        """How many events were lost: the oldest of too many, or such as can't be stored."""
+        """How many events were given up: the oldest of too many, or such as can't be stored."""
         return self._outbox.dropped
 
     @property
@@ -229,7 +229,11 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
     on_retriever_error = _noted(Recorder.error)
 
     def flush(self) -> bool:
-        """Write what waits, now; gives whether all of it is written."""
+        """Write what waits, now.
+
+        Returns:
+            Whether all of it is written.
+        """
         return self._write_now(self._outbox.added)
 
     async def aflush(self) -> bool:
@@ -311,7 +315,11 @@ class AsyncTrackCallbackHandler(_Tracking, AsyncCallbackHandler):
     on_retriever_error = _anoted(Recorder.error)
 
     async def aflush(self) -> bool:
-        """Write what waits, now; gives whether all of it is written."""
+        """Write what waits, now.
+
+        Returns:
+            Whether all of it is written.
+        """
         return await self._write_now(self._outbox.added, wait=True)
 
     async def _write_due(self, due: Due) -> None:
