@@ -14,7 +14,7 @@ from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations import reading
 from langchain_redis_session._operations.bounds import Bounds, make_bounds
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.window import has_message
+from langchain_redis_session._operations.matching import has_message
 from langchain_redis_session.callbacks import GetSessionContext
 from langchain_redis_session.models import (
     Event,

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_redis_session._operations.reading import (
-    is_below,
-)
+from langchain_redis_session._operations.matching import is_below
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import (
     ConfigurationError,

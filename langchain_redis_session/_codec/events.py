@@ -250,7 +250,7 @@ def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
     ):
         return None
     time_ns = _parse_timestamp(timestamp)
-    event = Event(None, author, request_id, "", "", "", "", {}, {}, {}, event_id, time_ns)
+    event = Event(author=author, request_id=request_id, id=event_id, time_ns=time_ns)
     if extensions is None and "usage" not in document:
         event.message = _read_text_message(document.get("choices"))
     if event.message is None:

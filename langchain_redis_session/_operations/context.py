@@ -41,9 +41,9 @@ class Context:
 
     def count_written(self, members: Sequence[bytes], fates: Sequence[Fate]) -> None:
         """Count what a script has stored, by the fate of each entry."""
-        counters = self.counters
-        for member, fate in zip(members, fates, strict=False):
-            if fate is Fate.FRESH:
+        counters, fresh = self.counters, Fate.FRESH
+        for member, fate in zip(members, fates, strict=True):
+            if fate is fresh:
                 counters.events_written += 1
                 counters.bytes_out += len(member)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.matching import is_human
 from langchain_redis_session._operations.remove_events import remove_events
-from langchain_redis_session._operations.window import is_human
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
 from langchain_redis_session.scripts import bindings

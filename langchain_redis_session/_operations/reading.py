@@ -12,26 +12,21 @@ from langchain_redis_session._codec.session_record import (
     Record,
     get_created_text,
     parse_created,
-    parse_record,
 )
-from langchain_redis_session._codec.summary_record import (
-    choose_newest,
-    find_cutoff,
-    parse_foreign_summaries,
-    parse_summary,
-)
+from langchain_redis_session._codec.summary_record import find_cutoff
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
-from langchain_redis_session._keys.zset import SessionKeys
-from langchain_redis_session._operations.bounds import Bounds, format_score
+from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.lifetime import refresh_lifetime
-from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
-from langchain_redis_session._operations.window import (
-    Window,
-    has_message,
-    make_event_window,
+from langchain_redis_session._operations.decoding import (
+    decode_summaries,
+    format_cutoff,
+    parse_sound_record,
 )
+from langchain_redis_session._operations.lifetime import refresh_lifetime
+from langchain_redis_session._operations.matching import has_message, is_below
+from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
+from langchain_redis_session._operations.window import Window, make_event_window
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session.models import (
     Event,
@@ -156,17 +151,6 @@ def get_unsummarized(
     return Unsummarized(session, get_created_text(reading.record), find_cutoff(reading.ours))
 
 
-def is_below(filter_key: str, other: str) -> bool:
-    """Whether a filter key is the other one or lies below it, segment by segment.
-
-    >>> is_below("app/tools/search", "app/tools"), is_below("app/toolbox", "app/tool")
-    (True, False)
-    >>> is_below("app", "")  # the whole session
-    True
-    """
-    return not other or filter_key == other or filter_key.startswith(other + "/")
-
-
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
     context, call, far_calls = reading.context, reading.call(), reading.far_calls()
     if counts_as_use and context.options.refresh_ttl_on_read:
@@ -286,56 +270,6 @@ class Reading:
                 count=window.ask_first(),
             )
         )
-
-
-def format_cutoff(summary: Summary | None) -> str:
-    """The score that a summary goes to, as Redis writes it; "" for no summary."""
-    return "" if summary is None else format_score(summary.boundary.cutoff_score)
-
-
-def decode_summaries(
-    context: Context,
-    keys: SessionKeys,
-    record: Record,
-    ours: Mapping[str, bytes],
-    foreign: bytes,
-) -> Flow[dict[str, Summary]]:
-    """Read the summaries of a session; of two of a filter key, the one that goes further.
-
-    Args:
-        context: Names the unreadable ones.
-        keys: The session's keys.
-        record: The session's record. What is older than the session is left out.
-        ours: Values by filter key; b"" for none.
-        foreign: The value that trpc-agent-go writes; b"" for none.
-    """
-    theirs: dict[str, Summary] = {}
-    if foreign:
-        theirs, is_sound = parse_foreign_summaries(foreign)
-        if not is_sound:
-            yield context.unreadable(keys.summaries, "a summary")
-    found: dict[str, Summary] = {}
-    created_at = to_datetime(record.created_ns)
-    for filter_key in {**ours, **theirs}:
-        own = None
-        if value := ours.get(filter_key):
-            try:
-                own = parse_summary(value, filter_key)
-            except ValueError:
-                yield context.unreadable(keys.summaries, "a summary")
-        both = (own, theirs.get(filter_key))
-        newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
-        if newest is not None:
-            found[filter_key] = newest
-    return found
-
-
-def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Flow[Record]:
-    """Read a record; what in it can't be read is taken note of."""
-    parsed = parse_record(record)
-    if not parsed.is_sound:
-        yield context.unreadable(sessions_key, "a part of a session's record")
-    return parsed
 
 
 def make_session(

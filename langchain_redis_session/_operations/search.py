@@ -3,80 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.matching import compile_query, compile_roles
 from langchain_redis_session._operations.window import make_event_window
-from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
+from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import End
 
 _PAGE = 500
-_ROLES = {
-    "human": "user",
-    "ai": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "system": "system",
-}
-_TERM = re.compile(r'"([^"]*)"|(\S+)')
-# Letters of scripts that part words by spaces; where they don't (Chinese, Thai, …), a word
-# is found wherever it stands.
-_LETTER = r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]"
-
-
-def compile_query(query: str) -> Callable[[str], bool]:
-    """Make a test of a query: every word and every "quoted phrase" must stand in the text.
-
-    Case does not matter, nor how much white space parts the words of a phrase.
-
-    Raises:
-        ConfigurationError: The query holds no word.
-
-    >>> matches = compile_query('berlin "cheap  hotel"')
-    >>> matches("A cheap hotel in Berlin?"), matches("A hotel in Berlin, cheap")
-    (True, False)
-    """
-    if not isinstance(query, str):
-        raise ConfigurationError(f"query must be a string, not {shorten(query)}")
-    terms = [(phrase or word).casefold().split() for phrase, word in _TERM.findall(query)]
-    patterns = [_compile_term(words) for words in terms if words]
-    if not patterns:
-        raise ConfigurationError(f"query={query!r} holds no word to search for")
-
-    def matches(text: str) -> bool:
-        folded = text.casefold()
-        return all(pattern.search(folded) for pattern in patterns)
-
-    return matches
-
-
-def _compile_term(words: list[str]) -> re.Pattern[str]:
-    term = r"\s+".join(map(re.escape, words))
-    before = f"(?<!{_LETTER})" if re.match(_LETTER, words[0][0]) else ""
-    behind = f"(?!{_LETTER})" if re.match(_LETTER, words[-1][-1]) else ""
-    return re.compile(before + term + behind)
-
-
-def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
-    """Make a test of an event's role; without roles, every event passes.
-
-    Raises:
-        ConfigurationError: A role does not exist.
-    """
-    if roles is None:
-        return lambda _event: True
-    known = set(_ROLES.values())
-    if isinstance(roles, str) or not set(roles) <= known:
-        raise ConfigurationError(
-            f"roles must be a list of {', '.join(sorted(known))}; not {shorten(roles)}"
-        )
-    return lambda event: event.message is not None and _ROLES.get(event.message.type) in roles
 
 
 def search_events(

@@ -12,12 +12,12 @@ from langchain_redis_session._operations.append import write_state
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.decoding import parse_sound_record
 from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session._operations.reading import (
     Reading,
     get_session,
     make_session,
-    parse_sound_record,
 )
 from langchain_redis_session._operations.state import (
     APP_PREFIX,

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._keys.zset import SessionKeys, escape_glob
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.reading import (
-    decode_summaries,
-    parse_sound_record,
-)
+from langchain_redis_session._operations.decoding import decode_summaries, parse_sound_record
 from langchain_redis_session.models import (
     SessionKey,
     Summary,

@@ -124,11 +124,11 @@ def get_track_events(
 ) -> Flow[list[TrackEvent]]:
     """Read a track's events, oldest first."""
     window = Window(
-        context,
-        context.keyspace.session(key).track(track),
-        bounds,
-        decode_track_event,
-        context.options.track_event_limit,
+        context=context,
+        key=context.keyspace.session(key).track(track),
+        bounds=bounds,
+        decode=decode_track_event,
+        event_limit=context.options.track_event_limit,
     )
     yield from window.read()
     return window.items

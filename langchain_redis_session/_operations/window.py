@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Command, Flow
@@ -13,6 +13,7 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.matching import is_human
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
 from langchain_redis_session.scripts import bindings
@@ -31,7 +32,7 @@ class Scored(Protocol):
 S = TypeVar("S", bound=Scored)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Window(Generic[S]):
     """What a read has gathered, and how it goes on.
 
@@ -105,28 +106,27 @@ class Window(Generic[S]):
         return self.event_limit is not None and size >= self.event_limit
 
     def _gather(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
-        seen, wants, items = self._seen, self.wants, self.items
+        decode, seen, wants, items = self.decode, self._seen, self.wants, self.items
         for entry, score in entries:
             if seen and entry in seen:  # to look into an empty set would hash the entry
                 continue
-            item = self._read(entry, score)
-            if item is not None and wants(item):
+            try:
+                item = decode(entry)
+            except CorruptEventError as error:
+                self._skip(score, error)
+                continue
+            if score:
+                item.score = float(score)
+            if wants(item):
                 items.append(item)
 
-    def _read(self, entry: bytes, score: bytes) -> S | None:
-        try:
-            item = self.decode(entry)
-        except CorruptEventError as error:
-            if self.bounds.strict:
-                raise CorruptEventError(
-                    f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
-                    f"{error}; read without strict=True to skip it"
-                ) from error
-            self._skipped += 1
-            return None
-        if score:
-            item.score = float(score)
-        return item
+    def _skip(self, score: bytes, error: CorruptEventError) -> None:
+        if self.bounds.strict:
+            raise CorruptEventError(
+                f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
+                f"{error}; read without strict=True to skip it"
+            ) from error
+        self._skipped += 1
 
     def _report_skipped(self) -> Flow[None]:
         if self._skipped:
@@ -188,17 +188,6 @@ def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
     return next((i for i in range(len(items) - 1, -1, -1) if condition(items[i])), None)
 
 
-def is_human(item: Any) -> bool:
-    """Whether an event holds a user's message."""
-    message = getattr(item, "message", None)
-    return message is not None and message.type == "human"
-
-
-def has_message(event: Event) -> bool:
-    """Whether an event holds a message."""
-    return event.message is not None
-
-
 def make_event_window(
     context: Context,
     keys: SessionKeys,
@@ -209,4 +198,12 @@ def make_event_window(
 ) -> Window[Event]:
     """A window on a session's events."""
     limit = context.options.session_event_limit
-    return Window(context, keys.events, bounds, decode_event, limit, wants, needs_scores)
+    return Window(
+        context=context,
+        key=keys.events,
+        bounds=bounds,
+        decode=decode_event,
+        event_limit=limit,
+        wants=wants,
+        needs_scores=needs_scores,
+    )

@@ -10,8 +10,8 @@
 --       expected_core   the record that was read, without its end
 --       replacement     a core that names the track ('' = not known yet)
 --       …               {score, member} of each event
--- Gives {'OK', removed, TTL per field, fates, scores}: how many events retention removed. Or,
---       nothing written:
+-- Gives {'OK', removed, TTL per field, fates, scores, 0, ''}, as append_events. Or, nothing
+--       written:
 --       {'MISSING'}        no session
 --       {'STATE', record}  the track is new, and the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, track_key = unpack(KEYS)
@@ -37,7 +37,7 @@ for i = 1, #fates do
 end
 if fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, '', fates, scores}
+  return {'OK', 0, '', fates, scores, 0, ''}
 end
 if not record or is_dead(record, events_key) then
   require_primary(sessions_key)
@@ -59,4 +59,4 @@ local field_ttl = save_record(sessions_key, session_field, core, format_now(), t
   try_field_ttl)
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)
-return {'OK', removed, field_ttl, fates, scores}
+return {'OK', removed, field_ttl, fates, scores, 0, ''}

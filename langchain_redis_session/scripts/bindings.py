@@ -82,8 +82,10 @@ class StateWrite(NamedTuple):
         expected: The core of the record that was read; b"" before one was.
         replacement: What takes that core's place; b"" likewise.
         made_for: The places of the events that it was made for; none if for whichever.
-        user: Encoded values by name, and the TTL of the user's state in ms (0 = never).
-        app: Likewise for the app's.
+        user: Encoded values of the user's state, by name.
+        user_ttl_ms: How long the user's state lives on; 0 = for ever.
+        app: Likewise of the app's state.
+        app_ttl_ms: Likewise.
     """
 
     changes_session: bool = False
@@ -143,9 +145,9 @@ def append_events(
         state: The changes of state, if there are any.
         message_index: Given where the script has asked for it.
     """
-    script_keys = [*keys.common, keys.user_state]
+    script_keys = (*keys.common, keys.user_state)
     if with_app_state:
-        script_keys.append(keys.app_state)
+        script_keys += (keys.app_state,)
     args: list[Argument] = [
         keys.session_field,
         create.value,
@@ -220,13 +222,7 @@ def clear_events(
     keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, highest: bytes | str
 ) -> ScriptCall[Removed]:
     """Remove a session's events up to a score, and its summaries."""
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary_field,
-        session_ttl_ms,
-        int(try_field_ttl),
-        highest,
-    ]
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), highest]
     return ScriptCall("clear_events", [*keys.common, keys.summary_lease], args, parse_removed)
 
 
@@ -234,13 +230,7 @@ def remove_events(
     keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, entries: Iterable[bytes]
 ) -> ScriptCall[Removed]:
     """Remove the given entries from a session's events."""
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary_field,
-        session_ttl_ms,
-        int(try_field_ttl),
-        *entries,
-    ]
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), *entries]
     return ScriptCall("remove_events", [*keys.common, keys.summary_lease], args, parse_removed)
 
 
@@ -264,12 +254,7 @@ def refresh_ttl(
     keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool
 ) -> ScriptCall[Refreshed]:
     """Start a session's lifetime anew."""
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary_field,
-        session_ttl_ms,
-        int(try_field_ttl),
-    ]
+    args = _lifetime_args(keys, session_ttl_ms, try_field_ttl)
     return ScriptCall("refresh_ttl", keys.common, args, parse_refreshed)
 
 
@@ -434,6 +419,10 @@ def update_state(
 ) -> ScriptCall[Status]:
     """Set names in an app's or a user's state."""
     return ScriptCall("update_state", [state_key], [ttl_ms, *_flatten(values)], parse_status)
+
+
+def _lifetime_args(keys: SessionKeys, session_ttl_ms: int, try_field_ttl: bool) -> list[Argument]:
+    return [keys.session_field, keys.summary_field, session_ttl_ms, int(try_field_ttl)]
 
 
 def _summary_keys(keys: SessionKeys) -> list[bytes]:

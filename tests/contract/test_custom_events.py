@@ -27,6 +27,7 @@ from tests.contract.hooks import make_handler, raise_
 from tests.contract.intercept import intercept
 from tests.contract.narrow import one_server, server_kinds
 from tests.contract.store import make_event, make_events
+from tests.waits import PATIENCE_S, await_until
 
 MakeVerbs = Callable[..., Verbs]
 SECRET = "s3cr3t"
@@ -267,11 +268,8 @@ async def test_write_behind(key: SessionKey) -> None:
         data = tracer.take()
         assert (data["queued"], data["event_ids"], data["round_trips"]) == (True, [event.id], 0)
         assert data["request_bytes"] > 100
-        assert not await service.aflush(5)
-        for _ in range(1000):
-            if tracer.told:
-                break
-            await asyncio.sleep(0.002)
+        assert not await service.aflush(PATIENCE_S)
+        await await_until(lambda: bool(tracer.told))
     assert tracer.told == [
         (
             "redis_session.persist_error",

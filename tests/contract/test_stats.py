@@ -15,6 +15,7 @@ from tests.contract.hooks import make_handler, raise_
 from tests.contract.intercept import intercept
 from tests.contract.narrow import one_server, server_kinds
 from tests.contract.store import make_event, make_events, tag_of
+from tests.waits import PATIENCE_S
 
 MakeVerbs = Callable[..., Verbs]
 
@@ -96,7 +97,7 @@ async def test_write_behind(backend: Backend, make_verbs: MakeVerbs, key: Sessio
     clients = {"async_client": backend.make_async_client()} if backend.mode == "async" else {}
     verbs = make_verbs(client=backend.client, enable_async_persist=True, **clients)
     await verbs.append_messages(key, [HumanMessage("x")] * 5, create=True)
-    assert await verbs.flush(5)
+    assert await verbs.flush(PATIENCE_S)
     figures = verbs.service.stats()
     assert (figures.events_written, figures.operations["append_event"]) == (5, 1)
     assert figures.bytes_out > 0

@@ -26,6 +26,7 @@ from tests.contract.backends import RedisProbe, Verbs
 from tests.contract.narrow import one_server
 from tests.contract.store import make_event, texts
 from tests.integration.scripted import USAGE, ScriptedModel
+from tests.waits import PATIENCE_S
 
 pytestmark = one_server
 
@@ -250,7 +251,7 @@ async def test_background_jobs_have_them_too(
     verbs = make_verbs(summarizer=summarizer, callbacks=[recorder])
     await fill(verbs, key, 1)
     await verbs.enqueue_summary(key, force=True)
-    assert await verbs.flush(10)
+    assert await verbs.flush(PATIENCE_S)
     assert (await verbs.get_summary(key)).text == "s, signed"
 
 

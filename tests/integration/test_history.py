@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +31,9 @@ from langchain_redis_session import (
     UnserializableMessageError,
 )
 from tests.integration.conftest import MakeHistory
+from tests.processes import run_python
 from tests.servers import RedisServer, free_port
+from tests.waits import MOMENT_S
 
 
 def texts(messages: list[BaseMessage]) -> list[str]:
@@ -199,8 +199,7 @@ async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer) -> None:
     for verb in verbs:
         server.pause()
         task = asyncio.ensure_future(verb())
-        for _ in range(20):
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(MOMENT_S)
         assert not task.done()
         server.resume()
         await task
@@ -508,12 +507,5 @@ print(type(history).__bases__[0].__module__)
 def test_with_and_without_the_base_class(before: str, base: str) -> None:
     """Importing and using it warns of nothing, whether the class is there or not."""
     environment = {name: v for name, v in os.environ.items() if name != "PYTHONWARNINGS"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", before + USE],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        env=environment,
-    )
+    done = run_python("-W", "error", "-c", before + USE, env=environment)
     assert (done.stdout.strip(), done.stderr, done.returncode) == (base, "", 0)
