@@ -40,7 +40,7 @@ __all__ = [
     "SummaryContext",
 ]
 
-Handlers: TypeAlias = "Sequence[BaseCallbackHandler] | BaseCallbackManager | None"
+Handlers: TypeAlias = Sequence[BaseCallbackHandler] | BaseCallbackManager | None
 """What `callbacks=` takes: a list of handlers, or LangChain's manager of some."""
 
 

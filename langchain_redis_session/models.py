@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -240,7 +241,7 @@ class Session:
     @property
     def messages(self) -> list[BaseMessage]:
         """The events' messages, oldest first, without leading orphaned tool results."""
-        return select_messages(self.events, is_cut=self.is_cut)
+        return select_messages(self.events)
 
     def __repr__(self) -> str:
         # Short, where the events could be thousands of lines.
@@ -257,27 +258,27 @@ class Session:
         return render_session(self)
 
 
-def select_messages(
-    events: list[Event], *, is_cut: bool, limit: int | None = None
-) -> list[BaseMessage]:
-    """Take the messages out of `events`, the last `limit`.
-
-    Where older ones were cut off, leading tool results are dropped, also behind a user
-    message that was put in front: models refuse a tool result whose call they can't see.
-    """
-    messages = [
+def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
+    """All messages of events."""
+    return [
         message
         for event in events
         if event.message is not None
         for message in (event.message, *event.further_messages)
     ]
-    first = 0 if limit is None else max(0, len(messages) - limit)
-    is_cut = is_cut or first > 0
-    del messages[:first]
-    if is_cut:
-        start = 1 if messages and messages[0].type == "human" else 0
-        while start < len(messages) and isinstance(messages[start], ToolMessage):
-            del messages[start]
+
+
+def select_messages(events: list[Event], *, limit: int | None = None) -> list[BaseMessage]:
+    """Take the messages out of `events`, the last `limit`.
+
+    Leading tool results are dropped, also behind a user message that was put in front: their
+    call was cut off, and models refuse a result whose call they can't see.
+    """
+    messages = list_messages(events)
+    del messages[: 0 if limit is None else max(0, len(messages) - limit)]
+    start = 1 if messages and messages[0].type == "human" else 0
+    while start < len(messages) and isinstance(messages[start], ToolMessage):
+        del messages[start]
     return messages
 
 

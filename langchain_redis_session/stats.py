@@ -14,6 +14,8 @@ class PersistStats:
         queue_depths: How many wait, for each worker.
         accepted: How many appends returned.
         written: How many are in Redis.
+        erased: How many were dropped, as their user or session was deleted after they were
+            accepted.
         retried: How often a session's appends were tried again because Redis was away.
         dead: How many dead letters there are now.
         batches: How many round trips the workers made.
@@ -26,6 +28,7 @@ class PersistStats:
     queue_depths: tuple[int, ...]
     accepted: int
     written: int
+    erased: int
     retried: int
     dead: int
     batches: int

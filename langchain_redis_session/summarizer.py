@@ -57,7 +57,7 @@ from langchain_redis_session._summarizer.writers import (
     takes_requests,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Event, Session, SummaryRequest, select_messages
+from langchain_redis_session.models import Event, Session, SummaryRequest, list_messages
 
 __all__ = [
     "DEFAULT_TRIGGER",
@@ -97,7 +97,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
     Args:
         model: A chat model, a text model, or any runnable that takes a prompt and gives a
-            message or text.
+            message or text. (A function of a `SummaryRequest` needs none of this: it goes to
+            `summarizer=` of the service as it is.)
         prompt: A `ChatPromptTemplate`, or a str for one user message, with
             `{conversation_text}`. It may use `{previous_summary}`, which is "" the first
             time (without it the last summary goes in front of the conversation), and
@@ -134,7 +135,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
     def __init__(
         self,
-        model: Runnable[Any, Any] | Callable[[Any], Any],
+        model: Runnable[Any, Any],
         *,
         prompt: ChatPromptTemplate | str | None = None,
         system_prompt: str | None = None,
@@ -147,7 +148,9 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         format_tool_result: FormatToolResult = summary_text.format_tool_result,
         name: str = "SessionSummarizer",
     ) -> None:
-        runnable = _to_runnable("model", model)
+        runnable = _check_model(model)
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name has to be a str, not {shorten(name)}")
         if max_summary_words is not None:
             check_int("max_summary_words", max_summary_words, 1)
         if max_input_tokens is None:
@@ -267,7 +270,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         if events is None:
             events = self.choose_events(session)
         return SummaryRequest(
-            select_messages(events, is_cut=False),
+            list_messages(events),
             session.summary.text if session.summary else "",
             replace(session, events=events),
             filter_key,
@@ -362,7 +365,12 @@ def to_summarizer(value: Any) -> SessionSummarizer:
     """
     if isinstance(value, SessionSummarizer):
         return value
-    runnable = _to_runnable("summarizer", value)
+    if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
+        raise ConfigurationError(
+            "summarizer has to be a chat model, a runnable or a function, or a "
+            f"SessionSummarizer, not {shorten(value)}"
+        )
+    runnable: Runnable[Any, Any] = coerce_to_runnable(value)
     inner = find_start(runnable)
     if isinstance(inner, SessionSummarizer):
         made = copy.copy(inner)
@@ -379,14 +387,17 @@ def to_summarizer(value: Any) -> SessionSummarizer:
     return made
 
 
-def _to_runnable(name: str, value: Any) -> Runnable[Any, Any]:
-    if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
-        raise ConfigurationError(
-            f"{name} has to be a chat model, a runnable or a function"
-            f"{'' if name == 'model' else ', or a SessionSummarizer'}, not {shorten(value)}"
-        )
-    runnable: Runnable[Any, Any] = coerce_to_runnable(value)
-    return runnable
+def _check_model(model: Any) -> Runnable[Any, Any]:
+    if isinstance(model, Runnable) and not takes_requests(model):
+        return model
+    # A runnable's own repr may tell an API key.
+    given = type(model).__name__ if isinstance(model, Runnable) else shorten(model)
+    advice = ""
+    if isinstance(model, Runnable) or (callable(model) and not isinstance(model, type)):
+        advice = "; a function of a SummaryRequest goes to the service's summarizer= as it is"
+    raise ConfigurationError(
+        f"model has to be a chat model, or a runnable that takes a prompt, not {given}{advice}"
+    )
 
 
 def _find_limit(model: Runnable[Any, Any]) -> int | None:

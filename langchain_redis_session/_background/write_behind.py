@@ -75,7 +75,7 @@ class WriteBehind(Engine):
             for _ in range(options.async_persister_num)
         ]
         self._dead: list[tuple[Job, DeadLetter]] = []
-        self._accepted = self._written = self._retried = self._batches = 0
+        self._accepted = self._written = self._erased = self._retried = self._batches = 0
         self._largest_batch = self._batched = self._left = self._reporting = 0
         self._last_error = ""
         # A child's spool is made when it first appends.
@@ -125,7 +125,7 @@ class WriteBehind(Engine):
             # What may fail comes first: then nothing was accepted.
             self._start(worker)
             if self._spool_dir is not None:
-                job.spool_id = self._open_spool(self._spool_dir).add(job.key, job.write)
+                job.spool_id = self._open_spool(self._spool_dir).add(job)
             self._accepted += 1
             worker.enqueue(job)
             return True
@@ -225,7 +225,8 @@ class WriteBehind(Engine):
                 continue
             worker.finish(job)
             if result.error is None:
-                self._written += 1
+                self._written += not result.is_erased
+                self._erased += result.is_erased
                 gone.append(job)
             else:
                 given_up.append((job, self._give_up(job, result.error)))
@@ -366,7 +367,14 @@ class WriteBehind(Engine):
                 self._start(worker)  # which may fail
             dead, self._dead = self._dead, []
             for job, _ in dead:
-                again = Job(job.key, job.write, job.spool_id, is_alone=True)
+                again = Job(
+                    job.key,
+                    job.write,
+                    job.spool_id,
+                    accepted_ms=job.accepted_ms,
+                    is_alone=True,
+                    may_be_erased=True,
+                )
                 again.on_given_up = job.on_given_up
                 if self._spool is not None and job.spool_id is not None:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
@@ -387,6 +395,7 @@ class WriteBehind(Engine):
                 queue_depths=tuple(worker.depth for worker in self._workers),
                 accepted=self._accepted,
                 written=self._written,
+                erased=self._erased,
                 retried=self._retried,
                 dead=len(self._dead),
                 batches=self._batches,

@@ -8,6 +8,7 @@ message, and their size is what users pay for.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -155,7 +156,7 @@ def _write_state_delta(document: dict[str, Any], delta: dict[str, Any]) -> None:
 
 
 def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
-    for name, value in extra.items():
+    for name, value in _members("extra", extra):
         path = item_path("extra", name)
         if name == "choices":
             # An orjson.Fragment can't be laid over: what is odd in there stays whole.
@@ -172,11 +173,17 @@ def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
             document[to_text(name, path)] = embed(value, path)
 
 
+def _members(path: str, value: object) -> Iterable[tuple[Any, Any]]:
+    if not isinstance(value, dict):
+        refuse(path, f"{type(value).__name__} is not a dict")
+    return value.items()
+
+
 def _write_extensions(
     document: dict[str, Any], extensions: dict[str, Any], langchain: dict[str, Any] | None
 ) -> None:
     stored = {}
-    for name, value in extensions.items():
+    for name, value in _members("extensions", extensions or {}):
         path = item_path("extensions", name)
         if name == _LANGCHAIN:
             refuse(path, "this name is taken by the message itself; use another one")

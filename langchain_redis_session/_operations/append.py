@@ -27,8 +27,8 @@ _WRITTEN = (Fate.FRESH, Fate.STORED)
 
 
 @lru_cache(maxsize=1024)
-def _start_stateless_record(session_id: str) -> bytes:
-    return start_record(session_id, {})
+def _start_stateless_record(session_id: str, event_limit: int | None) -> bytes:
+    return start_record(session_id, {}, event_limit)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,11 +98,12 @@ class _Write:
         return StateChange.merge(changes[place] for place in places if place in changes)
 
     def _start_record(self, change: StateChange) -> bytes:
-        if self.create is Create.NEVER:
-            return b""
+        limit = self.context.options.session_event_limit
+        if limit == "session":
+            limit = self.prepared.new_event_limit
         if change.session:
-            return start_record(self.key.session_id, change.session)
-        return _start_stateless_record(self.key.session_id)
+            return start_record(self.key.session_id, change.session, limit)
+        return _start_stateless_record(self.key.session_id, limit)
 
     def _state(self, change: StateChange) -> StateWrite | None:
         if not change and not self.drop_names and self.record is None:
@@ -149,10 +150,9 @@ def append_prepared(
             event.score = score
         if fate in _WRITTEN:
             kept.append(event)
-    limit = context.options.session_event_limit
     context.count_written(prepared.members, done.fates)
     return AppendResult(
-        kept[-limit:] if limit else kept,
+        kept[-done.event_limit :] if done.event_limit else kept,
         written=done.fates.count(Fate.FRESH),
         removed=done.removed,
         unsummarized=done.unsummarized,

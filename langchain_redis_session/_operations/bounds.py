@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 from langchain_redis_session.errors import ConfigurationError, shorten
 
-Moment: TypeAlias = "datetime | int | float"
-StartOn: TypeAlias = "Literal['human'] | None"
+Moment: TypeAlias = datetime | int | float
+StartOn: TypeAlias = Literal["human"] | None
 
 
 @dataclass(frozen=True, slots=True)

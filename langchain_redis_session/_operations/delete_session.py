@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from langchain_redis_session._codec.session_record import get_created_text, parse_record
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import call_batch
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.erasures import mark_erased
 from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Status
 
 
-def delete_session(context: Context, key: SessionKey) -> Flow[bool]:
-    """Delete every key and field of a session; gives whether there was one."""
-    return (yield from _delete(context, key, only_expired=False))
+def delete_session(context: Context, key: SessionKey, *, now_ms: int) -> Flow[bool]:
+    """Delete every key and field of a session, and mark that; gives whether there was one."""
+    mark = mark_erased(context, *key.scope, now_ms=now_ms)
+    return (yield from _delete(context, key, only_expired=False, mark=[mark]))
 
 
 def purge_expired(context: Context, key: SessionKey) -> Flow[bool]:
@@ -22,13 +26,15 @@ def purge_expired(context: Context, key: SessionKey) -> Flow[bool]:
     return (yield from _delete(context, key, only_expired=True))
 
 
-def _delete(context: Context, key: SessionKey, *, only_expired: bool) -> Flow[bool]:
+def _delete(
+    context: Context, key: SessionKey, *, only_expired: bool, mark: Sequence[Command] = ()
+) -> Flow[bool]:
     keys = context.keyspace.session(key)
     attempts = Attempts(key, "delete")
     while True:
         attempts.begin()
-        names, record = yield from call_batch(
-            [("SMEMBERS", keys.track_index), ("HGET", keys.sessions, keys.session_field)]
+        *_, names, record = yield from call_batch(
+            [*mark, ("SMEMBERS", keys.track_index), ("HGET", keys.sessions, keys.session_field)]
         )
         tracks = set(names)
         if record is not None:  # trpc-agent-go names tracks only in the record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from langchain_redis_session.errors import ConfigurationError, shorten
@@ -85,9 +85,10 @@ def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
     """
     if roles is None:
         return lambda _event: True
-    known = set(_ROLES.values())
-    if isinstance(roles, str) or not set(roles) <= known:
+    known = sorted(set(_ROLES.values()))
+    wanted = list(roles) if isinstance(roles, Iterable) and not isinstance(roles, str) else [roles]
+    if isinstance(roles, str) or any(role not in known for role in wanted):
         raise ConfigurationError(
-            f"roles must be a list of {', '.join(sorted(known))}; not {shorten(roles)}"
+            f"roles must be a list of {', '.join(known)}; not {shorten(roles)}"
         )
-    return lambda event: event.message is not None and _ROLES.get(event.message.type) in roles
+    return lambda event: event.message is not None and _ROLES.get(event.message.type) in wanted

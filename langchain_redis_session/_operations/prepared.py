@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from langchain_redis_session._operations.state import (
     route_encoded,
     route_state,
 )
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import EventTooLargeError
 from langchain_redis_session.models import Event
 from langchain_redis_session.scripts.bindings import Entry
@@ -35,7 +36,7 @@ def make_events(
     *,
     time_ns: int,
     author: str | None,
-    state_delta: dict[str, Any] | None,
+    state_delta: Mapping[str, Any] | None,
     **members: Any,
 ) -> list[Event]:
     """Make an event of each message; the last one carries the state."""
@@ -46,9 +47,6 @@ def make_events(
             time_ns=time_ns,
             **members,
         )
-        if isinstance(message, BaseMessage)
-        # The codec refuses it, and says which one it is.
-        else Event(message, time_ns=time_ns)
         for message in messages
     ]
     if state_delta:
@@ -68,6 +66,8 @@ class PreparedEvents:
         changes: The changes of state, by their event's place.
         create: Whether to create the session if there is none.
         once: Whether to leave out messages whose id is stored.
+        new_event_limit: The most events of a session that this creates, where the service was
+            given no limit; None = no limit.
     """
 
     events: Sequence[Event]
@@ -75,6 +75,7 @@ class PreparedEvents:
     changes: dict[int, StateChange]
     create: bool = False
     once: bool = False
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT
 
     @property
     def members(self) -> list[bytes]:
@@ -89,10 +90,12 @@ class PreparedEvents:
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
-        return isinstance(other, PreparedEvents) and (self.create, self.once) == (
-            other.create,
-            other.once,
-        )
+        return isinstance(other, PreparedEvents) and self.ways == other.ways
+
+    @property
+    def ways(self) -> tuple[object, ...]:
+        """How they are to be appended."""
+        return self.create, self.once, self.new_event_limit
 
     @classmethod
     def join(cls, parts: Sequence[PreparedEvents]) -> PreparedEvents:
@@ -106,10 +109,12 @@ class PreparedEvents:
             changes |= {len(events) + place: change for place, change in part.changes.items()}
             events += part.events
             entries += part.entries
-        return cls(events, entries, changes, create=parts[0].create, once=parts[0].once)
+        return replace(parts[0], events=events, entries=entries, changes=changes)
 
     @classmethod
-    def restore(cls, members: Sequence[bytes], *, create: bool, once: bool) -> PreparedEvents:
+    def restore(
+        cls, members: Sequence[bytes], *, create: bool, once: bool, new_event_limit: int | None
+    ) -> PreparedEvents:
         """Make it again of the encoded events, to the byte.
 
         Raises:
@@ -123,11 +128,16 @@ class PreparedEvents:
             if change:
                 changes[place] = change
         entries = [_make_entry(*pair) for pair in zip(events, members, strict=True)]
-        return cls(events, entries, changes, create=create, once=once)
+        return cls(events, entries, changes, create, once, new_event_limit)
 
 
 def prepare_events(
-    context: Context, events: Sequence[Event], *, create: bool = False, once: bool = False
+    context: Context,
+    events: Sequence[Event],
+    *,
+    create: bool = False,
+    once: bool = False,
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> PreparedEvents:
     """Check and encode events.
 
@@ -140,7 +150,8 @@ def prepare_events(
         for place, event in enumerate(events)
         if event.state_delta
     }
-    return PreparedEvents(events, _encode(context, events), changes, create=create, once=once)
+    entries = _encode(context, events)
+    return PreparedEvents(events, entries, changes, create, once, new_event_limit)
 
 
 def _encode(context: Context, events: Sequence[Event]) -> list[Entry]:

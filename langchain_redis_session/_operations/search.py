@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.matching import compile_query, compile_roles
 from langchain_redis_session._operations.window import make_event_window
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
@@ -22,12 +21,11 @@ _PAGE = 500
 def search_events(
     context: Context,
     key: SessionKey,
-    query: str,
+    matches: Callable[[str], bool],
+    has_role: Callable[[Event], bool],
     bounds: Bounds,
-    roles: Collection[str] | None,
 ) -> Flow[list[Event]]:
     """Find the events whose message's text matches, oldest first; the last `bounds.limit`."""
-    matches, has_role = compile_query(query), compile_roles(roles)
 
     def wants(event: Event) -> bool:
         message = event.message
@@ -45,10 +43,10 @@ def get_event_window(
     *,
     before: int,
     after: int,
-    roles: Collection[str] | None,
+    has_role: Callable[[Event], bool],
 ) -> Flow[list[Event]]:
     """Find an event, with those around it that have one of the roles; [] if it isn't there."""
-    events_key, has_role = context.keyspace.session(key).events, compile_roles(roles)
+    events_key = context.keyspace.session(key).events
     needle = json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
     found = yield from bindings.find_event(events_key, text=b'"id":' + needle, step=_PAGE)
     for entry, score in zip(found.entries, found.scores, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._codec.session_record import parse_record
@@ -22,8 +21,8 @@ from langchain_redis_session._operations.reading import (
 from langchain_redis_session._operations.state import (
     APP_PREFIX,
     USER_PREFIX,
+    StateChange,
     decode_fields,
-    route_state,
     update_app_state,
 )
 from langchain_redis_session.errors import InvalidSessionKeyError
@@ -32,11 +31,8 @@ from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create
 
 
-def create_session(
-    context: Context, key: SessionKey, state: Mapping[str, Any] | None
-) -> Flow[Session]:
-    """Create a session; one that lives stays as it is."""
-    change = route_state(state, "state")
+def create_session(context: Context, key: SessionKey, change: StateChange) -> Flow[Session]:
+    """Create a session, with its first state; one that lives stays as it is."""
     is_missing = False
     if change.app and context.options.hash_tag == "user":
         keys = context.keyspace.session(key)

@@ -49,7 +49,7 @@ def route_state(state: Mapping[str, Any] | None, path: str) -> StateChange:
         ConfigurationError: A name is not a string, is empty or is reserved.
         UnserializableMessageError: A value can't be carried by JSON.
     """
-    if not state:
+    if not state and (state is None or isinstance(state, Mapping)):
         return NO_CHANGE
     return route_encoded(
         {

@@ -203,7 +203,7 @@ def make_event_window(
         key=keys.events,
         bounds=bounds,
         decode=decode_event,
-        event_limit=limit,
+        event_limit=None if limit == "session" else limit,
         wants=wants,
         needs_scores=needs_scores,
     )

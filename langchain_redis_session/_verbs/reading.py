@@ -1,7 +1,5 @@
 """Methods that read a session."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import TypeVar
 
@@ -17,12 +15,15 @@ from langchain_redis_session._actions.reads import (
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_key,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
+    async_method,
     combine_hooks,
-    sync_verb,
+    sync_method,
 )
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
 from langchain_redis_session.models import (
@@ -38,7 +39,8 @@ T = TypeVar("T")
 class ReadMethods(FlowRunner):
     """Read a session, its events and its messages."""
 
-    def _get_session(
+    @sync_method
+    def get_session(
         self,
         key: SessionKey,
         *,
@@ -73,10 +75,10 @@ class ReadMethods(FlowRunner):
         call = GetSessionContext(key, "get_session", limit, after, before, offset, start_on)
         return self._read(GET_SESSION, call, strict, callbacks)
 
-    get_session = sync_verb(_get_session)
-    aget_session = async_verb(_get_session)
+    aget_session = async_method(get_session)
 
-    def _get_events(
+    @sync_method
+    def get_events(
         self,
         key: SessionKey,
         *,
@@ -92,10 +94,10 @@ class ReadMethods(FlowRunner):
         call = GetSessionContext(key, "get_events", limit, after, before, offset, start_on)
         return self._read(GET_EVENTS, call, strict, callbacks)
 
-    get_events = sync_verb(_get_events)
-    aget_events = async_verb(_get_events)
+    aget_events = async_method(get_events)
 
-    def _get_messages(
+    @sync_method
+    def get_messages(
         self,
         key: SessionKey,
         *,
@@ -115,10 +117,10 @@ class ReadMethods(FlowRunner):
         call = GetSessionContext(key, "get_messages", limit, after, before, offset, start_on)
         return self._read(GET_MESSAGES, call, strict, callbacks)
 
-    get_messages = sync_verb(_get_messages)
-    aget_messages = async_verb(_get_messages)
+    aget_messages = async_method(get_messages)
 
-    def _get_summarized_messages(
+    @sync_method
+    def get_summarized_messages(
         self,
         key: SessionKey,
         *,
@@ -153,16 +155,16 @@ class ReadMethods(FlowRunner):
         call = GetSessionContext(key, "get_summarized_messages", limit)
         return self._read(GET_SUMMARIZED_MESSAGES, call, strict, callbacks)
 
-    get_summarized_messages = sync_verb(_get_summarized_messages)
-    aget_summarized_messages = async_verb(_get_summarized_messages)
+    aget_summarized_messages = async_method(get_summarized_messages)
 
     def _read(
         self, read: Read[T], call: GetSessionContext, strict: bool, callbacks: Handlers
     ) -> Flow[T]:
+        key = check_key(call.key)
+        check_flag("strict", strict)
         bounds = make_bounds(
             call.limit, call.after, call.before, call.offset, call.start_on, strict
         )
-        key = check_key(call.key)
         hooks = combine_hooks(self, callbacks)
         if hooks.of_reads:
             settle = partial(self._settled, key.scope)

@@ -30,7 +30,7 @@ class ModelWindow:
         format_summary: Makes the message in front of a `Summary`: a text or a message.
 
     Raises:
-        ConfigurationError: A limit is no whole number from 1.
+        ConfigurationError: A limit is no whole number from 1, or a function is none.
     """
 
     max_messages: int | None = None
@@ -45,6 +45,10 @@ class ModelWindow:
                 raise ConfigurationError(
                     f"{name} must be a whole number from 1, or None, not {shorten(most)}"
                 )
+        functions = {"token_counter": self.token_counter, "format_summary": self.format_summary}
+        for name, function in functions.items():
+            if not callable(function):
+                raise ConfigurationError(f"{name} must be a function, not {shorten(function)}")
 
     def fit(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         """Take the newest of the last `max_messages` messages that fit `max_tokens`."""

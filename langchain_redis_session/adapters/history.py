@@ -19,12 +19,24 @@ from langchain_core.messages import (
     message_to_dict,
 )
 from langchain_core.messages.utils import count_tokens_approximately
+from typing_extensions import Unpack
 
 from langchain_redis_session._hooks.discovery import list_handlers
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_message,
+    list_messages,
+)
 from langchain_redis_session._verbs.runner import combine_hooks
-from langchain_redis_session.adapters._sharing import share_service
+from langchain_redis_session.adapters._sharing import (
+    SharedOptions,
+    check_names,
+    check_service,
+    share_service,
+)
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
 from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import check_ttl
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
@@ -73,9 +85,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
-        options: Options of `RedisSessionService` (such as `session_event_limit`, by default
-            None here: nothing is dropped, or `summarizer`: make it once, as histories share
-            a service where it is the same object); others go to the redis-py client.
+        options: Options of `RedisSessionService`, such as `session_event_limit` (without it a
+            history makes its sessions without limit) or `summarizer` (make it once: histories
+            share a service where it is the same object); others go to the redis-py client.
 
     Raises:
         InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
@@ -109,16 +121,22 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         callbacks: Handlers = None,
         index_name: str | None = None,
         overwrite_index: bool = False,
-        **options: Any,
+        **options: Unpack[SharedOptions],
     ) -> None:
+        check_names(RedisSessionChatMessageHistory, options)
+        check_ttl("ttl", ttl)
         self.session_key = SessionKey(app_name, user_id, session_id)
+        if url is not None and not isinstance(url, str):
+            raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
         if redis_url is not None and url is not None and redis_url != url:
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
+        if ttl is not None and "session_ttl" in options:
+            raise ConfigurationError("ttl= and session_ttl= are the same option; pass one")
         self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
-        self._include_summary = include_summary
+        self._include_summary = check_flag("include_summary", include_summary)
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
-        own = {
+        own: dict[str, Any] = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
             "async_client": async_client,
@@ -130,12 +148,12 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
                 key_prefix = key_prefix.removesuffix(":")
             self.service = share_service(key_prefix=key_prefix, **own)
         else:
+            self.service = check_service(service)
             given = [name for name, value in own.items() if value is not None]
             if given or key_prefix:
                 raise ConfigurationError(
                     f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
                 )
-            self.service = service
         # Put together once, and not for each call.
         self._callbacks: Any = combine_hooks(self.service, callbacks) if handlers else None
 
@@ -181,16 +199,24 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             UnserializableMessageError: A message holds what JSON can't carry; none is stored.
             BackendUnavailableError: Redis did not take them.
         """
-        messages = self._drop_read(messages)
+        messages = self._drop_read(list_messages("messages", messages))
         self.service.append_messages(
-            self.session_key, messages, create=True, callbacks=self._callbacks
+            self.session_key,
+            messages,
+            create=True,
+            new_event_limit=None,
+            callbacks=self._callbacks,
         )
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
-        messages = self._drop_read(messages)
+        messages = self._drop_read(list_messages("messages", messages))
         await self.service.aappend_messages(
-            self.session_key, messages, create=True, callbacks=self._callbacks
+            self.session_key,
+            messages,
+            create=True,
+            new_event_limit=None,
+            callbacks=self._callbacks,
         )
 
     def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -214,15 +240,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
 
     def add_message(self, message: BaseMessage) -> None:
         """Append one message."""
-        self.add_messages([message])
+        self.add_messages([check_message(message)])
 
     def add_user_message(self, message: HumanMessage | str) -> None:
         """Append a user's message."""
-        self.add_messages([HumanMessage(message) if isinstance(message, str) else message])
+        self.add_message(HumanMessage(message) if isinstance(message, str) else message)
 
     def add_ai_message(self, message: AIMessage | str) -> None:
         """Append a model's message."""
-        self.add_messages([AIMessage(message) if isinstance(message, str) else message])
+        self.add_message(AIMessage(message) if isinstance(message, str) else message)
 
     def clear(self) -> None:
         """Remove the messages; the session's state stays."""

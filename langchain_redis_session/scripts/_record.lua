@@ -37,6 +37,12 @@ local function is_past(expires)
   return expires ~= nil and expires <= now_ms
 end
 
+-- The most events of a session, 0 = none, as the end of its core says; nothing where it doesn't
+-- (trpc-agent-go's records).
+local function event_limit_of(core)
+  return tonumber(string.match(string.sub(core, -100), '"eventLimit":(%d+),"createdAt":"[^"]*"$'))
+end
+
 -- What tells a session from a later one of the same id.
 local function created_of(record)
   return record and string.match(record, '^.*"createdAt":"([^"]*)"') or ''

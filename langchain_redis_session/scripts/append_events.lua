@@ -4,8 +4,8 @@
 --       app_state_key       absent where it lives in another slot
 -- ARGV  session_field
 --       create              'never'; 'missing': where there is no session; 'only': and else nothing
---       record_start        a new session's record, up to its state
---       event_limit         0 = none
+--       record_start        a new session's record, up to its event limit
+--       event_limit         0 = none; '' = as the session's record says
 --       session_ttl_ms      0 = never
 --       try_field_ttl       '1' = TTLs per field
 --       once                '1' = leave out messages whose id is stored
@@ -22,9 +22,9 @@
 --                             app state TTL ms, count, {name, value}…
 --                             the message index as the caller read it from the events, if it
 --                             did: their count, their top score, {message id, score}…
--- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized}: how many events
+-- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
 --       retention removed, and how many of these no summary covered; unsummarized is '' where
---       it was not counted. Or, nothing written:
+--       it was not counted; the limit that holds. Or, nothing written:
 --       {'MISSING'}        no session, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
 --       {'PURGE'}          remains of an expired session must go first
@@ -39,7 +39,7 @@ local session_field, create, record_start, event_limit, session_ttl_ms, try_fiel
 --#include _sequence
 --#include _summaries
 
-local limit, ttl_ms = tonumber(event_limit), tonumber(session_ttl_ms)
+local ttl_ms = tonumber(session_ttl_ms)
 local cursor = 10
 local function shift()
   cursor = cursor + 1
@@ -74,6 +74,13 @@ if #app_state > 0 then redis.call('HLEN', app_state_key) end
 local counts = count_unsummarized == '1'
 local cutoff = counts and cutoff_of(redis.call('HGET', summaries_key, summary_fields[1]))
 
+local core, expires
+if record then core, expires = split_record(record) end
+local limit = tonumber(event_limit)
+if not limit and record then limit = event_limit_of(core or '') end
+if not limit and not record then limit = tonumber(string.match(record_start, '"eventLimit":(%d+)$')) end
+limit = limit or 0
+
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
 if once == '1' then
@@ -85,7 +92,7 @@ if once == '1' then
   for _, id in ipairs(index_ids) do known[id] = true end
   for i = 1, #ids do
     if fates[i] == FRESH and ids[i] ~= '' then
-      if known[ids[i]] or has_index and redis.call('ZSCORE', index_key, ids[i]) then
+      if known[ids[i]] or has_index and is_indexed(index_key, events_key, ids[i]) then
         fates[i], last_known = REPEATED, i
       elseif sent_before[ids[i]] then
         fates[i] = REPEATED
@@ -106,13 +113,11 @@ for i = 1, #fates do
 end
 if #members > 0 and #fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, '', fates, scores, 0, ''}
+  return {'OK', 0, '', fates, scores, 0, '', limit}
 end
 
-local core, expires, foreign
+local foreign = record and core == nil
 if record then
-  core, expires = split_record(record)
-  foreign = core == nil
   if is_past(expires) and size == 0 then return {'PURGE'} end
   if create == 'only' then
     require_primary(sessions_key)
@@ -138,7 +143,7 @@ end
 append_fresh(events_key, members, wanted, fates, scores, top)
 local unsummarized = size + #fresh
 if cutoff then unsummarized = redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') end
-local removed = apply_limit(events_key, limit, size + #fresh)
+local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
 local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
 local keeps_index = has_index or once == '1'
 if keeps_index then
@@ -158,4 +163,5 @@ set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
-return {'OK', removed, field_ttl, fates, scores, lost, counts and unsummarized - lost or ''}
+unsummarized = counts and unsummarized - lost or ''
+return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}

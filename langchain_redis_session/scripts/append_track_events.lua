@@ -10,7 +10,7 @@
 --       expected_core   the record that was read, without its end
 --       replacement     a core that names the track ('' = not known yet)
 --       …               {score, member} of each event
--- Gives {'OK', removed, TTL per field, fates, scores, 0, ''}, as append_events. Or, nothing
+-- Gives {'OK', removed, TTL per field, fates, scores, 0, '', limit}, as append_events. Or, nothing
 --       written:
 --       {'MISSING'}        no session
 --       {'STATE', record}  the track is new, and the record is not the expected one
@@ -37,7 +37,7 @@ for i = 1, #fates do
 end
 if fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, '', fates, scores, 0, ''}
+  return {'OK', 0, '', fates, scores, 0, '', limit}
 end
 if not record or is_dead(record, events_key) then
   require_primary(sessions_key)
@@ -50,7 +50,7 @@ if not core or not is_known then
 end
 
 append_fresh(track_key, members, wanted, fates, scores, top)
-local removed = apply_limit(track_key, limit, size + fresh)
+local removed = apply_limit(track_key, limit, size + fresh, fresh)
 set_ttl(track_key, track_ttl)
 local index_existed = redis.call('EXISTS', tracks_key) == 1
 redis.call('SADD', tracks_key, track)
@@ -59,4 +59,4 @@ local field_ttl = save_record(sessions_key, session_field, core, format_now(), t
   try_field_ttl)
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)
-return {'OK', removed, field_ttl, fates, scores, 0, ''}
+return {'OK', removed, field_ttl, fates, scores, 0, '', limit}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Argument
 from langchain_redis_session._flow.scripts import ScriptCall
@@ -41,6 +41,9 @@ from langchain_redis_session.scripts.replies import (
     parse_stored_summary,
     parse_summaries,
 )
+
+EventLimit: TypeAlias = 'int | Literal["session"] | None'
+"""The most events of a session; None = no limit, "session" = as its record says."""
 
 
 class Create(Enum):
@@ -117,7 +120,7 @@ def append_events(
     *,
     create: Create,
     record_start: bytes,
-    event_limit: int | None,
+    event_limit: EventLimit,
     session_ttl_ms: int,
     try_field_ttl: bool,
     once: bool,
@@ -133,8 +136,8 @@ def append_events(
     Args:
         keys: The session's keys.
         create: Whether it may be created.
-        record_start: A new session's record, up to its state; b"" where none may be created.
-        event_limit: How many events stay.
+        record_start: A new session's record, up to its event limit.
+        event_limit: How many events stay; "session" = as many as its record says.
         session_ttl_ms: 0 = for ever.
         try_field_ttl: Whether the server may have TTLs per field.
         once: Whether to leave out messages whose id is stored.
@@ -152,7 +155,7 @@ def append_events(
         keys.session_field,
         create.value,
         record_start,
-        event_limit or 0,
+        "" if event_limit == "session" else event_limit or 0,
         session_ttl_ms,
         int(try_field_ttl),
         int(once),

@@ -79,6 +79,7 @@ class Appended(NamedTuple):
         scores: The score of each; None where it has none.
         lost: How many of the removed no summary covered.
         unsummarized: How many events no summary covers; None where it was not counted.
+        event_limit: The most events that the session keeps; None = no limit.
         record: With STATE, the record that stands there.
     """
 
@@ -89,6 +90,7 @@ class Appended(NamedTuple):
     scores: Sequence[float | None] = ()
     lost: int = 0
     unsummarized: int | None = None
+    event_limit: int | None = None
     record: bytes = b""
 
 
@@ -197,7 +199,7 @@ def parse_appended(reply: list[Any]) -> Appended:
     """Read the reply of a script that appends."""
     status = _STATUSES[reply[0]]
     if status is Status.OK:
-        _, removed, field_ttl, fates, scores, lost, unsummarized = reply
+        _, removed, field_ttl, fates, scores, lost, unsummarized, limit = reply
         return Appended(
             status,
             removed=removed,
@@ -206,6 +208,7 @@ def parse_appended(reply: list[Any]) -> Appended:
             scores=[float(score) if score else None for score in scores],
             lost=lost,
             unsummarized=None if unsummarized == b"" else unsummarized,
+            event_limit=limit or None,
         )
     if status is Status.STATE:
         return Appended(status, record=reply[1])

@@ -68,7 +68,7 @@ async def test_the_layout_of_a_record(
     verbs = make_verbs(session_ttl=session_ttl)
     tag = tag_of(backend)
     expires = r',"expiresAtMs":\d{13}' if session_ttl else ""
-    ending = rf',"createdAt":{TIME}{expires},"updatedAt":{TIME}}}'
+    ending = rf',"eventLimit":1000,"createdAt":{TIME}{expires},"updatedAt":{TIME}}}'
     await verbs.create_session("shop", "ann", "s1", state={"k": "v", "n": None})
     state = f'{{"k":"{b64encode(b"v").decode()}"'
     state = '{"k":"InYi","n":"bnVsbA=="'

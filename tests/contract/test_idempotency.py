@@ -439,3 +439,24 @@ async def test_ids_of_any_text(verbs: Verbs) -> None:
     await verbs.append_messages(KEY, sent, once=True, create=True)
     result = await verbs.append_messages(KEY, sent, once=True)
     assert [event.message.id for event in result.events] == [""]
+
+
+@pytest.mark.parametrize("what", ["the events", "one event"])
+async def test_once_stores_anew_what_another_program_has_removed(
+    verbs: Verbs, redis_probe: RedisProbe, backend: Backend, what: str
+) -> None:
+    """It knows nothing of our index of message ids, which then names what is gone."""
+    await create(verbs)
+    await append_once(verbs)
+    events = redis_probe.key(f"event:{tag_of(backend)}:ann:s1")
+    gone = texts(await verbs.get_messages(KEY))
+    if what == "the events":
+        redis_probe.unlink(events)
+    else:
+        redis_probe.zremrangebyrank(events, -1, -1)
+        gone = gone[-1:]
+    before = len(await verbs.get_messages(KEY))
+    await verbs.append_messages(KEY, messages(*gone), once=True)
+    stored = texts(await verbs.get_messages(KEY))
+    assert len(stored) == before + len(gone)
+    assert stored[-len(gone) :] == gone

@@ -799,7 +799,7 @@ async def test_bad_input(
     for options, text in (
         ({"summarizer": 5}, "summarizer"),
         ({"summarizer": Echo(), "pick_summarizer": lambda _: None}, "exclude each other"),
-        ({"pick_summarizer": "x"}, "pick_summarizer must be a function"),
+        ({"pick_summarizer": "x"}, "pick_summarizer=.x. can.t work: must be a function"),
         ({"summary_filter_allowlist": "app"}, "summary_filter_allowlist"),
         ({"summary_filter_allowlist": [5]}, "summary_filter_allowlist"),
         ({"async_summary_num": 0}, "async_summary_num"),

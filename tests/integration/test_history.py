@@ -415,13 +415,14 @@ def test_nobody_answers_at_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"redis_url": "redis://a", "url": "redis://b"}, "redis_url= and url="),
         ({"redis_url": "http://a"}, "must begin with one of"),
-        ({"redis_url": "memory://", "sesion_event_limit": 5}, "sesion_event_limit"),
-        ({"redis_url": "redis://a", "sesion_event_limit": 5}, "sesion_event_limit"),
-        ({"redis_url": "memory://", "ttl": -1}, "session_ttl"),
+        ({"redis_url": "memory://", "sesion_event_limit": 5}, "mean 'session_event_limit'"),
+        ({"redis_url": "redis://a", "sesion_event_limit": 5}, "mean 'session_event_limit'"),
+        ({"redis_url": "memory://", "ttl": -1}, "^ttl=-1 can't work"),
+        ({"redis_url": "memory://", "ttl": 5, "session_ttl": 6}, "ttl= and session_ttl="),
         ({"redis_url": "memory://", "key_prefix": "{a}"}, "key_prefix"),
         ({"redis_url": "memory://", "key_prefix": 5}, "key_prefix"),
         ({"redis_url": 5}, "must be a string"),
-        ({"redis_client": object()}, "sync client of redis-py"),
+        ({"redis_client": object()}, "^redis_client= must be a sync client of redis-py"),
     ],
 )
 def test_options_that_cannot_work(options: dict[str, Any], message: str) -> None:
@@ -431,7 +432,7 @@ def test_options_that_cannot_work(options: dict[str, Any], message: str) -> None
 
 def test_a_misspelt_option_beside_a_client(redis_server: RedisServer) -> None:
     with redis_server.client() as client, pytest.raises(ConfigurationError, match="sesion_ttl"):
-        RedisSessionChatMessageHistory("s", redis_client=client, sesion_ttl=5)
+        RedisSessionChatMessageHistory("s", redis_client=client, sesion_ttl=5)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

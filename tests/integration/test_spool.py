@@ -50,7 +50,7 @@ from tests.processes import run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 from tests.unit.messages import CLEAN_TEXTS, VALUES, messages
-from tests.waits import MOMENT_S, PATIENCE_S
+from tests.waits import MOMENT_S, PATIENCE_S, wait_until
 
 MakeService = Callable[..., RedisSessionService]
 
@@ -465,7 +465,7 @@ def test_events_are_restored_to_the_byte(
     except UnserializableMessageError:
         return
     lines = b"\n".join(prepared.members).split(b"\n")
-    restored = PreparedEvents.restore(lines, create=True, once=True)
+    restored = PreparedEvents.restore(lines, create=True, once=True, new_event_limit=7)
     assert restored.entries == prepared.entries
     assert restored.changes == {place: c for place, c in prepared.changes.items() if c}
     assert (restored.create, restored.once) == (True, True)
@@ -676,3 +676,82 @@ def test_the_directory_vanishes(
     assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0"]
     service.close()
+
+
+# --- What was deleted does not come back ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", ["user", "session"])
+def test_what_was_deleted_after_it_was_accepted_does_not_come_back(
+    directory: Path, key: SessionKey, redis_server: RedisServer, scope: str
+) -> None:
+    """An app dies with a full spool, the user is deleted, the app starts again."""
+    neighbour = SessionKey(key.app_name, "other", key.session_id)
+    leave_behind(directory, key)
+    leave_behind(directory, neighbour)
+    with RedisSessionService(redis_server.url) as admin:
+        if scope == "user":
+            admin.delete_user(key.app_name, key.user_id)
+        else:
+            assert not admin.delete_session(key)  # it has never been in Redis
+    with open_service(redis_server.url, directory) as service:
+        assert service.flush(PATIENCE_S)
+        assert service.get_session(key) is None
+        assert texts(service, neighbour) == ["0", "1", "2"]
+        assert (stats(service).erased, stats(service).written) == (3, 3)
+        # The id may be used again.
+        service.append_messages(key, [HumanMessage("new")], create=True)
+        assert texts(service, key) == ["new"]
+    assert list(directory.iterdir()) == []
+
+
+def test_a_dead_letter_of_a_deleted_session_is_not_written_when_it_is_tried_again(
+    directory: Path, key: SessionKey, redis_server: RedisServer
+) -> None:
+    with open_service(redis_server.url, directory) as service:
+        append_lost(service, key)
+        service.delete_session(key)
+        service.create_session(key.app_name, key.user_id, key.session_id)
+        assert service.retry_dead_letters() == 2
+        assert service.flush(PATIENCE_S)
+        assert texts(service, key) == []
+        assert service.list_tracks(key) == []
+        assert stats(service).erased == 2
+
+
+def test_what_waits_for_a_server_that_is_away_is_not_written_after_its_deletion(
+    directory: Path, key: SessionKey, redis_server: RedisServer, cutting_proxy: CuttingProxy
+) -> None:
+    with open_service(cutting_proxy.url, directory) as service:
+        service.append_messages(key, [HumanMessage("before")], create=True)
+        assert service.flush(PATIENCE_S)
+        cutting_proxy.refuse()
+        service.append_messages(key, [HumanMessage("late")], create=True)
+        wait_until(lambda: stats(service).retried > 0)
+        with RedisSessionService(redis_server.url) as admin:
+            admin.delete_user(key.app_name, key.user_id)
+            cutting_proxy.accept()
+            assert service.flush(PATIENCE_S)
+            assert admin.get_session(key) is None
+        assert stats(service).erased == 1
+
+
+def test_the_mark_of_a_deletion_holds_no_id_and_goes_after_thirty_days(
+    key: SessionKey, redis_server: RedisServer
+) -> None:
+    prefix = f"marks-{uuid4().hex[:8]}"
+    with (
+        RedisSessionService(redis_server.url, key_prefix=prefix) as service,
+        redis_server.client() as client,
+    ):
+        service.create_session(key.app_name, "ann@example.org", "private")
+        service.delete_session(SessionKey(key.app_name, "ann@example.org", "private"))
+        service.delete_user(key.app_name, "ann@example.org")
+        marks = list(client.scan_iter(f"{prefix}:*"))
+        assert len(marks) == 2
+        for mark in marks:
+            assert mark.startswith(f"{prefix}:erased:{{{key.app_name}}}:".encode())
+            assert b"ann" not in mark.rpartition(b"}")[2]
+            assert b"private" not in mark
+            assert abs(int(client.get(mark)) - time.time_ns() // 10**6) < 3_600_000
+            assert 29 * 86_400_000 < client.pttl(mark) <= 30 * 86_400_000

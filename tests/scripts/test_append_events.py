@@ -119,7 +119,10 @@ def test_applied_twice(store: Store) -> None:
     again = append(store, *sent, **options)
     assert first.fates == [FRESH] * 3
     assert again == Appended(
-        Status.OK, fates=[REMOVED, STORED, STORED], scores=[None, *first.scores[1:]]
+        Status.OK,
+        fates=[REMOVED, STORED, STORED],
+        scores=[None, *first.scores[1:]],
+        event_limit=2,
     )
     assert store.dump() == after
 

@@ -15,7 +15,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session.models import Event, select_messages
+from langchain_redis_session.models import Event, list_messages
 from tests.unit.messages import same_message
 
 EMPTY_DELTA = {"role": "", "content": ""}
@@ -173,7 +173,7 @@ def test_results_of_parallel_calls_in_one_event() -> None:
     again = rewritten(event)
     assert again == event
     assert again.further_messages == event.further_messages
-    assert select_messages([again], is_cut=False) == [again.message, *again.further_messages]
+    assert list_messages([again]) == [again.message, *again.further_messages]
     assert decode_event(encode_event(Event(HumanMessage("hi")))).further_messages == ()
 
 

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 import pytest
 
@@ -142,6 +142,7 @@ EXAMPLES: dict[Any, Any] = {
     str: "x",
     bytes | str: b"x",
     int | None: 1,
+    int | Literal["session"] | None: "session",
     Iterable[Entry]: [],
     Iterable[bytes]: [],
     Iterable[str]: [],
