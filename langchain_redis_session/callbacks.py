@@ -29,6 +29,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.messages.ai import UsageMetadata
 
+from langchain_redis_session._display.brief import BriefRepr
 from langchain_redis_session.models import DeadLetter, Event, Session, SessionKey, SummaryRequest
 
 __all__ = [
@@ -44,8 +45,8 @@ Handlers: TypeAlias = Sequence[BaseCallbackHandler] | BaseCallbackManager | None
 """What `callbacks=` takes: a list of handlers, or LangChain's manager of some."""
 
 
-@dataclass(slots=True)
-class AppendEventContext:
+@dataclass(slots=True, repr=False)
+class AppendEventContext(BriefRepr):
     """One event on its way into a session.
 
     Attributes:
@@ -70,8 +71,8 @@ class AppendEventContext:
         self.is_skipped = True
 
 
-@dataclass(slots=True)
-class GetSessionContext:
+@dataclass(slots=True, repr=False)
+class GetSessionContext(BriefRepr):
     """A read of a session.
 
     Attributes:
@@ -103,8 +104,8 @@ class GetSessionContext:
     duration_ms: float | None = None
 
 
-@dataclass(slots=True)
-class SummaryContext:
+@dataclass(slots=True, repr=False)
+class SummaryContext(BriefRepr):
     """A summary being made.
 
     Attributes:

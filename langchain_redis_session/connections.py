@@ -18,7 +18,8 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from langchain_redis_session._connections.clients import Connections, Factory
-from langchain_redis_session._connections.memory import make_memory_factories
+from langchain_redis_session._connections.driver import name_client
+from langchain_redis_session._connections.memory import open_memory
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session._connections.twins import make_twin_factory
 from langchain_redis_session.errors import ConfigurationError, shorten, suggest
@@ -71,11 +72,10 @@ def _open_url(url: object, options: dict[str, Any], is_default: bool) -> Connect
         raise ConfigurationError(f"redis_url must be a string, not {type(url).__name__}")
     shown = hide_password(url)
     scheme, _, rest = url.partition("://")
-    make_async: Factory | None
     if scheme == "memory":
         _check_options(options)
-        make_sync, make_async = make_memory_factories(rest)
-    elif scheme in ("redis", "rediss", "unix"):
+        return open_memory(rest, description=shown)
+    if scheme in ("redis", "rediss", "unix"):
         make_sync, make_async = _url_factories(url, shown, options)
     elif scheme in _LATER_SCHEMES:
         raise ConfigurationError(
@@ -121,14 +121,14 @@ def _make_url_client(url: str, what: str, options: Mapping[str, Any]) -> redis.R
             + suggest(name, ClientOptions.__annotations__)
         )
     try:
-        client = redis.Redis.from_url(url, **options)
+        client = name_client(redis.Redis.from_url(url, **options))
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError) as error:
         reason = str(error)
         if "Port" in reason:  # it would quote what stands there: a part of a password
             reason = "its port is no number; in a password, percent-encode / ? # and @"
         raise ConfigurationError(f"{what} can't be used: {reason}") from None
-    return client
+    return client  # type: ignore[no-any-return]
 
 
 def _is_client(client: Any) -> bool:

@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, ToolMessage
 
+from langchain_redis_session._display.brief import BriefRepr, show_brief
 from langchain_redis_session._display.transcript import render_session
 from langchain_redis_session._times import to_datetime
+from langchain_redis_session._wire.fields import Failure, Message, Nanoseconds, Portable
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
 
 __all__ = [
@@ -101,8 +103,8 @@ class SessionKey:
         validate_id(self.session_id, "session_id")
 
 
-@dataclass(slots=True)
-class Event:
+@dataclass(slots=True, repr=False)
+class Event(BriefRepr):
     """One entry of a session: a LangChain message, or only a state change.
 
     Attributes:
@@ -134,20 +136,20 @@ class Event:
         '1970-01-01T00:00:00+00:00'
     """
 
-    message: BaseMessage | None = None
+    message: Message | None = None
     author: str = ""
     request_id: str = ""
     invocation_id: str = ""
     branch: str = ""
     tag: str = ""
     filter_key: str = ""
-    state_delta: dict[str, Any] = field(default_factory=dict)
-    extensions: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+    state_delta: Portable[dict[str, Any]] = field(default_factory=dict)
+    extensions: Portable[dict[str, Any]] = field(default_factory=dict)
+    extra: Portable[dict[str, Any]] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
-    time_ns: int = field(default_factory=time.time_ns)
+    time_ns: Nanoseconds = field(default_factory=time.time_ns)
     score: float | None = field(default=None, compare=False)
-    further_messages: tuple[BaseMessage, ...] = field(default=(), repr=False, compare=False)
+    further_messages: tuple[Message, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def timestamp(self) -> datetime:
@@ -155,8 +157,8 @@ class Event:
         return to_datetime(self.time_ns)
 
 
-@dataclass(slots=True)
-class TrackEvent:
+@dataclass(slots=True, repr=False)
+class TrackEvent(BriefRepr):
     """One entry of a track, a named side stream of a session.
 
     Attributes:
@@ -168,9 +170,9 @@ class TrackEvent:
     """
 
     track: str
-    payload: Any = None
+    payload: Portable[Any] = None
     id: str = field(default_factory=new_id)
-    time_ns: int = field(default_factory=time.time_ns)
+    time_ns: Nanoseconds = field(default_factory=time.time_ns)
     score: float | None = field(default=None, compare=False)
 
     @property
@@ -191,11 +193,11 @@ class SummaryBoundary:
 
     cutoff_score: float
     last_event_id: str
-    cutoff_ns: int
+    cutoff_ns: Nanoseconds
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(BriefRepr):
     """What a model made of a session's events, up to a boundary.
 
     Attributes:
@@ -227,16 +229,20 @@ class Session:
         updated_at: Its last write (UTC, the server's clock).
         is_cut: Whether older events than these were left out, or removed by retention.
         summary: The summary of the whole session, if there is one.
+        event_count: How many events it has; None but from `list_sessions`.
+        last_message: Its newest message, likewise.
     """
 
     key: SessionKey
-    state: dict[str, Any]
+    state: Portable[dict[str, Any]]
     events: list[Event]
     tracks: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
     is_cut: bool = False
     summary: Summary | None = None
+    event_count: int | None = field(default=None, compare=False)
+    last_message: Message | None = field(default=None, compare=False)
 
     @property
     def messages(self) -> list[BaseMessage]:
@@ -249,9 +255,10 @@ class Session:
         count = f"{len(self.events)} event{'' if len(self.events) == 1 else 's'}"
         if self.is_cut and not self.events:
             count = "events not read"
+        app, user, session = map(show_brief, key.scope)
         return (
-            f"<Session app={key.app_name!r} user={key.user_id!r} id={key.session_id!r}: {count}, "
-            f"state {list(self.state)}, tracks {list(self.tracks)}>"
+            f"<Session app={app} user={user} id={session}: {count}, "
+            f"state {show_brief(list(self.state))}, tracks {show_brief(list(self.tracks))}>"
         )
 
     def _repr_html_(self) -> str:
@@ -282,8 +289,8 @@ def select_messages(events: list[Event], *, limit: int | None = None) -> list[Ba
     return messages
 
 
-@dataclass(frozen=True, slots=True)
-class SummarizedMessages:
+@dataclass(frozen=True, slots=True, repr=False)
+class SummarizedMessages(BriefRepr):
     """What a model needs of a long session.
 
     Attributes:
@@ -292,11 +299,11 @@ class SummarizedMessages:
     """
 
     summary: Summary | None
-    messages: list[BaseMessage]
+    messages: list[Message]
 
 
-@dataclass(slots=True)
-class SummaryRequest:
+@dataclass(slots=True, repr=False)
+class SummaryRequest(BriefRepr):
     """What a summarizer is asked for: a new summary, of the last one and what came since.
 
     Attributes:
@@ -307,14 +314,14 @@ class SummaryRequest:
         filter_key: Of which events the summary is; "" = of the whole session.
     """
 
-    messages: list[BaseMessage]
+    messages: list[Message]
     previous_summary: str = ""
     session: Session | None = None
     filter_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AppendResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class AppendResult(BriefRepr):
     """What an append did.
 
     Attributes:
@@ -347,8 +354,8 @@ class DeletedUser:
     keys: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+@dataclass(frozen=True, slots=True, repr=False)
+class DeadLetter(BriefRepr):
     """An append that write-behind had accepted and had to give up.
 
     Attributes:
@@ -360,5 +367,5 @@ class DeadLetter:
 
     key: SessionKey
     events: tuple[Event | TrackEvent, ...]
-    error: Exception
-    time_ns: int
+    error: Failure
+    time_ns: Nanoseconds

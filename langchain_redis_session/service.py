@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
@@ -19,6 +18,7 @@ from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
 from langchain_redis_session._background.start import start_summary_workers, start_write_behind
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
+from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.tracing import Tracing
@@ -51,6 +51,7 @@ Ttl = timedelta | float | None
 
 
 class RedisSessionService(
+    Rebuilt,
     SessionMethods,
     AppendMethods,
     ReadMethods,
@@ -65,7 +66,8 @@ class RedisSessionService(
     """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
 
     Every method `x` has an awaitable twin `ax`. Building a service connects to nothing and
-    needs no event loop; it may be shared by threads and loops.
+    needs no event loop; it may be shared by threads and loops. One made of a URL can be copied
+    and pickled: it connects anew. (The pickle holds the URL, with its password.)
 
     Args:
         redis_url: `redis://`, `rediss://`, `unix://`, or `memory://name` (in this process,
@@ -236,7 +238,7 @@ class RedisSessionService(
         """What this service has counted so far."""
         counters = self._context.counters
         return ServiceStats(
-            operations=MappingProxyType(dict(counters.operations)),
+            operations=dict(counters.operations),
             round_trips=counters.round_trips,
             bytes_in=counters.bytes_in,
             bytes_out=counters.bytes_out,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -101,7 +100,7 @@ class ServiceStats:
             session covered them, by appends of this service; 0 without a summarizer.
     """
 
-    operations: Mapping[str, int]
+    operations: dict[str, int]
     round_trips: int
     bytes_in: int
     bytes_out: int

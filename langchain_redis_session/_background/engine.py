@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from langchain_redis_session._background.process_end import close_at_exit, tell_of_forks
 from langchain_redis_session._background.waiting import Progress
 from langchain_redis_session._flow.drivers import arun, run
-from langchain_redis_session._flow.requests import Call, Flow
+from langchain_redis_session._flow.requests import Call, Flow, off_loop
 
 _LONGEST_JOIN_S = 1.0
 """How long closing waits for threads that have nothing left to do."""
@@ -144,7 +144,8 @@ class Engine(ABC):
 
     def _close_here(self, timeout_s: float, join_s: float) -> Flow[None]:
         yield self._progress.until(self.begin_close(), timeout_s)
-        yield _join(self._stop(), join_s)
+        threads = yield from off_loop(self._stop)  # which may write to files
+        yield _join(threads, join_s)
 
     def begin_close(self) -> Callable[[], bool]:
         """Queue no more.

@@ -7,10 +7,13 @@ letter. One engine serves threads and event loops alike.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -21,7 +24,7 @@ from langchain_redis_session._background.jobs import Job, JobResult, are_done, m
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
-from langchain_redis_session._flow.requests import Flow, Scope, Submit
+from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import (
@@ -80,6 +83,7 @@ class WriteBehind(Engine):
         self._last_error = ""
         # A child's spool is made when it first appends.
         self._spool = None
+        self._spooling = ThreadPoolExecutor(1, "redis-session-spool")
 
     def forget_parent(self) -> None:
         """In the child of a fork: begin anew; what waits is the parent's to write."""
@@ -97,11 +101,26 @@ class WriteBehind(Engine):
         """
         job = make_job(request)
         worker = self._worker_of(job.key)
-        if self._accept(worker, job):
-            return
-        timeout_s = self._context.options.persist_put_timeout
-        if not (yield self._progress.until(lambda: self._accept(worker, job), timeout_s)):
-            raise self._refusal()
+        deadline_s = time.monotonic() + self._context.options.persist_put_timeout
+        while not (yield from self._try_to_accept(worker, job)):
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not (yield self._progress.until(lambda: self._may_accept(worker), left_s)):
+                raise self._refusal()
+
+    def _try_to_accept(self, worker: Worker, job: Job) -> Flow[bool]:
+        accept = partial(self._accept, worker, job)
+        if self._spool_dir is None or self._is_closing:  # then it is refused at once
+            return accept()
+
+        async def accept_off_loop() -> bool:
+            # The spool writes to a file: in a thread, and in one, so that the order stays.
+            return await asyncio.get_running_loop().run_in_executor(self._spooling, accept)
+
+        is_accepted: bool = yield Call(accept, accept_off_loop)
+        return is_accepted
+
+    def _may_accept(self, worker: Worker) -> bool:
+        return self._is_closing or not worker.is_full
 
     def _refusal(self) -> PersistError:
         options = self._context.options
@@ -442,6 +461,7 @@ class WriteBehind(Engine):
             if self._spool is not None:
                 self._spool.close()
                 self._spool = None
+            self._spooling.shutdown(wait=False)
         self._report(given_up)
         if self._left:
             logger.warning(

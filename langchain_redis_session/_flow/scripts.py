@@ -42,6 +42,16 @@ def load_script(name: str) -> Script:
     return Script(re.sub(r"^--#include (\w+)$", include, text, flags=re.MULTILINE))
 
 
+def _load_all() -> None:
+    for file in (files("langchain_redis_session") / "scripts").iterdir():
+        name, _, ending = file.name.rpartition(".")
+        if ending == "lua" and not name.startswith("_"):
+            load_script(name)
+
+
+_load_all()  # now: where they are used, an event loop may run, which must not wait for files
+
+
 R = TypeVar("R")
 
 

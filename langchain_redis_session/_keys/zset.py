@@ -118,7 +118,7 @@ class Keyspace:
         """The mark of a deleted user, or of one deleted session; with the app's hash tag.
 
         >>> Keyspace().erasure("shop", "ann")[:27]
-        b'erased:{shop}:40b95f8338ab4'
+        b'erased:{shop}:49915e0d7d4b4'
         """
         ids = [user_id] if session_id is None else [user_id, session_id]
         digest = sha256("\0".join(map(escape_id, ids)).encode()).hexdigest()

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from langchain_core.messages import BaseMessage
+
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event
 
@@ -31,6 +33,14 @@ def is_human(item: Any) -> bool:
 def has_message(event: Event) -> bool:
     """Whether an event holds a message."""
     return event.message is not None
+
+
+def find_newest_message(newest_first: Iterable[Event]) -> BaseMessage | None:
+    """Give the newest message of events; None if they hold none."""
+    for event in newest_first:
+        if event.message is not None:
+            return (event.message, *event.further_messages)[-1]
+    return None
 
 
 def is_below(filter_key: str, other: str) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from langchain_redis_session._codec.session_record import parse_record
+from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.append import write_state
@@ -13,6 +16,7 @@ from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.decoding import parse_sound_record
 from langchain_redis_session._operations.delete_session import purge_expired
+from langchain_redis_session._operations.matching import find_newest_message, has_message
 from langchain_redis_session._operations.reading import (
     Reading,
     get_session,
@@ -25,7 +29,8 @@ from langchain_redis_session._operations.state import (
     decode_fields,
     update_app_state,
 )
-from langchain_redis_session.errors import InvalidSessionKeyError
+from langchain_redis_session._operations.window import make_event_window
+from langchain_redis_session.errors import InvalidSessionKeyError, RedisSessionError
 from langchain_redis_session.models import Session, SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create
@@ -106,9 +111,13 @@ def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Sessio
     replies = iter((yield from call_batch([call for some in calls for call in some])))
     sessions = []
     for reading, some in zip(readings, calls, strict=True):
-        session = yield from reading.complete(*(next(replies) for _ in some))
+        stored, *far = (next(replies) for _ in some)
+        session = yield from reading.complete(stored, *far)
         if session is not None:
-            sessions.append(session)
+            newest = find_newest_message(reversed(session.events))
+            sessions.append(
+                replace(session, event_count=stored.page.size, last_message=newest),
+            )
     return sessions
 
 
@@ -117,19 +126,53 @@ def _read_records(
 ) -> Flow[list[Session]]:
     if not page:
         return []
+    # All at the same time: it takes no more round trips than the records alone.
+    found: list[Any] = yield from gather(
+        [
+            _read_shared(context, app_name, user_id, page),
+            *(_read_newest(context, key) for key in page),
+        ]
+    )
+    for one in found:
+        if isinstance(one, RedisSessionError):
+            raise one
+    (records, shared), *newest = found
+    sessions_key = context.keyspace.sessions(app_name, user_id)
+    sessions = []
+    for key, record, (size, message) in zip(page, records, newest, strict=True):
+        if record is not None:
+            parsed = yield from parse_sound_record(context, sessions_key, record)
+            session = make_session(key, parsed, shared, None)
+            sessions.append(replace(session, event_count=size, last_message=message))
+    return sessions
+
+
+def _read_shared(
+    context: Context, app_name: str, user_id: str, page: list[SessionKey]
+) -> Flow[Any]:
+    """Read the sessions' records, and the state that they share."""
     keyspace = context.keyspace
-    sessions_key = keyspace.sessions(app_name, user_id)
     records, app_fields, user_fields = yield from call_batch(
         [
-            ("HMGET", sessions_key, *(key.session_id.encode() for key in page)),
+            ("HMGET", keyspace.sessions(app_name, user_id), *(k.session_id.encode() for k in page)),
             ("HGETALL", keyspace.app_state(app_name)),
             ("HGETALL", keyspace.user_state(app_name, user_id)),
         ]
     )
     shared = {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
-    sessions = []
-    for key, record in zip(page, records, strict=True):
-        if record is not None:
-            parsed = yield from parse_sound_record(context, sessions_key, record)
-            sessions.append(make_session(key, parsed, shared, None))
-    return sessions
+    return records, shared
+
+
+def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:
+    """Count a session's events and read its newest message.
+
+    That is one entry; where it holds no message, the page before it is looked through, once.
+    """
+    window = make_event_window(context, context.keyspace.session(key), Bounds(limit=1), has_message)
+    read = window.first_read()
+    assert isinstance(read, ScriptCall), "only a read of everything needs none"
+    page = yield from read
+    window.take(page)
+    looks = count()
+    yield from window.read_until(lambda: bool(window.items) or next(looks) > 0)
+    return page.size, find_newest_message(window.items)

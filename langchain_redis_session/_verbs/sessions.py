@@ -67,6 +67,9 @@ class SessionMethods(FlowRunner):
     ) -> Flow[list[Session]]:
         """Read a user's sessions, the last written first. Hooks of reads don't see it.
 
+        Each has its `event_count` and its `last_message`, also without its events. (None where
+        the newest 65 events hold no message.)
+
         Args:
             app_name: The application.
             user_id: The user.

@@ -21,6 +21,7 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately
 from typing_extensions import Unpack
 
+from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._verbs.arguments import (
     check_flag,
@@ -52,14 +53,15 @@ else:
             """Stands in for the class that langchain-core no longer has."""
 
 
-class RedisSessionChatMessageHistory(BaseChatMessageHistory):
+class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     """A chat history in Redis, in place of LangChain's older ones: change the import only.
 
     Takes the constructor arguments of `langchain_redis.RedisChatMessageHistory` and of
     `langchain_community.chat_message_histories.RedisChatMessageHistory`. Unlike these it
     keeps every field of every message, and writes any number of messages in one round trip.
 
-    Making one is cheap: those made alike share one service with its connections.
+    Making one is cheap: those made alike share one service with its connections. One made of a
+    URL can be copied and pickled: it connects anew.
 
     Args:
         session_id: The conversation.

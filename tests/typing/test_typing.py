@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
-import signal
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import langchain_redis_session as package
+from tests.processes import ROOT, run_python
 
 FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[1]
-DEADLINE_S = 280
 
 CHECKERS = {
-    "mypy": ["mypy", str(FOLDER)],
+    "mypy": ["mypy", "--config-file", str(ROOT / "pyproject.toml"), str(FOLDER)],
     "pyright": ["basedpyright", "--project", str(FOLDER), "--pythonpath", sys.executable],
 }
 
@@ -42,23 +37,10 @@ OWNERS = {
 }
 
 
-@pytest.mark.timeout(DEADLINE_S + 10)
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_type_checkers_agree(checker: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", *CHECKERS[checker]],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=DEADLINE_S)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with the node that pyright runs on
-    assert process.returncode == 0, output
+    done = run_python("-m", *CHECKERS[checker])
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def public_members() -> set[str]:

@@ -41,6 +41,7 @@ FLOORS: list[set[str]] = [
     {"runs"},
     {"models"},
     {"stats"},
+    {"_wire"},
     {"errors"},
     {"_display"},
     {"_times", "_logs", "_counters"},

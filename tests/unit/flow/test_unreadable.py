@@ -13,6 +13,7 @@ from langchain_redis_session import CorruptEventReport, SessionCallbackHandler, 
 from langchain_redis_session._actions.observed import tell_of_unreadable
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.drivers import arun, run
+from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.interception import intercept
 from langchain_redis_session._flow.requests import Call, Flow, Request, Unreadable
 from langchain_redis_session._hooks.hooks import Hooks
@@ -88,6 +89,27 @@ def test_only_the_hooks_nearest_to_the_flow_hear_of_an_entry() -> None:
     run(tell_of_unreadable(Hooks([far], counters), flow), None, counters=counters)
     assert (len(near.reports), len(far.reports)) == (5, 0)
     assert counters.corrupt_entries == 5
+
+
+def test_flows_side_by_side_take_note_too_without_a_round_trip() -> None:
+    def flow(number: int) -> Flow[int]:
+        yield ENTRIES
+        reply = yield ("PING", number)
+        yield SUMMARY
+        return int(reply)
+
+    class Client:
+        def pipeline(self, **_: Any) -> Any:
+            return self
+
+        def execute_command(self, *_: Any, **__: Any) -> None: ...
+
+        def execute(self, **_: Any) -> list[int]:
+            return [10, 20]
+
+    counters = Counters()
+    assert run(gather([flow(1), flow(2)]), Client(), counters=counters) == [10, 20]
+    assert (counters.corrupt_entries, counters.round_trips) == (6, 1)
 
 
 def test_what_an_answer_raises_is_raised_in_the_flow() -> None:

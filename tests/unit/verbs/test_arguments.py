@@ -75,6 +75,7 @@ WRONG: dict[str, list[Any]] = {
     "limit": [-1, True, 1.5, "5", [1]],
     "messages": [None, 5, "hi", b"hi", {}, ["hi"], [None], [HumanMessage("x"), 5], Event()],
     "names": [None, 5, "", ["k"], "\ud800"],
+    "new_event_limit": [0, -1, True, 1.5, "5", [1]],
     "offset": [None, -1, True, 1.5, "5", [1]],
     "once": NO_FLAG,
     "payload": [object(), {1}, {5: 1}],
