@@ -222,10 +222,12 @@ class Session:
     Attributes:
         key: Its full name.
         state: The session's state merged with the app's and the user's, which stand
-            under `app:…` and `user:…`.
+            under `app:…` and `user:…` (a name with a prefix in the session's own record, as
+            trpc-agent-go writes it, gives way to theirs).
         events: The events asked for, oldest first.
         tracks: The names of its tracks.
-        created_at: When it was made (UTC, the server's clock).
+        created_at: When it was made (UTC, the server's clock), or its first event's time where
+            that is earlier.
         updated_at: Its last write (UTC, the server's clock).
         is_cut: Whether older events than these were left out, or removed by retention.
         summary: The summary of the whole session, if there is one.

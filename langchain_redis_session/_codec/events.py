@@ -14,7 +14,13 @@ from typing import Any
 import orjson
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.choices import is_zero, overlay, rest_of_choices, rest_of_usage
+from langchain_redis_session._codec.choices import (
+    is_zero,
+    overlay,
+    rest_of_choices,
+    rest_of_usage,
+    settle_delta,
+)
 from langchain_redis_session._codec.message_form import BY_ROLE, SHAPES, TOKEN_COUNTS
 from langchain_redis_session._codec.message_reader import decode_message, text_member
 from langchain_redis_session._codec.message_writer import Artifacts, encode_message
@@ -342,6 +348,8 @@ def _read_state(value: Any) -> Any:
 
 def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tagged: bool) -> None:
     choices = _read_choices(document)
+    if langchain is None and document.get("is_partial") is not True:  # a part is no message
+        choices = [settle_delta(choice) for choice in choices]
     usage = _object(document, "usage")
     natural = (choices[0].get("message") or {}) if choices else {}
     event.message = decode_message(natural, usage, langchain, author=event.author, tagged=tagged)

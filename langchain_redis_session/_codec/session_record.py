@@ -35,7 +35,7 @@ def get_core(record: bytes) -> bytes:
 
 
 def get_created_text(record: bytes) -> bytes:
-    """What tells a session from a later one of the same id, as scripts read it."""
+    """What tells a session from a later one of the same id; `is_made_at` of scripts compares it."""
     match = _CREATED.match(record)
     return match[1] if match else b""
 

@@ -67,6 +67,7 @@ class _Write:
             self.keys,
             create=self.create,
             record_start=self._start_record(change),
+            first_us=self._first_us(),
             event_limit=options.session_event_limit,
             session_ttl_ms=options.session_ttl,
             try_field_ttl=self.context.try_field_ttl,
@@ -104,6 +105,11 @@ class _Write:
         if change.session:
             return start_record(self.key.session_id, change.session, limit)
         return _start_stateless_record(self.key.session_id, limit)
+
+    def _first_us(self) -> int | None:
+        if self.create is Create.NEVER or not self.prepared.events:
+            return None
+        return min(event.time_ns for event in self.prepared.events) // 1000
 
     def _state(self, change: StateChange) -> StateWrite | None:
         if not change and not self.drop_names and self.record is None:

@@ -29,6 +29,7 @@ def decode_summaries(
     record: Record,
     ours: Mapping[str, bytes],
     foreign: bytes,
+    foreign_cutoffs: Mapping[str, float],
 ) -> Flow[dict[str, Summary]]:
     """Read the summaries of a session; of two of a filter key, the one that goes further.
 
@@ -38,10 +39,11 @@ def decode_summaries(
         record: The session's record. What is older than the session is left out.
         ours: Values by filter key; b"" for none.
         foreign: The value that trpc-agent-go writes; b"" for none.
+        foreign_cutoffs: By filter key, the score of the last event that its summaries cover.
     """
     theirs: dict[str, Summary] = {}
     if foreign:
-        theirs, is_sound = parse_foreign_summaries(foreign)
+        theirs, is_sound = parse_foreign_summaries(foreign, foreign_cutoffs)
         if not is_sound:
             yield context.unreadable(keys.summaries, "a summary")
     found: dict[str, Summary] = {}

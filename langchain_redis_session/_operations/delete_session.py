@@ -41,6 +41,7 @@ def _delete(
             tracks |= {name.encode() for name in parse_record(record).tracks if name}
         status = yield from bindings.delete_session(
             keys,
+            session_ttl_ms=context.options.session_ttl,
             only_expired=only_expired,
             created=get_created_text(record or b""),
             tracks=list(tracks),

@@ -204,6 +204,7 @@ class Reading:
         bounds = self.window.bounds
         return bindings.get_session(
             self.keys,
+            session_ttl_ms=self.context.options.session_ttl,
             filter_key=self.filter_key,
             at_least=self._at_least,
             highest=bounds.highest,
@@ -236,12 +237,15 @@ class Reading:
         else:
             parsed = replace(_NO_RECORD, created_ns=parse_created(record))
         found = {self.filter_key: ours}
+        cutoff = stored.foreign_cutoff
+        cutoffs = {} if cutoff is None else {self.filter_key: cutoff}
         summaries = yield from decode_summaries(
-            self.context, self.keys, parsed, found, stored.foreign
+            self.context, self.keys, parsed, found, stored.foreign, cutoffs
         )
         summary = summaries.get(self.filter_key)
         if self._since_summary:
-            page = yield from self._start_at_summary(summary, ours, page)
+            ends = [float(find_cutoff(ours) or "-inf"), *cutoffs.values()]
+            page = yield from self._start_at_summary(summary, max(ends), page)
         self.window.take(page)
         yield from self.window.finish()
         app_state = stored.app_state if far_app_state is None else far_app_state
@@ -251,16 +255,16 @@ class Reading:
         }
         return make_session(self.key, parsed, shared_state, self.window, summary)
 
-    def _start_at_summary(self, summary: Summary | None, ours: bytes, page: Page) -> Flow[Page]:
-        """Let the window begin where the summary ends; read again if that is elsewhere.
+    def _start_at_summary(self, summary: Summary | None, began: float, page: Page) -> Flow[Page]:
+        """Let the window begin where the summary ends; read again if the script's did not.
 
-        The script knows our summaries only, and not whether they are of an earlier session.
+        It doesn't know which summaries can't be read or are of an earlier session.
         """
         window = self.window
         cutoff = format_cutoff(summary)
         lowest = f"({cutoff}" if cutoff else "-inf"
         window.bounds = replace(window.bounds, lowest=lowest)
-        if cutoff.encode() == find_cutoff(ours):
+        if float(cutoff or "-inf") == began:
             return page
         return (
             yield from bindings.read_events(
@@ -282,7 +286,7 @@ def make_session(
     """Put a session together; without a window, its events were not read."""
     return Session(
         key=key,
-        state={**shared_state, **record.state},
+        state={**record.state, **shared_state},
         events=window.items if window else [],
         tracks=record.tracks,
         created_at=to_datetime(record.created_ns),

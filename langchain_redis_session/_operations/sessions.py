@@ -64,7 +64,9 @@ def list_sessions(
 ) -> Flow[list[Session]]:
     """Read a user's sessions, the last updated first; remove those that have expired."""
     sessions_key = context.keyspace.sessions(app_name, user_id)
-    listed = yield from bindings.list_sessions(sessions_key)
+    listed = yield from bindings.list_sessions(
+        sessions_key, session_ttl_ms=context.options.session_ttl
+    )
     ages: list[tuple[int, SessionKey]] = []
     overdue: list[tuple[int, SessionKey]] = []
     for one in listed.sessions:

@@ -76,9 +76,12 @@ def list_summaries(context: Context, key: SessionKey) -> Flow[list[Summary]]:
 def _read(
     context: Context, keys: SessionKeys, filter_keys: Sequence[str]
 ) -> Flow[dict[str, Summary]]:
-    found = yield from bindings.get_summaries(keys, filter_keys=filter_keys)
+    found = yield from bindings.get_summaries(
+        keys, session_ttl_ms=context.options.session_ttl, filter_keys=filter_keys
+    )
     if found.status is Status.MISSING:
         return {}
     record = yield from parse_sound_record(context, keys.sessions, found.record)
     ours = dict(zip(filter_keys, found.summaries, strict=True))
-    return (yield from decode_summaries(context, keys, record, ours, found.foreign))
+    cutoffs = found.foreign_cutoffs
+    return (yield from decode_summaries(context, keys, record, ours, found.foreign, cutoffs))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from langchain_redis_session._codec.summary_record import encode_summary, parse_summary
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._operations.bounds import format_score, to_nanoseconds
+from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.reading import (
     Unsummarized,
 )
 from langchain_redis_session._operations.summaries import SummaryOutcome, SummaryTask
-from langchain_redis_session._times import format_time
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     SummaryError,
@@ -71,12 +70,12 @@ class SummaryLease:
             self.keys,
             filter_key=filter_key,
             token=self.token,
+            session_ttl_ms=self.context.options.session_ttl,
             created=self._found.created_text,
             head=parts.head,
             tail=parts.tail,
             new_cutoff=score,
             try_field_ttl=self.context.try_field_ttl,
-            not_before=format_time(to_nanoseconds(self._found.session.created_at)),
             idle_cutoff=self._found.idle_cutoff,
         )
         if stored.status is Status.OK:

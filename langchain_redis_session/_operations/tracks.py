@@ -138,5 +138,7 @@ def list_tracks(context: Context, key: SessionKey) -> Flow[list[str]]:
     """The names of a session's tracks, in the order they were made."""
     keys = context.keyspace.session(key)
     # The script of reads knows whether the session has expired.
-    found = yield from bindings.get_session(keys, count=0)
+    found = yield from bindings.get_session(
+        keys, session_ttl_ms=context.options.session_ttl, count=0
+    )
     return list(parse_record(found.record).tracks) if found.record else []

@@ -5,6 +5,7 @@
 -- ARGV  session_field
 --       create              'never'; 'missing': where there is no session; 'only': and else nothing
 --       record_start        a new session's record, up to its event limit
+--       first_us            the time of its first event in µs since 1970 ('' = it gets none)
 --       event_limit         0 = none; '' = as the session's record says
 --       session_ttl_ms      0 = never
 --       try_field_ttl       '1' = TTLs per field
@@ -25,7 +26,7 @@
 -- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
 --       retention removed, and how many of these no summary covered; unsummarized is '' where
 --       it was not counted; the limit that holds. Or, nothing written:
---       {'MISSING'}        no session, and it may not be created
+--       {'MISSING'}        no session, not even events, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
 --       {'PURGE'}          remains of an expired session must go first
 --       {'INDEX'}          the message index must be read from the events first
@@ -33,14 +34,14 @@
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
   app_state_key = unpack(KEYS)
-local session_field, create, record_start, event_limit, session_ttl_ms, try_field_ttl, once,
-  count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 10)
+local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
+  once, count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 11)
 --#include _record
 --#include _sequence
 --#include _summaries
 
 local ttl_ms = tonumber(session_ttl_ms)
-local cursor = 10
+local cursor = 11
 local function shift()
   cursor = cursor + 1
   return ARGV[cursor]
@@ -72,14 +73,24 @@ local has_index = redis.call('ZCARD', index_key) > 0
 if #user_state > 0 then redis.call('HLEN', user_state_key) end
 if #app_state > 0 then redis.call('HLEN', app_state_key) end
 local counts = count_unsummarized == '1'
-local cutoff = counts and cutoff_of(redis.call('HGET', summaries_key, summary_fields[1]))
+local cutoff
+if counts then
+  local theirs = read_foreign(redis.call('HGET', summaries_key, session_field))['']
+  cutoff = further_of(cutoff_of(redis.call('HGET', summaries_key, summary_fields[1])),
+    foreign_cutoff(theirs, events_key))
+end
 
-local core, expires
-if record then core, expires = split_record(record) end
+local core = record and split_record(record)
+-- Its record was evicted, or lost: nobody knows what limit the session had.
+local is_evicted = not record and size > 0
+if is_evicted and event_limit == '' then
+  record_start = string.gsub(record_start, '"eventLimit":%d+$', '"eventLimit":0')
+end
 local limit = tonumber(event_limit)
-if not limit and record then limit = event_limit_of(core or '') end
-if not limit and not record then limit = tonumber(string.match(record_start, '"eventLimit":(%d+)$')) end
-limit = limit or 0
+if not limit then
+  limit = record and event_limit_of(core or '')
+    or not record and tonumber(string.match(record_start, '"eventLimit":(%d+)$')) or 0
+end
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
@@ -118,11 +129,13 @@ end
 
 local foreign = record and core == nil
 if record then
-  if is_past(expires) and size == 0 then return {'PURGE'} end
+  if is_dead(record, events_key, ttl_ms) then return {'PURGE'} end
   if create == 'only' then
     require_primary(sessions_key)
     return {'EXISTS'}
   end
+elseif is_evicted then
+  if have_expired(events_key, ttl_ms) then return {'PURGE'} end
 elseif create == 'never' then
   require_primary(sessions_key)
   return {'MISSING'}
@@ -132,9 +145,23 @@ end
 if (made_for or '') ~= '' and made_for ~= table.concat(fresh, ',') then
   return {'FATES', fates}
 end
+-- trpc-agent-go's service leaves our summaries behind when it deletes a session; with a clock
+-- behind, a new one of that id could look older than they are.
+local leftovers = {}
+for i = 1, not record and size == 0 and #summary_fields or 0 do
+  if is_ours(redis.call('HGET', summaries_key, summary_fields[i]) or '') then
+    leftovers[#leftovers + 1] = summary_fields[i]
+    cutoff = nil
+  end
+end
 local updated = format_now()
 if not record then
-  core = record_start .. ',"createdAt":"' .. updated .. '"'
+  -- No later than its first event, be that one whose record was evicted: its score may be
+  -- rounded up.
+  local oldest = redis.call('ZRANGE', events_key, 0, 0, 'WITHSCORES')[2]
+  local created_us = math.min(now_us, tonumber(first_us) or now_us,
+    oldest and math.floor(tonumber(oldest) / 1000) - 1 or now_us)
+  core = record_start .. ',"createdAt":"' .. trim_time(format_time(created_us)) .. '"'
 elseif foreign or changes_state then
   if replacement == '' or (core or record) ~= expected then return {'STATE', record} end
   core = replacement
@@ -158,6 +185,7 @@ if keeps_index then
     redis.call('ZREMRANGEBYSCORE', index_key, '-inf', '(' .. oldest[2])
   end
 end
+for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
 set_fields(user_state_key, user_state, user_ttl_ms)
 set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)

@@ -39,7 +39,7 @@ if fresh == 0 then
   require_primary(sessions_key)
   return {'OK', 0, '', fates, scores, 0, '', limit}
 end
-if not record or is_dead(record, events_key) then
+if not record or is_dead(record, events_key, ttl_ms) then
   require_primary(sessions_key)
   return {'MISSING'}
 end

@@ -120,6 +120,7 @@ def append_events(
     *,
     create: Create,
     record_start: bytes,
+    first_us: int | None,
     event_limit: EventLimit,
     session_ttl_ms: int,
     try_field_ttl: bool,
@@ -137,6 +138,7 @@ def append_events(
         keys: The session's keys.
         create: Whether it may be created.
         record_start: A new session's record, up to its event limit.
+        first_us: The time of its first event in µs; None if it gets none.
         event_limit: How many events stay; "session" = as many as its record says.
         session_ttl_ms: 0 = for ever.
         try_field_ttl: Whether the server may have TTLs per field.
@@ -155,6 +157,7 @@ def append_events(
         keys.session_field,
         create.value,
         record_start,
+        "" if first_us is None else first_us,
         "" if event_limit == "session" else event_limit or 0,
         session_ttl_ms,
         int(try_field_ttl),
@@ -238,13 +241,19 @@ def remove_events(
 
 
 def delete_session(
-    keys: SessionKeys, *, only_expired: bool, created: bytes, tracks: Sequence[bytes]
+    keys: SessionKeys,
+    *,
+    session_ttl_ms: int,
+    only_expired: bool,
+    created: bytes,
+    tracks: Sequence[bytes],
 ) -> ScriptCall[Status]:
     """Delete a session that has these tracks and was made at this time (b"" = no record)."""
     track_keys = [keys.track(name.decode("utf-8", "replace")) for name in tracks]
     args: list[Argument] = [
         keys.session_field,
         keys.summary_field,
+        session_ttl_ms,
         int(only_expired),
         created,
         *tracks,
@@ -283,6 +292,7 @@ def find_event(events: bytes, *, text: bytes, step: int) -> ScriptCall[FoundEntr
 def get_session(
     keys: SessionKeys,
     *,
+    session_ttl_ms: int,
     filter_key: str = "",
     at_least: int = 0,
     highest: str = "+inf",
@@ -297,6 +307,7 @@ def get_session(
 
     Args:
         keys: Its keys.
+        session_ttl_ms: 0 = for ever.
         filter_key: Whose summary to read.
         at_least: Give no events if there are fewer.
         highest: The highest score.
@@ -315,6 +326,7 @@ def get_session(
     args: list[Argument] = [
         keys.session_field,
         keys.summary(filter_key),
+        session_ttl_ms,
         at_least,
         highest,
         lowest,
@@ -325,14 +337,16 @@ def get_session(
     return ScriptCall("get_session", script_keys, args, parse_session)
 
 
-def list_sessions(sessions: bytes) -> ScriptCall[ListedSessions]:
+def list_sessions(sessions: bytes, *, session_ttl_ms: int) -> ScriptCall[ListedSessions]:
     """List a user's sessions."""
-    return ScriptCall("list_sessions", [sessions], [], parse_listed)
+    return ScriptCall("list_sessions", [sessions], [session_ttl_ms], parse_listed)
 
 
-def get_summaries(keys: SessionKeys, *, filter_keys: Iterable[str]) -> ScriptCall[StoredSummaries]:
+def get_summaries(
+    keys: SessionKeys, *, session_ttl_ms: int, filter_keys: Iterable[str]
+) -> ScriptCall[StoredSummaries]:
     """Read summaries of a session."""
-    args = [keys.session_field, *map(keys.summary, filter_keys)]
+    args: list[Argument] = [keys.session_field, session_ttl_ms, *map(keys.summary, filter_keys)]
     script_keys = [keys.sessions, keys.events, keys.summaries]
     return ScriptCall("get_summaries", script_keys, args, parse_summaries)
 
@@ -375,12 +389,12 @@ def put_summary(
     *,
     filter_key: str,
     token: str,
+    session_ttl_ms: int,
     created: bytes,
     head: bytes,
     tail: bytes,
     new_cutoff: str,
     try_field_ttl: bool,
-    not_before: str,
     idle_cutoff: bytes,
 ) -> ScriptCall[StoredSummary]:
     """Store a summary and give the lease back.
@@ -389,24 +403,24 @@ def put_summary(
         keys: The session's keys.
         filter_key: Whose summary it is.
         token: The lease's.
+        session_ttl_ms: 0 = for ever.
         created: The `createdAt` of the session meant.
         head: The summary up to its `updated_at`.
         tail: The rest, behind it.
         new_cutoff: The score that it goes to.
         try_field_ttl: Whether the server may have TTLs per field.
-        not_before: The earliest time that it is updated at.
         idle_cutoff: The score of a stored one that counts for nothing; b"" for none.
     """
     args: list[Argument] = [
         keys.session_field,
         keys.summary(filter_key),
         token,
+        session_ttl_ms,
         created,
         head,
         tail,
         new_cutoff,
         int(try_field_ttl),
-        not_before,
         idle_cutoff,
     ]
     return ScriptCall("put_summary", _summary_keys(keys), args, parse_stored_summary)

@@ -20,7 +20,7 @@ local session_field, summary_field, token, lease_ms, created, stored_cutoff, las
 
 local record = redis.call('HGET', sessions_key, session_field)
 local stored = redis.call('HGET', summaries_key, summary_field)
-if not record or created_of(record) ~= created
+if not record or not is_made_at(record, created)
     or (cutoff_of(stored) or '') ~= stored_cutoff
     or redis.call('ZCOUNT', events_key, last_score, last_score) == 0 then
   return {'CHANGED'}

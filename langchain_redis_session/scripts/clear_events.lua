@@ -19,7 +19,7 @@ redis.call('ZCARD', events_key)  -- the right type, before anything is written
 redis.call('ZCARD', index_key)
 redis.call('HLEN', summaries_key)
 local field_ttl, ttl_ms = '', tonumber(session_ttl_ms)
-if record and not is_dead(record, events_key) then
+if record and not is_dead(record, events_key, ttl_ms) then
   local core = split_record(record)
   if not core then return {'FOREIGN'} end
   field_ttl = save_record(sessions_key, session_field, core, format_now(), ttl_ms, try_field_ttl)

@@ -4,6 +4,7 @@
 --       …              its tracks
 -- ARGV  session_field
 --       summary_field  with which all of the session's begin
+--       session_ttl_ms  0 = never
 --       only_expired   '1' = it stays unless it has expired
 --       created        createdAt of the session meant ('' = it has no record)
 --       …              the names of the tracks whose keys are given
@@ -15,21 +16,25 @@
 --                      it meanwhile)
 local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key =
   unpack(KEYS, 1, 6)
-local session_field, summary_field, only_expired, created = unpack(ARGV, 1, 4)
+local session_field, summary_field, session_ttl_ms, only_expired, created = unpack(ARGV, 1, 5)
 --#include _record
 --#include _summaries
 
 local record = redis.call('HGET', sessions_key, session_field)
-if only_expired == '1' and record and not is_dead(record, events_key) then return {'ALIVE'} end
-if record and created_of(record) ~= created then return {'CHANGED'} end
+if only_expired == '1' and record and not is_dead(record, events_key, tonumber(session_ttl_ms)) then
+  return {'ALIVE'}
+end
+if record and not is_made_at(record, created) then return {'CHANGED'} end
 local given = {}
-for cursor = 5, #ARGV do given[ARGV[cursor]] = true end
+for cursor = 6, #ARGV do given[ARGV[cursor]] = true end
 for _, name in ipairs(redis.call('SMEMBERS', tracks_key)) do
   if not given[name] then return {'TRACKS'} end
 end
 delete_summaries(summaries_key, session_field, summary_field)
--- Events without a record: the record was evicted, not the session deleted; keep them.
-if record or only_expired ~= '1' then redis.call('DEL', events_key, index_key) end
+-- Events without a record, which was evicted, stay as long as the session would.
+if record or only_expired ~= '1' or have_expired(events_key, tonumber(session_ttl_ms)) then
+  redis.call('DEL', events_key, index_key)
+end
 redis.call('DEL', tracks_key, lease_key)
 for cursor = 7, #KEYS do redis.call('DEL', KEYS[cursor]) end
 redis.call('HDEL', sessions_key, session_field)

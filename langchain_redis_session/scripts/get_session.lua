@@ -5,31 +5,36 @@
 --       app_state_key   absent where it is not wanted, or in another slot
 -- ARGV  session_field   where trpc-agent-go's summaries stand too
 --       summary_field
+--       session_ttl_ms  0 = never
 --       at_least        give no events if there are fewer in these bounds
 --       highest, lowest  scores
---       since_summary   '1' = above what the summary covers, whatever the lowest score
+--       since_summary   '1' = above what the summary covers, whatever the lowest score: ours or
+--                       theirs, whichever goes further
 --       skip            how many to pass over
 --       count           how many to give (-1 = all)
--- Gives {'OK', record or '', summary or '', trpc-agent-go's summaries or '', size of the set of
---       events, how many are older, {entry, score}… newest first, {name, value}… of the user,
---       {name, value}… of the app}. Or:
+-- Gives {'OK', record or '', summary or '', trpc-agent-go's summaries or '', the score of the last
+--       event that theirs covers or '', size of the set of events, how many are older,
+--       {entry, score}… newest first, {name, value}… of the user, {name, value}… of the app}. Or:
 --       {'MISSING'}     the session has expired
 local sessions_key, events_key, summaries_key, user_state_key, app_state_key = unpack(KEYS)
-local session_field, summary_field, at_least, highest, lowest, since_summary, skip, count =
-  unpack(ARGV)
+local session_field, summary_field, session_ttl_ms, at_least, highest, lowest, since_summary,
+  skip, count = unpack(ARGV)
 --#include _record
 --#include _summaries
 
 local record = redis.call('HGET', sessions_key, session_field)
-if record and is_dead(record, events_key) then return {'MISSING'} end
-local summary, foreign = '', ''
+if record and is_dead(record, events_key, tonumber(session_ttl_ms)) then
+  return {'MISSING'}
+end
+local summary, foreign, their_cutoff = '', '', nil
 if record then
   summary = redis.call('HGET', summaries_key, summary_field) or ''
   foreign = redis.call('HGET', summaries_key, session_field) or ''
+  their_cutoff = foreign_cutoff(read_foreign(foreign)[filter_key_of(summary_field)], events_key)
 end
 local size, older, entries = redis.call('ZCARD', events_key), 0, {}
 if since_summary == '1' then
-  local cutoff = cutoff_of(summary)
+  local cutoff = further_of(cutoff_of(summary), their_cutoff)
   lowest = cutoff and '(' .. cutoff or '-inf'
 end
 local is_worth = at_least == '0'
@@ -41,4 +46,5 @@ if size > 0 and count ~= '0' and is_worth then
 end
 local user_state = user_state_key and redis.call('HGETALL', user_state_key) or {}
 local app_state = app_state_key and redis.call('HGETALL', app_state_key) or {}
-return {'OK', record or '', summary, foreign, size, older, entries, user_state, app_state}
+return {'OK', record or '', summary, foreign, their_cutoff or '', size, older, entries, user_state,
+  app_state}

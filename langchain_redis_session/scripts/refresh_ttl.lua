@@ -12,9 +12,9 @@ local session_field, summary_field, session_ttl_ms, try_field_ttl = unpack(ARGV)
 --#include _record
 
 local record = redis.call('HGET', sessions_key, session_field)
-if not record or is_dead(record, events_key) then return {'MISSING'} end
-local core, _, updated = split_record(record)
 local ttl_ms = tonumber(session_ttl_ms)
+if not record or is_dead(record, events_key, ttl_ms) then return {'MISSING'} end
+local core, _, updated = split_record(record)
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)
 if not core then  -- a foreign record has no expiry of its own

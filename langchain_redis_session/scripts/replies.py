@@ -117,6 +117,7 @@ class StoredSession(NamedTuple):
         record: Its record.
         summary: The summary that was asked for.
         foreign: What trpc-agent-go writes as its summaries.
+        foreign_cutoff: The score of the last event that its summary covers; None if there is none.
         page: Its events, newest first.
         user_state, app_state: The state around it.
     """
@@ -125,17 +126,27 @@ class StoredSession(NamedTuple):
     record: bytes = b""
     summary: bytes = b""
     foreign: bytes = b""
+    foreign_cutoff: float | None = None
     page: Page = Page(0, 0, (), ())
     user_state: Mapping[bytes, bytes] = {}
     app_state: Mapping[bytes, bytes] = {}
 
 
 class StoredSummaries(NamedTuple):
-    """Summaries as they stand in Redis, in the order of the fields; b"" for none."""
+    """Summaries as they stand in Redis.
+
+    Attributes:
+        status: OK, or MISSING.
+        record: The session's record.
+        foreign: What trpc-agent-go writes as its summaries; b"" for none.
+        foreign_cutoffs: By filter key, the score of the last event that its summary covers.
+        summaries: Ours, in the order of the fields; b"" for none.
+    """
 
     status: Status
     record: bytes = b""
     foreign: bytes = b""
+    foreign_cutoffs: Mapping[str, float] = {}
     summaries: Sequence[bytes] = ()
 
 
@@ -243,12 +254,13 @@ def parse_session(reply: list[Any]) -> StoredSession:
     status = _STATUSES[reply[0]]
     if status is not Status.OK:
         return StoredSession(status)
-    _, record, summary, foreign, size, older, flat, user_state, app_state = reply
+    _, record, summary, foreign, cutoff, size, older, flat, user_state, app_state = reply
     return StoredSession(
         status,
         record=record,
         summary=summary,
         foreign=foreign,
+        foreign_cutoff=float(cutoff) if cutoff else None,
         page=Page(size, older, flat[::2], flat[1::2]),
         user_state=_parse_fields(user_state),
         app_state=_parse_fields(app_state),
@@ -258,7 +270,14 @@ def parse_session(reply: list[Any]) -> StoredSession:
 def parse_summaries(reply: list[Any]) -> StoredSummaries:
     """Read the reply of get_summaries."""
     status = _STATUSES[reply[0]]
-    return StoredSummaries(status, *reply[1:])
+    if status is not Status.OK:
+        return StoredSummaries(status)
+    _, record, foreign, flat, summaries = reply
+    cutoffs = {
+        filter_key.decode("utf-8", "replace"): float(cutoff)
+        for filter_key, cutoff in zip(flat[::2], flat[1::2], strict=True)
+    }
+    return StoredSummaries(status, record, foreign, cutoffs, summaries)
 
 
 def parse_listed(reply: list[Any]) -> ListedSessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -11,9 +12,14 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 
 MINUTE = 60_000
+YEAR = 365 * 24 * 60 * MINUTE
 CREATED = "2026-01-01T00:00:00.000000000Z"
 CORE = '{"id":"s","state":{},"createdAt":"' + CREATED + '"'
+CORE_WITH_LIMIT = CORE.replace(',"createdAt"', ',"eventLimit":0,"createdAt"')
+"""As trpc-agent-go never writes it: without a lifetime, it was never to have one."""
 UPDATED = ',"updatedAt":"2026-01-02T00:00:00.000000000Z"}'
+CREATED_BY_GO = "2026-01-01T00:00:00Z"
+"""The same time as `CREATED`, as trpc-agent-go writes it."""
 
 
 R = TypeVar("R")
@@ -133,6 +139,17 @@ class Store:
         except redis.ResponseError as error:
             return "WRONGTYPE" in str(error) and (self.dump(), self.ttls()) == before
         return False
+
+
+def make_foreign(at: str, last_event_id: str = "", filter_key: str = "") -> dict[str, Any]:
+    """Give a summary as trpc-agent-go stores it, in its map."""
+    boundary = {"version": 1, "cutoff_at": at, "last_event_id": last_event_id}
+    return {filter_key: {"summary": "theirs", "updated_at": at, "boundary": boundary}}
+
+
+def make_event(event_id: str, **members: Any) -> str:
+    """Give an event's JSON."""
+    return json.dumps({"id": event_id, **members}, separators=(",", ":"))
 
 
 def make_summary(score: float, text: str = "x") -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -7,10 +8,22 @@ from typing import Any
 import pytest
 
 from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session._times import trim_time
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create, Entry, MessageIndex, StateWrite
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
-from tests.scripts.store import CORE, CREATED, MINUTE, UPDATED, Store, make_summary
+from tests.scripts.store import (
+    CORE,
+    CORE_WITH_LIMIT,
+    CREATED,
+    MINUTE,
+    UPDATED,
+    YEAR,
+    Store,
+    make_event,
+    make_foreign,
+    make_summary,
+)
 
 FRESH, STORED, REPEATED, REMOVED = Fate
 MISSING, INDEX = Appended(Status.MISSING), Appended(Status.INDEX)
@@ -21,6 +34,7 @@ def appending(
     *sent: Any,
     create: Create = Create.NEVER,
     limit: int | None = None,
+    first_us: int | None = None,
     ttl: int = 0,
     try_field_ttl: bool = True,
     once: bool = False,
@@ -57,6 +71,7 @@ def appending(
         store.keys,
         create=create,
         record_start=b'{"id":"s","state":{}',
+        first_us=first_us,
         event_limit=limit,
         session_ttl_ms=ttl,
         try_field_ttl=try_field_ttl,
@@ -147,17 +162,77 @@ def test_a_session_is_made(store: Store) -> None:
     assert append(store, (1, "a")) == MISSING
     assert store.names() == []
     append(store, (1, "a"), create=Create.MISSING)
-    times = r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"'
+    time = r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.'
     made = re.fullmatch(
-        rf'{{"id":"s","state":{{}},"createdAt":({times}),"updatedAt":({times})}}', store.record
+        rf'{{"id":"s","state":{{}},"createdAt":({time}\d*Z"),"updatedAt":({time}\d{{9}}Z")}}',
+        store.record,
     )
     assert made is not None
-    assert made[1] == made[2]
+    assert made[1] == f'"{trim_time(made[2][1:-1])}"'
     before = store.record
     assert append(store, create=Create.ONLY) == Appended(Status.EXISTS)
     assert store.record == before
     assert append(store, create=Create.MISSING).status is Status.OK
     assert store.record.startswith(before[: before.index(',"updatedAt"')])
+
+
+@pytest.mark.parametrize(
+    ("first_us", "created"),
+    [
+        (1_790_000_000_123_450, "2026-09-21T14:13:20.12345Z"),
+        (1_790_000_000_000_000, "2026-09-21T14:13:20Z"),
+        (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (-62_135_596_800_000_000, "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_session_is_as_old_as_its_first_event(store: Store, first_us: int, created: str) -> None:
+    append(store, (1, "a"), create=Create.MISSING, first_us=first_us)
+    assert json.loads(store.record)["createdAt"] == created
+
+
+def test_a_session_is_not_of_the_future(store: Store) -> None:
+    append(store, (1, "a"), create=Create.MISSING, first_us=2**52)
+    record = json.loads(store.record)
+    assert record["createdAt"] == trim_time(record["updatedAt"])
+
+
+@pytest.mark.parametrize(
+    ("score", "created"),
+    [
+        (1_790_000_000_000_000_000, "2026-09-21T14:13:19.999999Z"),  # it may be rounded up
+        (5, "1969-12-31T23:59:59.999999Z"),
+        ("-inf", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_session_is_as_old_as_the_events_it_is_made_anew_for(
+    store: Store, score: Any, created: str
+) -> None:
+    store.client.zadd(store.events, {"old": score})
+    append(store, (2e18, "a"), create=Create.MISSING, first_us=1_800_000_000_000_000)
+    assert json.loads(store.record)["createdAt"] == created
+
+
+def test_a_session_that_lost_its_lifetime(store: Store) -> None:
+    store.put_record()
+    before = store.dump()
+    assert append(store, (1, "a"), ttl=MINUTE, create=Create.MISSING) == Appended(Status.PURGE)
+    assert append(store, create=Create.ONLY, ttl=MINUTE) == Appended(Status.PURGE)
+    assert store.dump() == before
+    assert append(store, (1, "a"), ttl=100 * YEAR).status is Status.OK
+
+
+def test_what_theirs_covers_is_counted_out(store: Store) -> None:
+    store.put_record()
+    store.put_events(*map(make_event, "abcd"), at=5_000_000_000)
+    store.client.hset(store.summaries, "s", json.dumps(make_foreign("1970-01-01T00:00:05Z", "c")))
+    assert append(store, (6e9, "x"), counts=True).unsummarized == 2
+    store.client.hset(store.summaries, "s:", make_summary(5_000_000_000))
+    assert append(store, (7e9, "y"), counts=True).unsummarized == 3
+    store.client.hset(store.summaries, "s:", make_summary(5_000_000_003))
+    found = append(store, (8e9, "z"), counts=True, limit=2)
+    assert (found.unsummarized, found.removed, found.lost) == (2, 5, 1)
 
 
 def test_state_is_compared_and_set(store: Store) -> None:
@@ -241,7 +316,7 @@ def test_remains_of_an_expired_session(store: Store) -> None:
 def test_the_ttl_of_every_key(store: Store) -> None:
     store.client.sadd(store.tracks, "t")
     store.client.pexpire(store.tracks, MINUTE)
-    store.put_record()
+    store.put_record(core=CORE_WITH_LIMIT)
     store.client.pexpire(store.sessions, MINUTE)
     everything: dict[str, Any] = {"once": True, "user": {"u": b"1"}, "app": {"a": b"1"}}
     reply = append(
@@ -286,7 +361,7 @@ def test_app_state_elsewhere(store: Store) -> None:
 
 
 def test_summaries_live_on(store: Store) -> None:
-    store.put_record()
+    store.put_record(core=CORE_WITH_LIMIT)
     values = {name: make_summary(1) for name in ("s:", "s:a", "s:b", "s2:")}
     store.client.hset(store.summaries, mapping=values)
     store.client.pexpire(store.summaries, MINUTE)

@@ -9,7 +9,7 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Entry
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
-from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+from tests.scripts.store import CORE, MINUTE, UPDATED, YEAR, Store
 
 FRESH, STORED, REMOVED = Fate.FRESH, Fate.STORED, Fate.REMOVED
 MISSING = Appended(Status.MISSING)
@@ -78,6 +78,12 @@ def test_an_expired_session(store: Store) -> None:
     before = store.dump()
     assert append(store, (1, "a")) == MISSING
     assert store.dump() == before
+
+
+def test_a_session_that_lost_its_lifetime(store: Store) -> None:
+    store.put_record()
+    assert append(store, (1, "a"), ttl=MINUTE).status is Status.MISSING
+    assert append(store, (1, "a"), ttl=100 * YEAR).status is Status.OK
 
 
 def test_a_foreign_record(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Claim, Status
-from tests.scripts.store import CREATED, MINUTE, Store, make_summary
+from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, Store, make_summary
 
 OK, CHANGED = Claim(Status.OK), Claim(Status.CHANGED)
 
@@ -54,6 +54,13 @@ def test_one_owner_at_a_time(store: Store) -> None:
     assert store.ttls()["lease"] == 1
     store.client.unlink(store.lease)  # as if it had run out
     assert claim(store, "t2") == OK
+
+
+@pytest.mark.parametrize("created", [CREATED, CREATED_BY_GO, "2026-01-01T00:00:00.0Z"])
+def test_a_record_that_was_written_anew_meanwhile(store: Store, created: str) -> None:
+    fill(store)
+    store.put_record(core=CORE.replace(CREATED, CREATED_BY_GO))
+    assert claim(store, created=created) == OK
 
 
 def test_of_what_was_read_only(store: Store) -> None:

@@ -5,7 +5,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Removed, Status
-from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+from tests.scripts.store import CORE, MINUTE, UPDATED, YEAR, Store
 
 OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'
 
@@ -54,6 +54,14 @@ def test_no_session(store: Store) -> None:
     store.put_events("a")
     assert clear(store, MINUTE) == Removed(Status.OK, 1, None)
     assert store.names() == []
+
+
+def test_a_session_that_lost_its_lifetime_is_not_brought_back(store: Store) -> None:
+    record = store.put_record()
+    assert clear(store, MINUTE).field_ttl is None
+    assert store.record == record
+    clear(store, 100 * YEAR)
+    assert store.record != record
 
 
 def test_a_foreign_record(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Status
-from tests.scripts.store import CREATED, MINUTE, Store
+from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, YEAR, Store
 
 OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'
 
@@ -29,11 +29,13 @@ def deletion(
     store: Store,
     *,
     tracks: str = "tu",
+    ttl: int = 0,
     only_expired: bool = False,
     created: str = CREATED,
 ) -> ScriptCall[Status]:
     return bindings.delete_session(
         store.keys,
+        session_ttl_ms=ttl,
         only_expired=only_expired,
         created=created.encode(),
         tracks=[track.encode() for track in tracks],
@@ -66,6 +68,23 @@ def test_a_later_session_of_that_id(store: Store) -> None:
     before = store.dump()
     assert delete(store, created="2025-01-01T00:00:00Z") is Status.CHANGED
     assert store.dump() == before
+
+
+@pytest.mark.parametrize("created", [CREATED, CREATED_BY_GO, "2026-01-01T00:00:00.00Z"])
+@pytest.mark.parametrize("found", [CREATED, CREATED_BY_GO])
+def test_a_record_that_was_written_anew_meanwhile(store: Store, found: str, created: str) -> None:
+    fill(store)
+    store.put_record(core=CORE.replace(CREATED, found))
+    assert delete(store, created="2026-01-01T00:00:00.1Z") is Status.CHANGED
+    assert delete(store, created=created) is Status.OK
+
+
+def test_one_that_lost_its_lifetime(store: Store) -> None:
+    fill(store)
+    store.client.unlink(store.events)
+    assert delete(store, only_expired=True) is Status.ALIVE
+    assert delete(store, only_expired=True, ttl=100 * YEAR) is Status.ALIVE
+    assert delete(store, only_expired=True, ttl=MINUTE) is Status.OK
 
 
 def test_only_what_has_expired(store: Store) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -7,16 +8,25 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Page, Status, StoredSession
-from tests.scripts.store import Store, make_summary
+from tests.scripts.store import MINUTE, YEAR, Store, make_event, make_foreign, make_summary
 
 FOREIGN = '{"":{"summary":"x"}}'
 
 
 def reading(
-    store: Store, *, with_user_state: bool = True, with_app_state: bool = True, **options: Any
+    store: Store,
+    *,
+    ttl: int = 0,
+    with_user_state: bool = True,
+    with_app_state: bool = True,
+    **options: Any,
 ) -> ScriptCall[StoredSession]:
     return bindings.get_session(
-        store.keys, with_user_state=with_user_state, with_app_state=with_app_state, **options
+        store.keys,
+        session_ttl_ms=ttl,
+        with_user_state=with_user_state,
+        with_app_state=with_app_state,
+        **options,
     )
 
 
@@ -74,6 +84,61 @@ def test_with_its_summaries(store: Store) -> None:
     assert read(store, since_summary=True, at_least=2).page == nothing
     store.client.hset(store.summaries, "s:", make_summary(3))
     assert read(store, since_summary=True).page == nothing
+
+
+def test_how_far_theirs_goes(store: Store) -> None:
+    store.put_record()
+    store.put_events(*map(make_event, "abcd"), at=5_000_000_000)
+    foreign = {
+        **make_foreign("1970-01-01T00:00:05Z", "b"),
+        **make_foreign("1970-01-01T00:00:05.000000001Z", "c", "b"),
+    }
+    store.client.hset(store.summaries, "s", json.dumps(foreign))
+    assert read(store).foreign_cutoff == 5_000_000_001
+    assert read(store, filter_key="b").foreign_cutoff == 5_000_000_002
+    assert read(store, filter_key="c").foreign_cutoff is None
+    assert len(read(store, since_summary=True).page.entries) == 2
+    assert len(read(store, since_summary=True, filter_key="b").page.entries) == 1
+    store.client.hset(store.summaries, "s:", make_summary(5_000_000_000))
+    assert len(read(store, since_summary=True).page.entries) == 2
+    store.client.hset(store.summaries, "s:", make_summary(5_000_000_002))
+    assert len(read(store, since_summary=True).page.entries) == 1
+    assert read(store, since_summary=True, at_least=2).page.entries == []
+
+
+def test_the_id_of_something_inside_is_not_the_last_event(store: Store) -> None:
+    store.put_record()
+    events = [make_event("a", inside={"id": "b"}), make_event("b"), '"id":"b"']
+    store.put_events(*events, at=5_000_000_000)
+    store.client.hset(store.summaries, "s", json.dumps(make_foreign("1970-01-01T00:00:05Z", "b")))
+    assert read(store).foreign_cutoff == 5_000_000_001
+
+
+def test_the_last_event_is_not_looked_for_for_ever(store: Store) -> None:
+    store.put_record()
+    names = [f"e{number}" for number in range(2000)]
+    store.put_events(*map(make_event, names), at=5_000_000_000)
+    for place, is_found in ((0, True), (200, True), (999, False), (1800, True), (1999, True)):
+        foreign = make_foreign("1970-01-01T00:00:05Z", names[place])
+        store.client.hset(store.summaries, "s", json.dumps(foreign))
+        assert read(store, count=0).foreign_cutoff == 5_000_000_000 + (place if is_found else 0)
+    # Nor through megabytes.
+    store.client.unlink(store.events)
+    large = [make_event(name, text="x" * 1_000_000) for name in names[:20]]
+    store.put_events(*large, at=5_000_000_000)
+    for place, is_found in ((0, True), (9, False), (19, True)):
+        foreign = make_foreign("1970-01-01T00:00:05Z", names[place])
+        store.client.hset(store.summaries, "s", json.dumps(foreign))
+        assert read(store, count=0).foreign_cutoff == 5_000_000_000 + (place if is_found else 0)
+
+
+def test_one_that_lost_its_lifetime(store: Store) -> None:
+    store.put_record()
+    assert read(store, ttl=MINUTE) == StoredSession(Status.MISSING)
+    assert read(store, ttl=100 * YEAR).status is Status.OK
+    assert read(store).status is Status.OK
+    store.put_events("a")
+    assert read(store, ttl=MINUTE).status is Status.OK
 
 
 @pytest.mark.parametrize("value", [None, FOREIGN, "x", '{"summary":"', make_summary(2) + " "])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Status, StoredSummary
-from tests.scripts.store import CREATED, MINUTE, Store, make_summary
+from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, Store, make_summary
 
 GONE = StoredSummary(Status.GONE)
 
@@ -20,7 +21,7 @@ def storing(
     token: str = "t",
     text: str = "new",
     created: str = CREATED,
-    not_before: str = CREATED,
+    ttl: int = 0,
     idle: str = "",
 ) -> ScriptCall[StoredSummary]:
     tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
@@ -29,12 +30,12 @@ def storing(
         store.keys,
         filter_key="",
         token=token,
+        session_ttl_ms=ttl,
         created=created.encode(),
         head=head.encode(),
         tail=tail.encode(),
         new_cutoff=f"{score:.17g}",
         try_field_ttl=True,
-        not_before=not_before,
         idle_cutoff=idle.encode(),
     )
 
@@ -101,8 +102,34 @@ def test_one_that_counts_for_nothing_gives_way(store: Store) -> None:
 
 def test_it_is_not_older_than_its_session(store: Store) -> None:
     fill(store)
-    put(store, not_before="2099-01-01T00:00:00.000000000Z")
-    assert b',"updated_at":"2099-01-01T00:00:00.000000000Z",' in stored(store)
+    later = "2099-01-01T08:00:00.0000005+08:00"  # of another clock, by another writer
+    store.put_record(core=CORE.replace(CREATED, later))
+    put(store, created=later)
+    assert b',"updated_at":"2099-01-01T00:00:00.000001Z",' in stored(store)
+
+
+def test_its_time_has_no_zeros_at_the_end(store: Store) -> None:
+    for _ in range(20):
+        fill(store)
+        store.client.unlink(store.summaries)
+        put(store)
+        time = json.loads(stored(store))["updated_at"]
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z", time)
+
+
+@pytest.mark.parametrize("created", [CREATED, CREATED_BY_GO, "2026-01-01T00:00:00.0Z"])
+def test_a_record_that_was_written_anew_meanwhile(store: Store, created: str) -> None:
+    fill(store)
+    store.put_record(core=CORE.replace(CREATED, CREATED_BY_GO))
+    assert put(store, created=created).status is Status.OK
+
+
+def test_of_a_session_that_lost_its_lifetime(store: Store) -> None:
+    fill(store)
+    assert put(store, ttl=MINUTE).status is Status.OK
+    store.client.unlink(store.events)
+    store.client.set(store.lease, "t")
+    assert put(store, 3, ttl=MINUTE) == GONE
 
 
 @pytest.mark.parametrize("lease", [None, "another's"])

@@ -5,7 +5,7 @@ import re
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Refreshed, Status
-from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+from tests.scripts.store import CORE, MINUTE, UPDATED, YEAR, Store
 
 NAMES = ("sessions", "events", "index", "tracks", "summaries")
 
@@ -50,6 +50,12 @@ def test_no_session_or_an_expired_one(store: Store) -> None:
     before = store.dump()
     assert refresh(store, MINUTE) == Refreshed(Status.MISSING)
     assert (store.dump(), store.ttls()) == (before, {"sessions": -1})
+
+
+def test_one_that_lost_its_lifetime(store: Store) -> None:
+    store.put_record()
+    assert refresh(store, MINUTE) == Refreshed(Status.MISSING)
+    assert refresh(store, 100 * YEAR).status is Status.OK
 
 
 def test_a_foreign_record_stays(store: Store) -> None:

@@ -87,9 +87,23 @@ BLOCKS: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(
         lambda kind, data, mime: {"type": kind, "base64": data, "mime_type": mime},
-        st.sampled_from(["image", "audio", "file"]),
+        st.sampled_from(["image", "audio", "video", "file"]),
         BASE64,
         st.sampled_from(["image/png", "audio/wav", "application/pdf", "png", ""]),
+    ),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["image", "audio", "video", "file", "text-plain"])},
+        optional={
+            "id": TEXTS,
+            "url": TEXTS,
+            "base64": BASE64,
+            "file_id": TEXTS,
+            "mime_type": st.sampled_from(["image/png", "video/image/png", "text/plain", ""]),
+            "extras": DICTS | st.builds(lambda name: {"filename": name}, TEXTS),
+            "source_type": st.sampled_from(["url", "base64", "id"]),
+            "data": BASE64,
+            "index": st.integers(0, 2),
+        },
     ),
     st.builds(
         lambda name: {

@@ -174,7 +174,7 @@ async def test_a_text_model_and_other_runnables_are_models(mode: str) -> None:
         FakeListLLM(responses=["Ann."]),
         answering("Ann.") | StrOutputParser(),
         answering("Ann.").bind(stop=["."]),
-        lambda prompt: f"{prompt.to_messages()[0].text[-4:]}",
+        RunnableLambda(lambda prompt: f"{prompt.to_messages()[0].text[-4:]}"),
     ]
     for model in models:
         summarizer = SessionSummarizer(model, prompt="{conversation_text}")
