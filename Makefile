@@ -9,6 +9,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 LOWEST := $(VENV)-lowest
+CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest coverage lint format typecheck bench clean
@@ -20,14 +21,14 @@ demo: $(VENV)/.installed-demo  ## Show sessions at work (REDIS_URL=…, else in 
 	@$(BIN)/python -m demo.travel_desk $(ARGS)
 
 test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
-	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest $(CORES) $(ARGS)
 
 test-lowest: $(LOWEST)/.installed  ## Run the unit tests and the contract with the oldest dependencies allowed
 	@echo With $$(cut -d ' ' -f 1 $(LOWEST)/ours.txt)
-	$(LOWEST)/bin/python -m pytest $(ARGS) tests/unit tests/contract
+	$(LOWEST)/bin/python -m pytest $(CORES) $(ARGS) tests/unit tests/contract
 
 coverage: $(VENV)/.installed-test  ## Run all tests, and say what no test has run; fail below the floor
-	$(BIN)/python -m pytest --cov $(ARGS)
+	$(BIN)/python -m pytest --cov $(CORES) $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## Check style and format
 	$(BIN)/ruff check .

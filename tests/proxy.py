@@ -23,7 +23,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from tests.servers import HOST, Certificates, free_port
+from tests.servers import HOST, PATIENT, Certificates, free_port
 from tests.waits import PATIENCE_S
 
 
@@ -71,11 +71,11 @@ class CuttingProxy:
 
     def client(self, **options: Any) -> redis.Redis:
         """Make a client that goes through the proxy; closing it is up to the caller."""
-        return redis.Redis.from_url(self.url, **options)
+        return redis.Redis.from_url(self.url, **{**PATIENT, **options})
 
     def async_client(self, **options: Any) -> redis.asyncio.Redis:
         """Make an async client that goes through the proxy; closing it is up to the caller."""
-        return redis.asyncio.Redis.from_url(self.url, **options)
+        return redis.asyncio.Redis.from_url(self.url, **{**PATIENT, **options})
 
     # What can go wrong.
 

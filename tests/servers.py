@@ -51,6 +51,10 @@ _PORTS = range(10_000, 22_000)
 _BUS_OFFSET = 10_000
 
 
+PATIENT = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
+"""Options of clients. (By itself, redis-py waits for 5 s, which busy machines take.)"""
+
+
 class ServerError(RuntimeError):
     """A server that can't be found, did not start or did not get ready."""
 
@@ -226,11 +230,11 @@ class RedisServer(_Closing):
 
     def client(self, **options: Any) -> redis.Redis:
         """Make a client; closing it is up to the caller."""
-        return redis.Redis.from_url(self.url, **options)
+        return redis.Redis.from_url(self.url, **{**PATIENT, **options})
 
     def async_client(self, **options: Any) -> redis.asyncio.Redis:
         """Make an async client; closing it is up to the caller."""
-        return redis.asyncio.Redis.from_url(self.url, **options)
+        return redis.asyncio.Redis.from_url(self.url, **{**PATIENT, **options})
 
     # What to do to it.
 
@@ -398,13 +402,15 @@ class RedisCluster(_Closing):
         """Make a client; closing it is up to the caller."""
         make_node: Any = ClusterNode  # has no annotations
         return redis.RedisCluster(
-            startup_nodes=[make_node(HOST, node.port) for node in self.nodes], **options
+            startup_nodes=[make_node(HOST, node.port) for node in self.nodes],
+            **{**PATIENT, **options},
         )
 
     def async_client(self, **options: Any) -> redis.asyncio.RedisCluster:
         """Make an async client; closing it is up to the caller."""
         return redis.asyncio.RedisCluster(
-            startup_nodes=[AsyncClusterNode(HOST, node.port) for node in self.nodes], **options
+            startup_nodes=[AsyncClusterNode(HOST, node.port) for node in self.nodes],
+            **{**PATIENT, **options},
         )
 
     def node_of(self, key: str | bytes) -> RedisServer:

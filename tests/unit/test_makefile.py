@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import metadata
-from pathlib import Path
 
-from tests.processes import run
+from tests.processes import ROOT, run
 
-ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 
 
 def test_help_says_what_every_target_does() -> None:
-    shown = run(["make", "--no-print-directory", "-C", str(ROOT), "help"])
+    shown = run(["make", "--no-print-directory", "help"])
     targets = MAKEFILE.partition(".PHONY: ")[2].partition("\n")[0].split()
     described = re.findall(r"^make (\S+) +\S", shown.stdout, re.MULTILINE)
     assert described == targets, shown.stderr
