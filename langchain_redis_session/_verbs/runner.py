@@ -22,6 +22,7 @@ from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._verbs.loops import warn_in_loop
 from langchain_redis_session._verbs.misuse import explain_call
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.errors import (
@@ -151,6 +152,7 @@ def sync_method(
     name = make_flow.__name__
 
     def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        warn_in_loop(name)
         return self._run(self._start(name, make_flow, args, kwargs))
 
     (_, _, result) = get_args(make_flow.__annotations__["return"])
