@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -15,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from langchain_redis_session._background.engine import Engine
+from tests.processes import run_python
 
 Job = Callable[[], object]
 LONG_S = 10.0
@@ -61,7 +60,7 @@ class Runner(Engine):
                 while not self.jobs:
                     if self._is_closing:
                         return
-                    self.wake.wait()
+                    self.wake.wait(LONG_S)
                 job = self.jobs[0]
             job()
             with self.lock:
@@ -341,5 +340,5 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_forked_process_has_an_engine_of_its_own_and_leaves_its_parents_alone() -> None:
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    done = run_python("-c", FORK)
     assert (done.returncode, done.stderr) == (0, "")

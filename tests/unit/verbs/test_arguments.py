@@ -78,6 +78,7 @@ WRONG: dict[str, list[Any]] = {
     "new_event_limit": [0, -1, True, 1.5, "5", [1]],
     "offset": [None, -1, True, 1.5, "5", [1]],
     "once": NO_FLAG,
+    "payload": [],  # anything has a plain form
     "payloads": [None, 5, "x", {}, TrackEvent("t"), [TrackEvent("other")]],
     "query": [None, 5, True, "", "  ", ["x"]],
     "request_id": [None, *NO_TEXT],
