@@ -69,7 +69,7 @@ def _check_seconds(seconds: float) -> float:
 
 
 def check_filter_key(value: object) -> str:
-    """Refuse what can't name a branch of events.
+    """Refuse what can't be a filter key.
 
     >>> check_filter_key("app/tools")
     'app/tools'

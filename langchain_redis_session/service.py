@@ -125,9 +125,9 @@ class RedisSessionService(
         summary_queue_size: How many jobs may wait; then they run in the caller.
         summary_job_timeout: Seconds that a summarizer may take.
         summary_close_timeout: Seconds that `close` waits for jobs.
-        cascade_full_session_summary: Whether the summary of a branch (a filter key) is
+        cascade_full_session_summary: Whether the summary of a filter key is
             followed by the whole session's.
-        summary_filter_allowlist: Filter keys: only these branches, and those below them, are
+        summary_filter_allowlist: Only these filter keys, and those below them, are
             summarized. None = all.
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
         clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.
@@ -194,7 +194,7 @@ class RedisSessionService(
         options = parse_options({name: given[name] for name in ServiceOptions.model_fields})
         self._clock = options.clock
         summarizing = make_summarizing(summarizer, pick_summarizer)
-        context = Context(options, counts_uncovered=summarizing is not None)
+        context = Context(options, counts_unsummarized=summarizing is not None)
         if extra_options is not None:
             check_mapping("extra_options", extra_options)
         self._connections = open_connections(
@@ -250,7 +250,7 @@ class RedisSessionService(
             hook_vetoes=counters.hook_vetoes,
             persist=self._write_behind.stats() if self._write_behind else None,
             summaries=self._summary_workers.stats() if self._summary_workers else None,
-            uncovered_events=counters.uncovered_events,
+            lost_events=counters.lost_events,
             converted_values=conversions.count if conversions else 0,
         )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, RemoveMessage
 
+from langchain_redis_session._codec.chunks import list_calls
 from langchain_redis_session._codec.content_parts import encode_parts, iterate_texts
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.message_conversion import convert_fields
@@ -115,10 +116,13 @@ def _as_base(message: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
         if name not in dropped:
             target = fields if name in base.model_fields else extra
             target[name] = value
+    if isinstance(message, AIMessageChunk):
+        with suppress(Exception):  # of a message that was changed after it was made
+            fields |= list_calls(message)
     if isinstance(message, AIMessageChunk) or not isinstance(message, base):
         # As `message_chunk_to_message` and `messages_from_dict` do: the constructor reads the
         # tool calls that only `additional_kwargs` holds.
-        with suppress(Exception):  # of a message that was changed after it was made
+        with suppress(Exception):
             return NAMES[base], base(**fields).__dict__, extra
     if not isinstance(message, base):
         fields = SHAPES[NAMES[base]].make(fields, {}).__dict__

@@ -83,10 +83,10 @@ class PreparedEvents:
         return [entry.member for entry in self.entries]
 
     @property
-    def branches(self) -> list[str]:
+    def filter_keys(self) -> list[str]:
         """The filter keys of the events, but for the whole session's."""
-        branches = {event.filter_key for event in self.events if event.filter_key}
-        return sorted(branches) if branches else []
+        filter_keys = {event.filter_key for event in self.events if event.filter_key}
+        return sorted(filter_keys) if filter_keys else []
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""

@@ -77,6 +77,8 @@ def prepare_track_events(
         try:
             data = encode_track_event(event, context.conversions)
         except UnserializableMessageError as error:
+            if len(events) == 1:
+                raise
             text = f"payloads[{place}]{str(error).removeprefix('payload')}"
             raise UnserializableMessageError(text) from error.__cause__
         if len(data) > context.options.max_event_bytes:

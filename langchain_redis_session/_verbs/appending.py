@@ -7,6 +7,7 @@ from langchain_core.messages import MessageLikeRepresentation
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.prepared import make_events
 from langchain_redis_session._verbs.arguments import (
     check_event,
@@ -162,4 +163,4 @@ class AppendMethods(FlowRunner):
             is_write_behind=self._write_behind is not None,
             scheduler=self._summary_scheduler,
         )
-        return self._observed("append_event", key, flow, hooks, new_events)
+        return self._observed(operations.APPEND_EVENT, key, flow, hooks, new_events)

@@ -89,7 +89,7 @@ def check_timeout(name: str, value: object) -> float | None:
     )
 
 
-def check_branch(filter_key: object) -> str:
+def check_filter(filter_key: object) -> str:
     """Refuse what can't be a filter key."""
     try:
         return check_filter_key(filter_key)

@@ -13,6 +13,7 @@ from langchain_redis_session._actions.reads import (
     Read,
 )
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs.arguments import (
     check_flag,
@@ -170,4 +171,4 @@ class ReadMethods(FlowRunner):
             flow = read.with_hooks(self._context, hooks, call, settle, strict=strict)
         else:
             flow = self._settled(key.scope, read.read(self._context, key, bounds))
-        return self._observed("get_session", key, flow, hooks)
+        return self._observed(operations.GET_SESSION, key, flow, hooks)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import (
     delete_session,
     sessions,
@@ -53,7 +54,7 @@ class SessionMethods(FlowRunner):
             check_mapping("state", state)
             change = route_state(state, "state", self._context.conversions)
         flow = self._settled(key.scope, sessions.create_session(self._context, key, change))
-        return self._observed("create_session", key, flow)
+        return self._observed(operations.CREATE_SESSION, key, flow)
 
     acreate_session = async_method(create_session)
 
@@ -101,6 +102,6 @@ class SessionMethods(FlowRunner):
             self._context, check_key(key), now_ms=self._clock() // 1_000_000
         )
         flow = self._settled(key.scope, flow)
-        return self._observed("delete_session", key, flow)
+        return self._observed(operations.DELETE_SESSION, key, flow)
 
     adelete_session = async_method(delete_session)

@@ -5,6 +5,7 @@ from typing import Any
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import tracks
 from langchain_redis_session._operations.bounds import Moment, make_bounds, to_nanoseconds
 from langchain_redis_session._verbs.arguments import (
@@ -50,7 +51,7 @@ class TrackMethods(FlowRunner):
         time_ns = self._clock() if timestamp is None else to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
         flow = _first(self._append_track(key, track, [event]))
-        return self._observed("append_track_event", key, flow, events=[event])
+        return self._observed(operations.APPEND_TRACK_EVENT, key, flow, events=[event])
 
     aappend_track_event = async_method(append_track_event)
 
@@ -98,7 +99,7 @@ class TrackMethods(FlowRunner):
                     f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
                 )
         flow = self._append_track(key, track, events)
-        return self._observed("append_track_event", key, flow, events=events)
+        return self._observed(operations.APPEND_TRACK_EVENT, key, flow, events=events)
 
     aappend_track_events = async_method(append_track_events)
 

@@ -146,7 +146,7 @@ async def test_a_veto_rejects_the_batch(
     with pytest.raises(EventRejectedError) as caught:
         await verbs.append_events(key, make_events(1, 2, 3, 4))
     assert str(caught.value) == (
-        "on_append_event_start of Guard rejected the append by raising ValueError (the cause of "
+        "on_append_event_start of Guard rejected append_event by raising ValueError (the cause of "
         "this error); nothing was written"
     )
     assert repr(caught.value.__cause__) == "ValueError('a secret reason')"

@@ -231,8 +231,8 @@ async def test_a_base_message_is_stored_as_its_type(
     verbs: Verbs, key: SessionKey, name: str, fields: Any, expected: BaseMessage
 ) -> None:
     await verbs.append_messages(key, [BaseMessage(content="x", type=name, **fields)], create=True)
-    (read,) = await verbs.get_messages(key)
-    assert same_message(read, expected)
+    (event,) = await verbs.get_events(key)
+    assert same_message(event.message, expected)
 
 
 @each_server

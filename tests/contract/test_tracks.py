@@ -204,7 +204,7 @@ async def test_a_payload_that_json_cannot_carry(
     assert same(other.payload, {"deep": [1], "raw": b"\xff", "x": math.nan})
     before = snapshot(redis_probe)
     strict = make_verbs(unserializable="raise")
-    with pytest.raises(UnserializableMessageError, match=r"^payloads\[0\]\['deep'\]: set"):
+    with pytest.raises(UnserializableMessageError, match=r"^payload\['deep'\]: set"):
         await strict.append_track_event(session, "t", {"deep": {1}})
     with pytest.raises(UnserializableMessageError, match=r"^payloads\[1\]\['deep'\]: set"):
         await strict.append_track_events(session, "t", [1, {"deep": {1}}])

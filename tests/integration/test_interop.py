@@ -310,7 +310,8 @@ async def test_messages_of_providers_in_a_service(
 
 def test_an_artifact_of_numpy(make_history: MakeHistory) -> None:
     history = make_history()
-    history.add_messages([numpy_artifact()])
-    (stored,) = history.messages
+    call = {"name": "embed", "args": {}, "id": "c"}
+    history.add_messages([AIMessage("", tool_calls=[call]), numpy_artifact()])
+    _, stored = history.messages
     assert isinstance(stored, ToolMessage)
     assert stored.artifact == {"vector": [0.0, 0.5, 1.0], "norm": 1.5, "n": 3}

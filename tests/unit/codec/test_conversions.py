@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.messages import (
@@ -43,13 +43,10 @@ from langchain_redis_session._codec.tags import Tagger
 from langchain_redis_session._codec.track_events import decode_track_event, encode_track_event
 from langchain_redis_session.errors import UnserializableMessageError
 from langchain_redis_session.models import Event, TrackEvent
+from tests.effort import examples
 from tests.unit.messages import VALUES, messages, same, same_message
 
-THOROUGH = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+THOROUGH = examples(100)
 
 
 class Color(enum.Enum):
