@@ -62,7 +62,9 @@ async def test_a_closed_service_says_so(
 
 
 @one_server
-async def test_context_managers_close(make_verbs: Callable[..., Verbs], mode: Mode) -> None:
+async def test_leaving_the_context_closes_the_service(
+    make_verbs: Callable[..., Verbs], mode: Mode
+) -> None:
     service = make_verbs().service
     if mode == "sync":
         with service as entered:
@@ -143,7 +145,9 @@ def everything_said(error: BaseException, service: RedisSessionService) -> str:
     return " ".join(parts)
 
 
-async def test_nobody_answers(dead_port: int, mode: Mode) -> None:
+async def test_without_a_server_the_error_says_what_to_do_and_no_password(
+    dead_port: int, mode: Mode
+) -> None:
     url = f"redis://ann:s3cret@127.0.0.1:{dead_port}/0?password=s3cret"
     service = RedisSessionService(url, extra_options=once_only(mode))
     async with Verbs(service, mode) as verbs:

@@ -42,7 +42,7 @@ CALLS: dict[str, tuple[int, Callable[[Verbs, SessionKey], Any]]] = {
 
 @each_server
 @pytest.mark.parametrize("refresh", [False, True], ids=["", "refresh"])
-async def test_round_trips(
+async def test_a_call_sends_no_more_requests_than_promised(
     backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey, refresh: bool
 ) -> None:
     verbs, interceptor = intercept(
