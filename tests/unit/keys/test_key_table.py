@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from dataclasses import fields
 from typing import Literal
 
@@ -12,7 +10,7 @@ from redis.crc import key_slot
 
 from langchain_redis_session import SessionKey
 from langchain_redis_session._keys.zset import Keyspace
-from tests.stored_format import KEY_ROWS, PAGE
+from tests.stored_format import KEY_ROWS
 
 HashTag = Literal["app", "user"]
 
@@ -52,21 +50,3 @@ def test_the_tag_in_the_table_decides_the_slot(hash_tag: HashTag, session: Sessi
     for row in KEY_ROWS:
         tag = row.tag(session, hash_tag)
         assert key_slot(made[row.name]) == key_slot(tag[1:-1].encode()), row.name
-
-
-def test_the_page_names_every_kind_of_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = set()
-    start = Keyspace._start
-
-    def note(keyspace: Keyspace, kind: str) -> str:
-        kinds.add(kind)
-        return start(keyspace, kind)
-
-    monkeypatch.setattr(Keyspace, "_start", note)
-    keyspace = Keyspace("kinds")  # nobody else's: keys of a session are made once
-    session = SessionKey("shop", "ann", "s1")
-    keyspace.session(session)
-    for name, make in inspect.getmembers(keyspace, inspect.ismethod):
-        if not name.startswith(("_", "parse_", "session")):
-            make(*session.scope[: len(inspect.signature(make).parameters)])
-    assert kinds == set(re.findall(r"`([a-z]+):\{app\}", PAGE))
