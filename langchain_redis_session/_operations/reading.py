@@ -70,7 +70,7 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
     yield from _read_and_refresh(context, key, window)
     # A window that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
-    return select_messages(window.items, limit=limit)
+    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
 
 
 def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
@@ -95,7 +95,7 @@ def select_summarized(session: Session | None, limit: int | None) -> SummarizedM
     """Take the summary and the last messages out of a session."""
     if session is None:
         return SummarizedMessages(None, [])
-    messages = select_messages(session.events, limit=limit)
+    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
     return SummarizedMessages(session.summary, messages)
 
 

@@ -25,7 +25,7 @@ from typing_extensions import Unpack
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_message,
     list_messages,
 )
@@ -141,7 +141,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         if ttl is not None and "session_ttl" in options:
             raise ConfigurationError("ttl= and session_ttl= are the same option; pass one")
         self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
-        self._include_summary = check_flag("include_summary", include_summary)
+        check_flags(include_summary=include_summary)
+        self._include_summary = include_summary
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own: dict[str, Any] = {
