@@ -660,14 +660,16 @@ def test_a_directory_that_can_not_be_used(directory: Path, place: str) -> None:
         open_service(NOWHERE, path)
 
 
-def test_no_file_locks(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spool_without_file_locks_is_refused(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spool, "fcntl", None)
     with pytest.raises(ConfigurationError, match="file locks"):
         open_service(NOWHERE, directory)
     assert not directory.exists()
 
 
-def test_the_directory_vanishes(
+def test_appends_are_written_although_the_spools_directory_vanished(
     directory: Path, key: SessionKey, make_service: MakeService
 ) -> None:
     service = make_service()

@@ -315,7 +315,9 @@ each_place = pytest.mark.parametrize("convert", PLACES.values(), ids=PLACES.keys
 
 @each_place
 @each_form
-def test_plain_form(convert: Callable[[Any], Any], value: Any, plain: Any) -> None:
+def test_a_value_is_given_its_plain_form_once(
+    convert: Callable[[Any], Any], value: Any, plain: Any
+) -> None:
     result = convert(value)
     assert same(result, plain), result
     assert same(convert(result), result)
@@ -379,7 +381,7 @@ def test_a_cycle_is_cut(convert: Callable[[Any], Any]) -> None:
 
 
 @each_place
-def test_depth_is_cut(convert: Callable[[Any], Any]) -> None:
+def test_values_nested_too_deep_are_cut(convert: Callable[[Any], Any]) -> None:
     result = convert(nested(100_000))
     depth = 0
     while type(result) is list:

@@ -55,7 +55,7 @@ def summarize(hooks: Hooks, context: SummaryContext, error: Exception | None = N
 
 
 @every_kind
-def test_summaries(mode: str, kind: Kind) -> None:
+def test_hooks_of_summaries_change_request_and_text(mode: str, kind: Kind) -> None:
     def add(context: SummaryContext) -> None:
         context.request.messages.append(HumanMessage("more"))
 

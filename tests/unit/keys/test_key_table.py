@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from hashlib import sha256
 from typing import Literal
@@ -70,3 +71,19 @@ def test_the_mark_of_a_deletion_is_the_one_in_the_table(
 def test_no_user_shares_a_mark_with_a_session() -> None:
     keyspace = Keyspace()
     assert keyspace.erasure("shop", "ann\0s1") != keyspace.erasure("shop", "ann", "s1")
+
+
+def test_the_table_has_every_kind_of_key() -> None:
+    kinds = set()
+
+    class Noting(Keyspace):
+        def _start(self, kind: str) -> str:
+            kinds.add(kind)
+            return super()._start(kind)
+
+    keyspace, session = Noting(), SessionKey("shop", "ann", "s1")
+    keyspace.session(session)
+    for name, make in inspect.getmembers(keyspace, inspect.ismethod):
+        if not name.startswith(("_", "parse_", "session")):
+            make(*session.scope[: len(inspect.signature(make).parameters)])
+    assert kinds == {row.pattern.partition(":")[0] for row in (*KEY_ROWS, MARK_ROW)}
