@@ -200,7 +200,7 @@ async def test_a_session_that_a_history_makes_has_its_services_explicit_limit(
 async def test_hooks_change_nothing_about_the_limit_of_a_new_session(
     make_verbs: Callable[..., Verbs], key: SessionKey, hook: str | None
 ) -> None:
-    hooks = {hook: lambda _context: None} if hook else {}
+    hooks: dict[str, Any] = {hook: lambda _context: None} if hook else {}
     verbs = make_verbs(callbacks=[make_handler("plain", **hooks)])
     await verbs.append_messages(key, humans(5), create=True, new_event_limit=3)
     await verbs.append_messages(key, humans(5))
