@@ -461,7 +461,9 @@ def test_events_are_restored_to_the_byte(
     events = [Event(message, author=text, tag=text, time_ns=time_ns) for message in messages]
     events[-1].state_delta = delta
     try:
-        prepared = prepare_events(Context(ServiceOptions()), events, create=True, once=True)
+        prepared = prepare_events(
+            Context(ServiceOptions()), events, create=True, once=True, new_event_limit=7
+        )
     except UnserializableMessageError:
         return
     lines = b"\n".join(prepared.members).split(b"\n")
