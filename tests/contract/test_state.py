@@ -246,10 +246,11 @@ async def test_state_that_json_cannot_carry_is_refused_if_asked(
     before = snapshot(redis_probe)
     verbs = make_verbs(unserializable="raise")
     state = {"k": value}
-    given: dict[str, Any] = {
+    special: dict[str, dict[str, Any]] = {
         "create_session": {"state": state},
         "append_event": {"event": make_event(1, state_delta=state)},
-    }.get(name, {"values": state})
+    }
+    given = special.get(name, {"values": state})
     with pytest.raises(UnserializableMessageError, match=text):
         await call_method(verbs, name, session, **given)
     assert snapshot(redis_probe) == before

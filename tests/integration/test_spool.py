@@ -707,6 +707,21 @@ def test_what_was_deleted_after_it_was_accepted_does_not_come_back(
     assert list(directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("scope", ["user", "session"])
+def test_a_deletion_counts_from_now_whatever_the_clock_of_what_is_appended_says(
+    directory: Path, key: SessionKey, redis_server: RedisServer, scope: str
+) -> None:
+    leave_behind(directory, key)
+    with RedisSessionService(redis_server.url, clock=lambda: 10**18) as admin:
+        if scope == "user":
+            admin.delete_user(key.app_name, key.user_id)
+        else:
+            admin.delete_session(key)
+    with open_service(redis_server.url, directory) as service:
+        assert service.flush(PATIENCE_S)
+        assert service.get_session(key) is None
+
+
 def test_a_dead_letter_of_a_deleted_session_is_not_written_when_it_is_tried_again(
     directory: Path, key: SessionKey, redis_server: RedisServer
 ) -> None:

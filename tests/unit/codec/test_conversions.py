@@ -328,6 +328,21 @@ def test_random_text_of_an_object(convert: Callable[[Any], Any]) -> None:
     assert convert(object()).startswith("<object object at 0x")
 
 
+@each_place
+def test_an_object_whose_class_hides_its_name(convert: Callable[[Any], Any]) -> None:
+    class Hiding(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name == "__module__":
+                raise ValueError
+            return super().__getattribute__(name)
+
+    class Hidden(metaclass=Hiding):
+        def __str__(self) -> str:
+            return "x"
+
+    assert convert(Hidden()) == "x"
+
+
 # What has no end, or is not what it seems
 
 

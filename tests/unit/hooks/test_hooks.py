@@ -182,6 +182,15 @@ def test_a_hook_that_can_not_be_called_is_refused_when_it_is_given(name: str, me
         list_handlers([handler])
 
 
+@pytest.mark.parametrize("of_the_class", [True, False])
+def test_a_hook_that_is_no_function_is_refused_when_it_is_given(of_the_class: bool) -> None:
+    members = {"on_append_event_start": 5}
+    handler: Any = type("Guard", (SessionCallbackHandler,), members if of_the_class else {})()
+    vars(handler).update({} if of_the_class else members)
+    with pytest.raises(ConfigurationError, match=r"on_append_event_start is called, .* function"):
+        list_handlers([handler])
+
+
 def test_hooks_of_every_shape_that_can_be_called_are_taken() -> None:
     class Guard(SessionCallbackHandler):
         def on_append_event_start(self, context: Any, more: int = 0) -> None: ...
