@@ -118,6 +118,11 @@ def method_names() -> list[str]:
     return [name for name in METHODS if name != "close"]
 
 
+def keyed_names() -> list[str]:
+    """Give every method that is about one session."""
+    return [n for n in method_names() if any(p.name == "key" for p in parameters_of(n))]
+
+
 def parameters_of(name: str) -> list[inspect.Parameter]:
     """Give the parameters of a method, without `self`."""
     function = getattr(RedisSessionService, name)

@@ -17,6 +17,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_server
 from tests.contract.store import load, make_event, make_events, read_record, snapshot, tag_of, texts
+from tests.methods import call_method
 from tests.unit.messages import same
 
 VALUES: dict[str, Any] = {
@@ -232,21 +233,26 @@ async def test_state_that_cannot_be_stored(
     ],
     ids=["set", "object", "nan", "key"],
 )
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("update_session_state", "update_user_state", "update_app_state"),
+        *("create_session", "append_event"),
+    ],
+)
 async def test_state_that_json_cannot_carry_is_refused_if_asked(
-    make_verbs: Any, session: SessionKey, redis_probe: RedisProbe, value: Any, text: str
+    make_verbs: Any, session: SessionKey, redis_probe: RedisProbe, name: str, value: Any, text: str
 ) -> None:
     before = snapshot(redis_probe)
     verbs = make_verbs(unserializable="raise")
-    calls: list[Callable[[], Any]] = [
-        lambda: verbs.update_session_state(session, {"k": value}),
-        lambda: verbs.create_session("shop", "ann", "s2", state={"k": value}),
-        lambda: verbs.append_event(session, make_event(1, state_delta={"k": value})),
-        lambda: verbs.update_user_state("shop", "ann", {"k": value}),
-        lambda: verbs.update_app_state("shop", {"k": value}),
-    ]
-    for call in calls:
-        with pytest.raises(UnserializableMessageError, match=text):
-            await call()
+    state = {"k": value}
+    special: dict[str, dict[str, Any]] = {
+        "create_session": {"state": state},
+        "append_event": {"event": make_event(1, state_delta=state)},
+    }
+    given = special.get(name, {"values": state})
+    with pytest.raises(UnserializableMessageError, match=text):
+        await call_method(verbs, name, session, **given)
     assert snapshot(redis_probe) == before
 
 

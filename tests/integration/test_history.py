@@ -31,6 +31,7 @@ from langchain_redis_session import (
     UnserializableMessageError,
 )
 from tests.integration.conftest import MakeHistory
+from tests.methods import HISTORY_METHODS
 from tests.processes import run_python
 from tests.servers import RedisServer, free_port
 from tests.waits import MOMENT_S
@@ -188,21 +189,16 @@ def test_nothing_to_add_asks_nothing(make_history: MakeHistory) -> None:
 # Async.
 
 
-async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer) -> None:
+@pytest.mark.parametrize("name", HISTORY_METHODS)
+async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer, name: str) -> None:
     history = RedisSessionChatMessageHistory("s", server.url)
     await history.aadd_messages([HumanMessage("one")])
-    verbs: list[Callable[[], Any]] = [
-        history.aget_messages,
-        lambda: history.aadd_messages([HumanMessage("two")]),
-        history.aclear,
-    ]
-    for verb in verbs:
-        server.pause()
-        task = asyncio.ensure_future(verb())
-        await asyncio.sleep(MOMENT_S)
-        assert not task.done()
-        server.resume()
-        await task
+    server.pause()
+    task = asyncio.ensure_future(HISTORY_METHODS[name](history))
+    await asyncio.sleep(MOMENT_S)
+    assert not task.done()
+    server.resume()
+    await task
     await history.service.aclose()
 
 
