@@ -97,20 +97,16 @@ class ModelWindow:
         talk = [message for message in closed if not isinstance(message, SystemMessage)]
         front = [message for message in closed if isinstance(message, SystemMessage)]
         if summary is not None:
-            window = self._cut([*_join_fronts(front, self._show(summary))], talk, is_cut=True)
+            window = self._cut(_join_fronts(front, self._show(summary)), talk)
             if window is not None:
                 return window
-        window = self._cut(front, talk, is_cut=is_cut or summary is not None)
+        window = self._cut(front, talk)
         return window if window is not None else self._keep_running_turn(front, talk)
 
-    def _cut(
-        self, front: list[BaseMessage], talk: list[BaseMessage], *, is_cut: bool
-    ) -> list[BaseMessage] | None:
+    def _cut(self, front: list[BaseMessage], talk: list[BaseMessage]) -> list[BaseMessage] | None:
         """Cut where the limits want it; None if the running turn does not fit."""
         # The longest end that fits begins where shorter ones begin to.
         start = bisect_left(range(len(talk)), True, key=lambda s: self._fits(front + talk[s:]))
-        if start == 0 and not is_cut:
-            return front + talk
         last_human = _find_last_human(talk)
         if last_human is None:
             begin = _skip_results(talk, start)
