@@ -1,24 +1,34 @@
 # Every target sets up what it needs, in a virtual environment of its own ($(VENV)).
 #   make test PYTHON=python3.12       another Python, for a new environment
-#   make test ARGS="-k append"        options for pytest; "-n 4" for four processes
+#   make test ARGS="-k append -n 0"   options for pytest; "-n 0": in one process, not one per core
 #   make demo REDIS_URL=redis://…     the demo on a server of yours
+# The oldest dependencies allowed have an environment of their own, $(VENV)-lowest.
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
+LOWEST := $(VENV)-lowest
+CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck bench clean
+.PHONY: help demo test test-lowest coverage lint format typecheck bench clean
 
 help:  ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-demo  ## Show sessions at work (REDIS_URL=…, else in memory)
 	@$(BIN)/python -m demo.travel_desk $(ARGS)
 
 test: $(VENV)/.installed-test  ## Run all tests, with servers of their own
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(CORES) $(ARGS)
+
+test-lowest: $(LOWEST)/.installed  ## Run the unit tests and the contract with the oldest dependencies allowed
+	@echo With $$(cut -d ' ' -f 1 $(LOWEST)/ours.txt)
+	$(LOWEST)/bin/python -m pytest $(CORES) $(ARGS) tests/unit tests/contract
+
+coverage: $(VENV)/.installed-test  ## Run all tests, and say what no test has run; fail below the floor
+	$(BIN)/python -m pytest --cov $(CORES) $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## Check style and format
 	$(BIN)/ruff check .
@@ -35,7 +45,7 @@ bench: $(VENV)/.installed-bench  ## Measure, against the raw client and the alte
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:  ## Remove the environment, the caches and what was built
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The second time there is nothing to do, until pyproject.toml changes.
@@ -51,3 +61,18 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+# The oldest of what we need ourselves come first; all else that the tests need must fit them.
+RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --only-binary :all: \
+	--python $(LOWEST)/bin/python pyproject.toml
+
+$(LOWEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(RESOLVE) --resolution lowest --annotation-style line | grep pyproject.toml > $(LOWEST)/ours.txt
+	$(RESOLVE) --resolution lowest-direct --no-annotate --extra test \
+		--constraint $(LOWEST)/ours.txt > $(LOWEST)/all.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --link-mode copy \
+		--requirement $(LOWEST)/all.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
+	@touch $@

@@ -23,6 +23,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_redis_session._wire.fields import (
+        Message,
+    )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
@@ -106,6 +109,7 @@ _MODULES = {
     "EventTooLargeError": "errors",
     "GetSessionContext": "callbacks",
     "InvalidSessionKeyError": "errors",
+    "Message": "_wire.fields",
     "PersistError": "errors",
     "PersistStats": "stats",
     "RedisSessionChatMessageHistory": "adapters.history",
@@ -156,6 +160,7 @@ __all__ = [
     "EventTooLargeError",
     "GetSessionContext",
     "InvalidSessionKeyError",
+    "Message",
     "PersistError",
     "PersistStats",
     "RedisSessionChatMessageHistory",

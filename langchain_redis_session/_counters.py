@@ -11,7 +11,7 @@ class Counters:
     """Plain counters, added to without a lock: threads at the same moment may lose one.
 
     Attributes:
-        operations: Calls of each verb.
+        operations: Calls of each method.
         round_trips: Requests sent to Redis; a batch is one.
         bytes_in: JSON of events that was read.
         bytes_out: JSON of events that was stored.

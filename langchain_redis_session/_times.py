@@ -18,6 +18,8 @@ _RFC3339 = re.compile(
     re.ASCII,
 )
 
+_FRACTION = re.compile(r"\.([0-9]*?)0*(?=[Zz+-])")
+
 
 # Events come in bursts: most share their second with the one before.
 @lru_cache(maxsize=256)
@@ -41,6 +43,15 @@ def format_time(time_ns: int) -> str:
     """
     seconds, fraction = divmod(time_ns, _SECOND)
     return f"{_format_second(seconds)}.{fraction:09d}Z"
+
+
+def trim_time(text: str) -> str:
+    """Write an RFC 3339 time as Go does: its fraction without trailing zeros.
+
+    >>> trim_time("2026-11-23T11:13:00.120000000Z"), trim_time("2026-11-23T11:13:00.000Z")
+    ('2026-11-23T11:13:00.12Z', '2026-11-23T11:13:00Z')
+    """
+    return _FRACTION.sub(lambda match: f".{match[1]}" if match[1] else "", text, count=1)
 
 
 def parse_time(text: str) -> int:

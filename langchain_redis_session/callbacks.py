@@ -29,6 +29,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.messages.ai import UsageMetadata
 
+from langchain_redis_session._display.brief import BriefRepr
 from langchain_redis_session.models import DeadLetter, Event, Session, SessionKey, SummaryRequest
 
 __all__ = [
@@ -40,12 +41,12 @@ __all__ = [
     "SummaryContext",
 ]
 
-Handlers: TypeAlias = "Sequence[BaseCallbackHandler] | BaseCallbackManager | None"
+Handlers: TypeAlias = Sequence[BaseCallbackHandler] | BaseCallbackManager | None
 """What `callbacks=` takes: a list of handlers, or LangChain's manager of some."""
 
 
-@dataclass(slots=True)
-class AppendEventContext:
+@dataclass(slots=True, repr=False)
+class AppendEventContext(BriefRepr):
     """One event on its way into a session.
 
     Attributes:
@@ -70,13 +71,13 @@ class AppendEventContext:
         self.is_skipped = True
 
 
-@dataclass(slots=True)
-class GetSessionContext:
+@dataclass(slots=True, repr=False)
+class GetSessionContext(BriefRepr):
     """A read of a session.
 
     Attributes:
         key: The session.
-        verb: "get_session", "get_events", "get_messages" (whose `limit` and `offset` count
+        method: "get_session", "get_events", "get_messages" (whose `limit` and `offset` count
             messages), or "get_summarized_messages" (likewise, behind the session's summary).
         limit: The most to read; a start hook may change it, and the bounds that follow.
         after: The earliest, inclusive.
@@ -91,7 +92,7 @@ class GetSessionContext:
     """
 
     key: SessionKey
-    verb: str = "get_session"
+    method: str = "get_session"
     limit: int | None = None
     after: datetime | int | float | None = None
     before: datetime | int | float | None = None
@@ -102,8 +103,8 @@ class GetSessionContext:
     duration_ms: float | None = None
 
 
-@dataclass(slots=True)
-class SummaryContext:
+@dataclass(slots=True, repr=False)
+class SummaryContext(BriefRepr):
     """A summary being made.
 
     Attributes:
@@ -206,7 +207,7 @@ class SessionCallbackHandler(BaseCallbackHandler):
 class AsyncSessionCallbackHandler(AsyncCallbackHandler):
     """Hooks for async code: `SessionCallbackHandler` with `async def`.
 
-    For the verbs with an `a` in front. The others refuse, with `ConfigurationError`, to do
+    For the methods with an `a` in front. The others refuse, with `ConfigurationError`, to do
     anything that one of these hooks would have to see: they could not wait for it. After an
     append that write-behind has accepted, the hooks run in the loop that it was made in.
     """

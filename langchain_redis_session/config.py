@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import MAX_ID_BYTES
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
+from langchain_redis_session.models import MAX_ID_BYTES, DeadLetter, Session
 
 DEFAULT_EVENT_LIMIT = 1000
 DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -35,6 +38,18 @@ def to_milliseconds(ttl: object) -> int:
         raise ValueError("must lie between 0 (never) and 100 years")
     # A positive TTL below a millisecond must not turn into "never".
     return max(1, round(seconds * 1000)) if seconds else 0
+
+
+def check_ttl(name: str, ttl: object) -> None:
+    """Refuse what is no time to live.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    try:
+        to_milliseconds(ttl)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}={shorten(ttl)} can't work: {error}") from None
 
 
 def _check_prefix(prefix: str) -> str:
@@ -78,58 +93,58 @@ def _check_filter_keys(value: object) -> object:
     return tuple(check_filter_key(key) for key in value)
 
 
-Seconds = Annotated[float, AfterValidator(_check_seconds)]
+def _check_function(value: object) -> object:
+    if not callable(value):
+        raise ValueError("must be a function")
+    return value
+
+
+_FUNCTION = BeforeValidator(_check_function)
+Seconds = Annotated[float, Field(strict=True), AfterValidator(_check_seconds)]
 TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Limit = Count | None
+EventLimit = Limit | Literal["session"]
 
 
-class ServiceOptions(BaseModel):
-    """How a `RedisSessionService` keeps its data.
+def check_event_limit(name: str, value: object) -> int | None:
+    """Refuse what can't be the most events of a session.
 
-    Attributes:
-        key_prefix: Put in front of every key, with a colon.
-        hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user",
-            which spreads an app's users over a cluster.
-        session_event_limit: The most events a session keeps; None = no limit.
-        session_ttl: How long a session lives after its last write.
-        app_state_ttl: How long an app's state lives after its last write.
-        user_state_ttl: How long a user's state lives after its last write.
-        track_event_limit: The most events a track keeps; None = no limit.
-        track_event_ttl: How long a track lives after its last write; default: as
-            `session_ttl`.
-        max_event_bytes: The largest JSON of one event.
-        refresh_ttl_on_read: Whether reading a session counts as a write for its TTL.
-        per_field_ttl: Whether to use the TTL of hash fields (Redis 7.4); None = find out.
-        unserializable_artifacts: What to do with a tool's `artifact` that can't become
-            JSON: "raise", or "drop" it with a warning.
-        enable_async_persist: Whether appends return at once and workers write them.
-        async_persister_num: How many workers.
-        persist_queue_size: How many appends may wait for each worker.
-        persist_put_timeout: Seconds to wait for a place in a full queue, and for queued
-            appends before a read.
-        persist_retry_timeout: Seconds to try again while Redis is away; None = for ever.
-        persist_close_timeout: Seconds that closing waits for the queues to empty.
-        persist_spool_dir: Where to keep a local copy of what waits; None = nowhere.
-        wait_replicas: How many replicas must have an append before it is acknowledged.
-        wait_timeout: Seconds to wait for them.
-        auto_summarize: Whether appends let background workers look for a due summary.
-        async_summary_num: How many workers.
-        summary_queue_size: How many jobs may wait for them.
-        summary_job_timeout: Seconds that a summarizer may take.
-        summary_close_timeout: Seconds that closing waits for jobs.
-        cascade_full_session_summary: Whether a branch's summary is followed by the session's.
-        summary_filter_allowlist: The branches that are summarized; None = all.
-        enable_tracing: Whether to make OpenTelemetry spans and metrics.
+    Raises:
+        ConfigurationError: It is no whole number from 1, and not None.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ConfigurationError(
+        f"{name} must be a whole number from 1, or None for no limit, not {shorten(value)}"
+    )
+
+
+def _own(default: Any) -> Any:
+    return Field(default, repr=False)  # which may be long, and tell an API key
+
+
+class ObjectOptions(BaseModel):
+    """The options of a service that are objects of the caller's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on_persist_error: Annotated[Callable[[DeadLetter], Any], _FUNCTION] | None = _own(None)
+    callbacks: Any = _own(None)
+    summarizer: Any = _own(None)
+    pick_summarizer: Annotated[Callable[[Session], Any], _FUNCTION] | None = _own(None)
+    clock: Annotated[Callable[[], int], _FUNCTION] = _own(time.time_ns)
+
+
+class ServiceOptions(ObjectOptions):
+    """Name, type and default of each option of a `RedisSessionService`, which tells what for.
 
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key_prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
+    key_prefix: Annotated[str, Field(strict=True), AfterValidator(_check_prefix)] = ""
     hash_tag: Literal["app", "user"] = "app"
-    session_event_limit: Limit = DEFAULT_EVENT_LIMIT
+    session_event_limit: EventLimit = "session"
     session_ttl: TtlMs = 0
     app_state_ttl: TtlMs = 0
     user_state_ttl: TtlMs = 0
@@ -165,11 +180,11 @@ class ServiceOptions(BaseModel):
         return self.session_ttl if self.track_event_ttl == "session" else self.track_event_ttl
 
 
-def parse_options(values: dict[str, Any]) -> ServiceOptions:
+def parse_options(values: Mapping[str, Any]) -> ServiceOptions:
     """Check options.
 
     Raises:
-        ConfigurationError: An option does not exist, or its value can't work.
+        ConfigurationError: A value can't work.
     """
     try:
         return ServiceOptions(**values)
@@ -179,9 +194,25 @@ def parse_options(values: dict[str, Any]) -> ServiceOptions:
 
 
 def _describe(problem: Any) -> str:
-    name = problem["loc"][0]
-    if problem["type"] == "extra_forbidden":
-        known = ", ".join(sorted(ServiceOptions.model_fields))
-        return f"there is no option {name!r}; the options are: {known}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{name}={shorten(problem['input'])} can't work: {message}"
+    return f"{problem['loc'][0]}={shorten(problem['input'])} can't work: {message}"
+
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def explain_unknown(constructor: F) -> F:
+    """Let a constructor tell, of an option that it does not have, which was meant."""
+    _, *known = inspect.signature(constructor).parameters
+
+    @functools.wraps(constructor)
+    def construct(self: object, *args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in known:
+                raise ConfigurationError(
+                    f"there is no option {name!r}"
+                    + (suggest(name, known) or f"; the options are: {', '.join(known)}")
+                )
+        constructor(self, *args, **kwargs)
+
+    return cast("F", construct)

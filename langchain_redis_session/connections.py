@@ -18,9 +18,11 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from langchain_redis_session._connections.clients import Connections, Factory
-from langchain_redis_session._connections.memory import make_memory_factories
+from langchain_redis_session._connections.driver import name_client
+from langchain_redis_session._connections.memory import open_memory
+from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session._connections.twins import make_twin_factory
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 
 DEFAULT_URL = "redis://localhost:6379/0"
 _RETRIES = 4
@@ -52,6 +54,7 @@ def open_connections(
         ConfigurationError: The URL or a client can't be used.
     """
     if client is not None or async_client is not None:
+        check_clients(client, async_client)
         _check_options(extra_options)
         return _adopt(client, async_client)
     if redis_url is None and redis_instance is not None:
@@ -69,11 +72,10 @@ def _open_url(url: object, options: dict[str, Any], is_default: bool) -> Connect
         raise ConfigurationError(f"redis_url must be a string, not {type(url).__name__}")
     shown = hide_password(url)
     scheme, _, rest = url.partition("://")
-    make_async: Factory | None
     if scheme == "memory":
         _check_options(options)
-        make_sync, make_async = make_memory_factories(rest)
-    elif scheme in ("redis", "rediss", "unix"):
+        return open_memory(rest, description=shown)
+    if scheme in ("redis", "rediss", "unix"):
         make_sync, make_async = _url_factories(url, shown, options)
     elif scheme in _LATER_SCHEMES:
         raise ConfigurationError(
@@ -113,32 +115,49 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 def _make_url_client(url: str, what: str, options: Mapping[str, Any]) -> redis.Redis:
     """Make a client that connects to nothing yet; tells what is wrong with its options now."""
+    if name := find_unknown(options):
+        raise ConfigurationError(
+            f"{what} can't be used: redis-py's clients have no option {name!r}"
+            + suggest(name, ClientOptions.__annotations__)
+        )
     try:
-        client = redis.Redis.from_url(url, **options)
+        client = name_client(redis.Redis.from_url(url, **options))
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError) as error:
         reason = str(error)
         if "Port" in reason:  # it would quote what stands there: a part of a password
             reason = "its port is no number; in a password, percent-encode / ? # and @"
         raise ConfigurationError(f"{what} can't be used: {reason}") from None
-    return client
+    return client  # type: ignore[no-any-return]
+
+
+def _is_client(client: Any) -> bool:
+    return hasattr(client, "execute_command") and not isinstance(client, type)
 
 
 def _is_async(client: Any) -> bool:
     return inspect.iscoroutinefunction(getattr(client, "execute_command", None))
 
 
-def _adopt(client: Any, async_client: Any) -> Connections:
-    if client is not None and (not hasattr(client, "execute_command") or _is_async(client)):
+def check_clients(client: Any, async_client: Any, *, name: str = "client") -> None:
+    """Refuse what is no client, by the name of the sync one's argument.
+
+    Raises:
+        ConfigurationError: One of them is no client of its kind.
+    """
+    if client is not None and (not _is_client(client) or _is_async(client)):
         raise ConfigurationError(
-            f"client= must be a sync client of redis-py, not {type(client).__qualname__}; "
+            f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; "
             "an async one goes to async_client="
         )
-    if async_client is not None and not _is_async(async_client):
+    if async_client is not None and not (_is_client(async_client) and _is_async(async_client)):
         raise ConfigurationError(
             f"async_client= must be a client of redis.asyncio, not "
-            f"{type(async_client).__qualname__}; a sync one goes to client="
+            f"{type(async_client).__qualname__}; a sync one goes to {name}="
         )
+
+
+def _adopt(client: Any, async_client: Any) -> Connections:
     make_async = (lambda: async_client) if async_client is not None else make_twin_factory(client)
     return Connections(
         (lambda: client) if client is not None else None,

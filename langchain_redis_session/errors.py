@@ -27,6 +27,9 @@ no session 's1'
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "BackendUnavailableError",
     "ConfigurationError",
@@ -42,6 +45,7 @@ __all__ = [
     "SummaryError",
     "UnserializableMessageError",
     "shorten",
+    "suggest",
 ]
 
 
@@ -111,3 +115,15 @@ def shorten(value: object, length: int = 80) -> str:
     except Exception:  # too deep, an integer too long, code of the caller's class
         return f"<{type(value).__name__}>"
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Give the end of a message on an unknown name: what was meant, where one is near.
+
+    >>> suggest("session_tll", ["session_ttl", "key_prefix"])
+    "; did you mean 'session_ttl'?"
+    >>> suggest("colour", ["session_ttl", "key_prefix"])
+    ''
+    """
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

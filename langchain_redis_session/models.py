@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, ToolMessage
 
+from langchain_redis_session._display.brief import BriefRepr, show_brief
 from langchain_redis_session._display.transcript import render_session
 from langchain_redis_session._times import to_datetime
+from langchain_redis_session._wire.fields import Failure, Message, Nanoseconds, Portable
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
 
 __all__ = [
@@ -100,8 +103,8 @@ class SessionKey:
         validate_id(self.session_id, "session_id")
 
 
-@dataclass(slots=True)
-class Event:
+@dataclass(slots=True, repr=False)
+class Event(BriefRepr):
     """One entry of a session: a LangChain message, or only a state change.
 
     Attributes:
@@ -133,20 +136,20 @@ class Event:
         '1970-01-01T00:00:00+00:00'
     """
 
-    message: BaseMessage | None = None
+    message: Message | None = None
     author: str = ""
     request_id: str = ""
     invocation_id: str = ""
     branch: str = ""
     tag: str = ""
     filter_key: str = ""
-    state_delta: dict[str, Any] = field(default_factory=dict)
-    extensions: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+    state_delta: Portable[dict[str, Any]] = field(default_factory=dict)
+    extensions: Portable[dict[str, Any]] = field(default_factory=dict)
+    extra: Portable[dict[str, Any]] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
-    time_ns: int = field(default_factory=time.time_ns)
+    time_ns: Nanoseconds = field(default_factory=time.time_ns)
     score: float | None = field(default=None, compare=False)
-    further_messages: tuple[BaseMessage, ...] = field(default=(), repr=False, compare=False)
+    further_messages: tuple[Message, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def timestamp(self) -> datetime:
@@ -154,8 +157,8 @@ class Event:
         return to_datetime(self.time_ns)
 
 
-@dataclass(slots=True)
-class TrackEvent:
+@dataclass(slots=True, repr=False)
+class TrackEvent(BriefRepr):
     """One entry of a track, a named side stream of a session.
 
     Attributes:
@@ -167,9 +170,9 @@ class TrackEvent:
     """
 
     track: str
-    payload: Any = None
+    payload: Portable[Any] = None
     id: str = field(default_factory=new_id)
-    time_ns: int = field(default_factory=time.time_ns)
+    time_ns: Nanoseconds = field(default_factory=time.time_ns)
     score: float | None = field(default=None, compare=False)
 
     @property
@@ -190,11 +193,11 @@ class SummaryBoundary:
 
     cutoff_score: float
     last_event_id: str
-    cutoff_ns: int
+    cutoff_ns: Nanoseconds
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(BriefRepr):
     """What a model made of a session's events, up to a boundary.
 
     Attributes:
@@ -219,28 +222,34 @@ class Session:
     Attributes:
         key: Its full name.
         state: The session's state merged with the app's and the user's, which stand
-            under `app:…` and `user:…`.
+            under `app:…` and `user:…` (a name with a prefix in the session's own record, as
+            trpc-agent-go writes it, gives way to theirs).
         events: The events asked for, oldest first.
         tracks: The names of its tracks.
-        created_at: When it was made (UTC, the server's clock).
+        created_at: When it was made (UTC, the server's clock), or its first event's time where
+            that is earlier.
         updated_at: Its last write (UTC, the server's clock).
         is_cut: Whether older events than these were left out, or removed by retention.
         summary: The summary of the whole session, if there is one.
+        event_count: How many events it has; None but from `list_sessions`.
+        last_message: Its newest message, likewise.
     """
 
     key: SessionKey
-    state: dict[str, Any]
+    state: Portable[dict[str, Any]]
     events: list[Event]
     tracks: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
     is_cut: bool = False
     summary: Summary | None = None
+    event_count: int | None = field(default=None, compare=False)
+    last_message: Message | None = field(default=None, compare=False)
 
     @property
     def messages(self) -> list[BaseMessage]:
         """The events' messages, oldest first, without leading orphaned tool results."""
-        return select_messages(self.events, is_cut=self.is_cut)
+        return select_messages(self.events)
 
     def __repr__(self) -> str:
         # Short, where the events could be thousands of lines.
@@ -248,54 +257,58 @@ class Session:
         count = f"{len(self.events)} event{'' if len(self.events) == 1 else 's'}"
         if self.is_cut and not self.events:
             count = "events not read"
+        app, user, session = map(show_brief, key.scope)
         return (
-            f"<Session app={key.app_name!r} user={key.user_id!r} id={key.session_id!r}: {count}, "
-            f"state {list(self.state)}, tracks {list(self.tracks)}>"
+            f"<Session app={app} user={user} id={session}: {count}, "
+            f"state {show_brief(list(self.state))}, tracks {show_brief(list(self.tracks))}>"
         )
 
     def _repr_html_(self) -> str:
         return render_session(self)
 
 
-def select_messages(
-    events: list[Event], *, is_cut: bool, limit: int | None = None
-) -> list[BaseMessage]:
-    """Take the messages out of `events`, the last `limit`.
-
-    Where older ones were cut off, leading tool results are dropped, also behind a user
-    message that was put in front: models refuse a tool result whose call they can't see.
-    """
-    messages = [
+def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
+    """All messages of events."""
+    return [
         message
         for event in events
         if event.message is not None
         for message in (event.message, *event.further_messages)
     ]
-    first = 0 if limit is None else max(0, len(messages) - limit)
-    is_cut = is_cut or first > 0
-    del messages[:first]
-    if is_cut:
-        start = 1 if messages and messages[0].type == "human" else 0
-        while start < len(messages) and isinstance(messages[start], ToolMessage):
-            del messages[start]
+
+
+def select_messages(events: list[Event], *, limit: int | None = None) -> list[BaseMessage]:
+    """Take the messages out of `events`, the last `limit`.
+
+    Leading tool results are dropped, also behind a user message that was put in front: their
+    call was cut off, and models refuse a result whose call they can't see.
+    """
+    messages = list_messages(events)
+    del messages[: 0 if limit is None else max(0, len(messages) - limit)]
+    start = 1 if messages and messages[0].type == "human" else 0
+    while start < len(messages) and isinstance(messages[start], ToolMessage):
+        del messages[start]
     return messages
 
 
-@dataclass(frozen=True, slots=True)
-class SummarizedMessages:
+@dataclass(frozen=True, slots=True, repr=False)
+class SummarizedMessages(BriefRepr):
     """What a model needs of a long session.
 
     Attributes:
         summary: What came before; None if there is no summary.
         messages: What the summary does not cover, oldest first.
+        is_cut: Whether there are older messages than these, covered by the summary or left
+            out, or retention may have removed some.
     """
 
     summary: Summary | None
-    messages: list[BaseMessage]
+    messages: list[Message]
+    is_cut: bool = False
 
 
-@dataclass(slots=True)
-class SummaryRequest:
+@dataclass(slots=True, repr=False)
+class SummaryRequest(BriefRepr):
     """What a summarizer is asked for: a new summary, of the last one and what came since.
 
     Attributes:
@@ -306,14 +319,14 @@ class SummaryRequest:
         filter_key: The branch that the summary is of; "" = the whole session.
     """
 
-    messages: list[BaseMessage]
+    messages: list[Message]
     previous_summary: str = ""
     session: Session | None = None
     filter_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AppendResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class AppendResult(BriefRepr):
     """What an append did.
 
     Attributes:
@@ -346,8 +359,8 @@ class DeletedUser:
     keys: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+@dataclass(frozen=True, slots=True, repr=False)
+class DeadLetter(BriefRepr):
     """An append that write-behind had accepted and had to give up.
 
     Attributes:
@@ -359,5 +372,5 @@ class DeadLetter:
 
     key: SessionKey
     events: tuple[Event | TrackEvent, ...]
-    error: Exception
-    time_ns: int
+    error: Failure
+    time_ns: Nanoseconds

@@ -15,6 +15,7 @@ from langchain_redis_session._display.run_text import (
     visible_runs,
 )
 from langchain_redis_session._display.timeline import render_runs
+from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import TrackEvent
 
 _HIDDEN = "langsmith:hidden"
@@ -137,6 +138,9 @@ def read_runs(events: Iterable[TrackEvent]) -> RunTree:
     Args:
         events: As `get_track_events` gives them.
 
+    Raises:
+        ConfigurationError: They are something else.
+
     Example:
         >>> from langchain_redis_session import TrackEvent
         >>> payloads = [
@@ -153,9 +157,13 @@ def read_runs(events: Iterable[TrackEvent]) -> RunTree:
         >>> [run.name for run in tree]
         ['agent', 'add']
     """
+    if not isinstance(events, Iterable):
+        raise ConfigurationError(f"events must be a list of TrackEvent, not {shorten(events)}")
     found: list[_Draft] = []
     newest: dict[str, _Draft] = {}
     for event in events:
+        if not isinstance(event, TrackEvent):
+            raise ConfigurationError(f"events must hold TrackEvents only, not {shorten(event)}")
         payload = event.payload
         if not isinstance(payload, dict) or payload.get("event") not in _EVENTS:
             continue

@@ -1,17 +1,14 @@
 """`RedisSessionService`, the front door: sessions, events, state, summaries and tracks on Redis.
 
-Its verbs stand in `_verbs`, by subject, each written once: a method that checks its
-arguments and gives a flow becomes public as `x` and, for async code, as `ax`.
+Its methods stand in `_verbs`, by subject, each written once: what checks its arguments and
+gives a flow becomes public as `x` and, for async code, as `ax`.
 """
-
-from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
@@ -21,16 +18,17 @@ from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
 from langchain_redis_session._background.start import start_summary_workers, start_write_behind
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.tracing import Tracing
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.appending import AppendMethods
+from langchain_redis_session._verbs.arguments import check_mapping, check_timeout
 from langchain_redis_session._verbs.finding import FindMethods
 from langchain_redis_session._verbs.reading import ReadMethods
 from langchain_redis_session._verbs.removing import RemoveMethods
-from langchain_redis_session._verbs.runner import async_verb, sync_verb
+from langchain_redis_session._verbs.server import ServerMethods
 from langchain_redis_session._verbs.sessions import SessionMethods
 from langchain_redis_session._verbs.state import StateMethods
 from langchain_redis_session._verbs.summaries import SummaryMethods
@@ -40,6 +38,8 @@ from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
     DEFAULT_MAX_EVENT_BYTES,
+    ServiceOptions,
+    explain_unknown,
     parse_options,
 )
 from langchain_redis_session.connections import open_connections
@@ -51,6 +51,7 @@ Ttl = timedelta | float | None
 
 
 class RedisSessionService(
+    Rebuilt,
     SessionMethods,
     AppendMethods,
     ReadMethods,
@@ -60,11 +61,13 @@ class RedisSessionService(
     SummaryMethods,
     StateMethods,
     TrackMethods,
+    ServerMethods,
 ):
     """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
 
-    Every verb `x` has an awaitable twin `ax`. Building a service connects to nothing and
-    needs no event loop; it may be shared by threads and loops.
+    Every method `x` has an awaitable twin `ax`. Building a service connects to nothing and
+    needs no event loop; it may be shared by threads and loops. One made of a URL can be copied
+    and pickled: it connects anew. (The pickle holds the URL, with its password.)
 
     Args:
         redis_url: `redis://`, `rediss://`, `unix://`, or `memory://name` (in this process,
@@ -72,13 +75,15 @@ class RedisSessionService(
             environment variable `REDIS_URL`, else `redis://localhost:6379/0`.
         redis_instance: The name of a registered instance (not supported yet).
         client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It
-            is never closed or changed; the async verbs use a twin made like it.
-        async_client: Your own async client, for the async verbs.
+            is never closed or changed; the async methods use a twin made like it.
+        async_client: Your own async client, for the async methods.
         extra_options: Keyword arguments for the clients made of a URL.
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
-        session_event_limit: The most events a session keeps, the newest; None = no limit.
+        session_event_limit: The most events that sessions keep, the newest; None = no limit.
+            By default each keeps the limit that it was made with: 1000 if this service makes
+            it, none if a history does.
         session_ttl: How long a session lives after its last write (`timedelta` or
             seconds); None or 0 = for ever.
         app_state_ttl: How long an app's state lives after its last write.
@@ -92,11 +97,11 @@ class RedisSessionService(
         unserializable_artifacts: What to do with a tool's `artifact` that can't become
             JSON: "raise", or "drop" it with a warning.
         enable_async_persist: Whether appends return at once, and background threads write
-            them. Other verbs first wait for what was appended before them in their scope.
+            them. Other methods first wait for what was appended before them in their scope.
         async_persister_num: How many threads; a session always has the same one.
         persist_queue_size: How many appends may wait for each thread; then callers wait.
         persist_put_timeout: Seconds to wait for a place in the queue (then `PersistError`),
-            and for queued appends before another verb (then `BackendUnavailableError`).
+            and for queued appends before another method (then `BackendUnavailableError`).
         persist_retry_timeout: Seconds to try again while Redis is away, after which an
             append becomes a dead letter; None = for ever.
         persist_close_timeout: Seconds that `close` waits for the queues to empty.
@@ -138,6 +143,7 @@ class RedisSessionService(
         ['hi', 'hello']
     """
 
+    @explain_unknown
     def __init__(
         self,
         redis_url: str | None = None,
@@ -148,7 +154,7 @@ class RedisSessionService(
         extra_options: Mapping[str, Any] | None = None,
         key_prefix: str = "",
         hash_tag: Literal["app", "user"] = "app",
-        session_event_limit: int | None = DEFAULT_EVENT_LIMIT,
+        session_event_limit: int | Literal["session"] | None = "session",
         session_ttl: Ttl = None,
         app_state_ttl: Ttl = None,
         user_state_ttl: Ttl = None,
@@ -180,46 +186,14 @@ class RedisSessionService(
         summary_filter_allowlist: Collection[str] | None = None,
         enable_tracing: bool = False,
         clock: Callable[[], int] = time.time_ns,
-        **unknown: Any,
     ) -> None:
-        options = parse_options(
-            {
-                "key_prefix": key_prefix,
-                "hash_tag": hash_tag,
-                "session_event_limit": session_event_limit,
-                "session_ttl": session_ttl,
-                "app_state_ttl": app_state_ttl,
-                "user_state_ttl": user_state_ttl,
-                "track_event_ttl": track_event_ttl,
-                "track_event_limit": track_event_limit,
-                "max_event_bytes": max_event_bytes,
-                "refresh_ttl_on_read": refresh_ttl_on_read,
-                "per_field_ttl": per_field_ttl,
-                "unserializable_artifacts": unserializable_artifacts,
-                "enable_async_persist": enable_async_persist,
-                "async_persister_num": async_persister_num,
-                "persist_queue_size": persist_queue_size,
-                "persist_put_timeout": persist_put_timeout,
-                "persist_retry_timeout": persist_retry_timeout,
-                "persist_close_timeout": persist_close_timeout,
-                "persist_spool_dir": persist_spool_dir,
-                "wait_replicas": wait_replicas,
-                "wait_timeout": wait_timeout,
-                "auto_summarize": auto_summarize,
-                "async_summary_num": async_summary_num,
-                "summary_queue_size": summary_queue_size,
-                "summary_job_timeout": summary_job_timeout,
-                "summary_close_timeout": summary_close_timeout,
-                "cascade_full_session_summary": cascade_full_session_summary,
-                "summary_filter_allowlist": summary_filter_allowlist,
-                "enable_tracing": enable_tracing,
-                **unknown,
-            }
-        )
-        self._clock = clock
-        context = Context(
-            options, counts_uncovered=summarizer is not None or pick_summarizer is not None
-        )
+        given = locals()
+        options = parse_options({name: given[name] for name in ServiceOptions.model_fields})
+        self._clock = options.clock
+        summarizing = make_summarizing(summarizer, pick_summarizer)
+        context = Context(options, counts_uncovered=summarizing is not None)
+        if extra_options is not None:
+            check_mapping("extra_options", extra_options)
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
@@ -237,7 +211,6 @@ class RedisSessionService(
             tracing = Tracing(context.counters, self._connections.any_client, queued)
         self._actions = ActionContext(context, hooks, tracing)
         self._summary_maker = self._summary_workers = self._summary_scheduler = None
-        summarizing = make_summarizing(summarizer, pick_summarizer)
         if summarizing is not None:
             self._start_summaries(SummaryMaker(self._actions, summarizing))
 
@@ -261,24 +234,11 @@ class RedisSessionService(
         """Whether `close` was called."""
         return self._is_closed
 
-    def _ping(self) -> Flow[bool]:
-        """Ask Redis for a sign of life.
-
-        Raises:
-            BackendUnavailableError: There is none; the text says why.
-        """
-        # Not PING, whose reply redis-py's cluster client can't give as bytes.
-        yield ("EXISTS", self._context.keyspace.app_state("ping"))
-        return True
-
-    ping = sync_verb(_ping)
-    aping = async_verb(_ping)
-
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
         counters = self._context.counters
         return ServiceStats(
-            operations=MappingProxyType(dict(counters.operations)),
+            operations=dict(counters.operations),
             round_trips=counters.round_trips,
             bytes_in=counters.bytes_in,
             bytes_out=counters.bytes_out,
@@ -302,6 +262,7 @@ class RedisSessionService(
         """
         self._require_open()
         begun_s = time.monotonic()
+        check_timeout("timeout", timeout)
         is_written = self._write_behind is None or self._write_behind.flush(timeout)
         if self._summary_workers is None:
             return is_written
@@ -311,6 +272,7 @@ class RedisSessionService(
         """Wait, without blocking the event loop; as `flush`."""
         self._require_open()
         begun_s = time.monotonic()
+        check_timeout("timeout", timeout)
         is_written = self._write_behind is None or await self._write_behind.aflush(timeout)
         if self._summary_workers is None:
             return is_written

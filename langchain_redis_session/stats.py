@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -14,6 +13,8 @@ class PersistStats:
         queue_depths: How many wait, for each worker.
         accepted: How many appends returned.
         written: How many are in Redis.
+        erased: How many were dropped, as their user or session was deleted after they were
+            accepted.
         retried: How often a session's appends were tried again because Redis was away.
         dead: How many dead letters there are now.
         batches: How many round trips the workers made.
@@ -26,6 +27,7 @@ class PersistStats:
     queue_depths: tuple[int, ...]
     accepted: int
     written: int
+    erased: int
     retried: int
     dead: int
     batches: int
@@ -63,7 +65,7 @@ class ServiceStats:
     Plain counters without a lock: threads that count at the same moment may lose one.
 
     Attributes:
-        operations: How often each verb was called ("append_messages", …), sync or async.
+        operations: How often each method was called ("append_messages", …), sync or async.
         round_trips: Requests to Redis, those of background threads included; a batch is one.
         bytes_in: JSON of events (and track events) that was read.
         bytes_out: JSON of events (and track events) that was stored.
@@ -76,7 +78,7 @@ class ServiceStats:
             session covered them, by appends of this service; 0 without a summarizer.
     """
 
-    operations: Mapping[str, int]
+    operations: dict[str, int]
     round_trips: int
     bytes_in: int
     bytes_out: int

@@ -26,7 +26,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
-from langchain_redis_session._summarizer.choice import choose_count
+from langchain_redis_session._summarizer.choice import choose_count, find_turn_start
 from langchain_redis_session._summarizer.prompt import make_prompt
 from langchain_redis_session._summarizer.text import FormatToolCall, FormatToolResult
 from langchain_redis_session._summarizer.triggers import (
@@ -58,7 +58,7 @@ from langchain_redis_session._summarizer.writers import (
     takes_requests,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Event, Session, SummaryRequest, select_messages
+from langchain_redis_session.models import Event, Session, SummaryRequest, list_messages
 
 __all__ = [
     "DEFAULT_TRIGGER",
@@ -98,7 +98,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
     Args:
         model: A chat model, a text model, or any runnable that takes a prompt and gives a
-            message or text.
+            message or text. (A function of a `SummaryRequest` needs none of this: it goes to
+            `summarizer=` of the service as it is.)
         prompt: A `ChatPromptTemplate`, or a str for one user message, with
             `{conversation_text}`. It may use `{previous_summary}`, which is "" the first
             time (without it the last summary goes in front of the conversation), and
@@ -107,7 +108,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         max_summary_words: How long a summary may be; None leaves it to the model.
         trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`.
         skip_recent: How many of the newest events are left as they are, or a function that
-            tells from the new events. They don't count for the trigger.
+            tells from the new events; with these, all of the turn that the first of them
+            belongs to, from its user message on. They don't count for the trigger.
         max_input_tokens: The largest prompt. Where more is new, the oldest part of it is
             summarized first; what is too large by itself is cut in its middle. Default: half
             of what the model's profile allows; no limit without a profile.
@@ -135,7 +137,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
     def __init__(
         self,
-        model: Runnable[Any, Any] | Callable[[Any], Any],
+        model: Runnable[Any, Any],
         *,
         prompt: ChatPromptTemplate | str | None = None,
         system_prompt: str | None = None,
@@ -148,7 +150,9 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         format_tool_result: FormatToolResult = summary_text.format_tool_result,
         name: str = "SessionSummarizer",
     ) -> None:
-        runnable = _to_runnable("model", model)
+        runnable = _check_model(model)
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name has to be a str, not {shorten(name)}")
         if max_summary_words is not None:
             check_int("max_summary_words", max_summary_words, 1)
         if max_input_tokens is None:
@@ -217,9 +221,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         """
         recent = self._count_recent(session.events)
         if recent:
-            session = replace(
-                session, events=session.events[: max(0, len(session.events) - recent)]
-            )
+            session = replace(session, events=session.events[: len(session.events) - recent])
         return bool(self._trigger(session))
 
     @property
@@ -253,7 +255,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         skip = self._skip_recent
         if callable(skip):
             skip = check_int("what skip_recent gives", skip(list(events)), 0)
-        return skip
+        return len(events) - find_turn_start(events, max(0, len(events) - skip))
 
     def make_request(
         self, session: Session, events: list[Event] | None = None, filter_key: str = ""
@@ -268,7 +270,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         if events is None:
             events = self.choose_events(session)
         return SummaryRequest(
-            select_messages(events, is_cut=False),
+            list_messages(events),
             session.summary.text if session.summary else "",
             replace(session, events=events),
             filter_key,
@@ -363,7 +365,12 @@ def to_summarizer(value: Any) -> SessionSummarizer:
     """
     if isinstance(value, SessionSummarizer):
         return value
-    runnable = _to_runnable("summarizer", value)
+    if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
+        raise ConfigurationError(
+            "summarizer has to be a chat model, a runnable or a function, or a "
+            f"SessionSummarizer, not {shorten(value)}"
+        )
+    runnable: Runnable[Any, Any] = coerce_to_runnable(value)
     inner = find_start(runnable)
     if isinstance(inner, SessionSummarizer):
         made = copy.copy(inner)
@@ -380,14 +387,17 @@ def to_summarizer(value: Any) -> SessionSummarizer:
     return made
 
 
-def _to_runnable(name: str, value: Any) -> Runnable[Any, Any]:
-    if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
-        raise ConfigurationError(
-            f"{name} has to be a chat model, a runnable or a function"
-            f"{'' if name == 'model' else ', or a SessionSummarizer'}, not {shorten(value)}"
-        )
-    runnable: Runnable[Any, Any] = coerce_to_runnable(value)
-    return runnable
+def _check_model(model: Any) -> Runnable[Any, Any]:
+    if isinstance(model, Runnable) and not takes_requests(model):
+        return model
+    # A runnable's own repr may tell an API key.
+    given = type(model).__name__ if isinstance(model, Runnable) else shorten(model)
+    advice = ""
+    if isinstance(model, Runnable) or (callable(model) and not isinstance(model, type)):
+        advice = "; a function of a SummaryRequest goes to the service's summarizer= as it is"
+    raise ConfigurationError(
+        f"model has to be a chat model, or a runnable that takes a prompt, not {given}{advice}"
+    )
 
 
 def _find_limit(model: Runnable[Any, Any]) -> int | None:

@@ -5,13 +5,17 @@ No server to be found: those tests are skipped, but fail where `CI` is set.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
+from hypothesis import settings
 
+from tests.effort import IN_CI, PROFILE
 from tests.proxy import CuttingProxy
 from tests.servers import (
     Certificates,
@@ -25,9 +29,68 @@ from tests.servers import (
     find_redis_server,
     supports_tls,
 )
+from tests.waits import PATIENCE_S
 
 # A test says itself what it connects to.
 os.environ.pop("REDIS_URL", None)
+
+settings.load_profile(PROFILE)
+
+
+# --- No run without an end ------------------------------------------------------------------------
+#
+# pytest-timeout interrupts a test once, and does not look at what comes after a failure: what
+# can't be interrupted (the wait for a thread that never ends) would go on for ever. So each
+# phase of a test has a moment when its process ends, with a traceback of all threads. In a
+# process of pytest-xdist, that fails the test, and the other tests go on.
+
+_stderr = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember where tracebacks go; give hypothesis the seed that the header tells."""
+    config.stash[_stderr] = os.dup(2)
+    if hypothesis.core.global_force_seed is None:
+        hypothesis.core.global_force_seed = config.getoption("randomly_seed", None)
+
+
+def end_later(config: pytest.Config) -> None:
+    limit_s = float(config.getini("timeout")) + PATIENCE_S
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=config.stash[_stderr])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Limit the setup of a test."""
+    end_later(item.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Limit the test."""
+    end_later(item.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Limit its teardown."""
+    end_later(item.config)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Leave the time between tests alone."""
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Limit the end of the process: threads that a failed test has left may hold it up."""
+    if not hasattr(session.config, "workerinput"):  # pytest-xdist ends its own
+        end_later(session.config)
+
+
+# --- Servers --------------------------------------------------------------------------------------
 
 
 def pytest_report_header() -> str:
@@ -41,7 +104,7 @@ def pytest_report_header() -> str:
 
 def skip_or_fail(reason: str) -> NoReturn:
     """Skip on a laptop, fail in CI."""
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+    if IN_CI:
         pytest.fail(f"{reason} (CI is set, so this is a failure)", pytrace=False)
     pytest.skip(reason)
 

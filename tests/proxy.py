@@ -23,7 +23,8 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from tests.servers import HOST, Certificates, free_port
+from tests.servers import HOST, PATIENT, Certificates, free_port
+from tests.waits import PATIENCE_S
 
 
 @dataclass
@@ -70,11 +71,11 @@ class CuttingProxy:
 
     def client(self, **options: Any) -> redis.Redis:
         """Make a client that goes through the proxy; closing it is up to the caller."""
-        return redis.Redis.from_url(self.url, **options)
+        return redis.Redis.from_url(self.url, **{**PATIENT, **options})
 
     def async_client(self, **options: Any) -> redis.asyncio.Redis:
         """Make an async client that goes through the proxy; closing it is up to the caller."""
-        return redis.asyncio.Redis.from_url(self.url, **options)
+        return redis.asyncio.Redis.from_url(self.url, **{**PATIENT, **options})
 
     # What can go wrong.
 
@@ -115,8 +116,8 @@ class CuttingProxy:
 
     def accept(self) -> None:
         """Take connections (again), on the same port."""
-        self.port = self.port or free_port()
-        listener = socket.create_server((HOST, self.port))
+        listener = self._listen()
+        self.port = listener.getsockname()[1]
         with self._lock:
             self._listener = listener
         self._run(self._serve, listener)
@@ -139,7 +140,7 @@ class CuttingProxy:
         self.resume()
         self.refuse()
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(PATIENCE_S)
 
     def __enter__(self) -> CuttingProxy:
         return self
@@ -148,6 +149,12 @@ class CuttingProxy:
         self.close()
 
     # How it is done: a thread for each connection.
+
+    def _listen(self) -> socket.socket:
+        for _ in range(10):
+            with contextlib.suppress(OSError):  # somebody was faster
+                return socket.create_server((HOST, self.port or free_port()))
+        return socket.create_server((HOST, self.port or free_port()))
 
     def _run(self, function: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=function, args=args, daemon=True, name="cutting-proxy")

@@ -18,12 +18,9 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
@@ -42,6 +39,9 @@ from redis.crc import key_slot
 from redis.retry import Retry
 from typing_extensions import Self
 
+from tests.processes import Process, kill_all, run, spawn
+from tests.waits import PATIENCE_S, wait_until
+
 HOST = "127.0.0.1"
 CLUSTER_SLOTS = 16384
 
@@ -49,7 +49,10 @@ CLUSTER_SLOTS = 16384
 # cluster's bus adds.
 _PORTS = range(10_000, 22_000)
 _BUS_OFFSET = 10_000
-_START_TIMEOUT = 15.0
+
+
+PATIENT = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
+"""Options of clients. (By itself, redis-py waits for 5 s, which busy machines take.)"""
 
 
 class ServerError(RuntimeError):
@@ -136,11 +139,9 @@ def _inspect(path: Path, source: str) -> ServerBinary | None:
     if not os.access(path, os.X_OK):
         return None
     try:
-        output = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None  # not for this machine, or a library is missing
+        output = run([str(path), "--version"]).stdout
+    except OSError:
+        return None  # not for this machine
     match = re.match(r"(Redis|Valkey) server v=([\d.]+)", output)
     if match is None:
         return None
@@ -149,18 +150,6 @@ def _inspect(path: Path, source: str) -> ServerBinary | None:
 
 
 # --- Processes --------------------------------------------------------------------------------
-
-# Runs in the child, before the server: asks the kernel for a SIGKILL when the parent dies.
-# (preexec_fn would do it without a second program, but warns in a process with threads.)
-_LAUNCHER = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-# For the kernel, the parent is the *thread* that started the child: use one that stays.
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn-server")
 
 _random = random.SystemRandom()  # pytest-randomly seeds the shared one alike in all workers
 
@@ -218,7 +207,7 @@ class RedisServer(_Closing):
         self.certificates = Certificates.make(self.directory) if tls else None
         self.config = ""
         self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     # What to connect to.
 
@@ -241,11 +230,11 @@ class RedisServer(_Closing):
 
     def client(self, **options: Any) -> redis.Redis:
         """Make a client; closing it is up to the caller."""
-        return redis.Redis.from_url(self.url, **options)
+        return redis.Redis.from_url(self.url, **{**PATIENT, **options})
 
     def async_client(self, **options: Any) -> redis.asyncio.Redis:
         """Make an async client; closing it is up to the caller."""
-        return redis.asyncio.Redis.from_url(self.url, **options)
+        return redis.asyncio.Redis.from_url(self.url, **{**PATIENT, **options})
 
     # What to do to it.
 
@@ -309,17 +298,8 @@ class RedisServer(_Closing):
             raise ServerError("the server is already running")
         self.port = self.port or free_port()
         command = [str(self.binary.path), *self._options()]
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
         with (self.directory / "server.log").open("ab") as log:
-            self._process = _spawner.submit(
-                subprocess.Popen,
-                command,
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            ).result()
+            self._process = spawn(command, cwd=self.directory, stdout=log)
 
     def wait_until_ready(self) -> None:
         """Wait until it answers; try other ports where somebody was faster."""
@@ -361,7 +341,7 @@ class RedisServer(_Closing):
 
     def _answers(self) -> bool:
         """Say whether *this* process answers (another's server could have the port)."""
-        deadline = time.monotonic() + _START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE_S
         while self.running and time.monotonic() < deadline:
             client = self.client(socket_timeout=2, retry=Retry(NoBackoff(), 0))
             try:
@@ -384,11 +364,10 @@ class RedisServer(_Closing):
         if self._process is None:
             return
         try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+            self._process.wait(PATIENCE_S)
+        finally:
+            kill_all(self._process)
+            self._process = None
 
 
 class RedisCluster(_Closing):
@@ -404,7 +383,7 @@ class RedisCluster(_Closing):
         *,
         primaries: int = 3,
         replicas: int = 0,
-        node_timeout: int = 2000,
+        node_timeout: int = 5_000,
     ) -> None:
         super().__init__()
         self.primaries = primaries
@@ -423,13 +402,15 @@ class RedisCluster(_Closing):
         """Make a client; closing it is up to the caller."""
         make_node: Any = ClusterNode  # has no annotations
         return redis.RedisCluster(
-            startup_nodes=[make_node(HOST, node.port) for node in self.nodes], **options
+            startup_nodes=[make_node(HOST, node.port) for node in self.nodes],
+            **{**PATIENT, **options},
         )
 
     def async_client(self, **options: Any) -> redis.asyncio.RedisCluster:
         """Make an async client; closing it is up to the caller."""
         return redis.asyncio.RedisCluster(
-            startup_nodes=[AsyncClusterNode(HOST, node.port) for node in self.nodes], **options
+            startup_nodes=[AsyncClusterNode(HOST, node.port) for node in self.nodes],
+            **{**PATIENT, **options},
         )
 
     def node_of(self, key: str | bytes) -> RedisServer:
@@ -474,17 +455,17 @@ class RedisCluster(_Closing):
                 client.execute_command("CLUSTER MEET", HOST, node.port)
         ids = [_text(client.execute_command("CLUSTER MYID")) for client in clients]
         for i, client in enumerate(clients[self.primaries :]):
-            _wait_until(partial(_replicates, client, ids[i % self.primaries]))
+            wait_until(partial(_replicates, client, ids[i % self.primaries]))
         # A node that has just started waits two seconds before it says ok.
         self._wait_for(clients, {"cluster_state": "ok", "cluster_size": str(self.primaries)})
         for client in clients[self.primaries :]:
-            _wait_until(partial(_is_synced, client))
+            wait_until(partial(_is_synced, client))
 
     def _wait_for(self, clients: list[Any], expected: dict[str, str]) -> None:
         for client, node in zip(clients, self.nodes, strict=True):
             try:
-                _wait_until(partial(_cluster_says, client, expected))
-            except TimeoutError:
+                wait_until(partial(_cluster_says, client, expected))
+            except AssertionError:
                 raise ServerError(
                     f"{node.binary}: the cluster did not get to {expected}, it says "
                     f"{_cluster_info(client)}; a node's log:\n{node.log()}"
@@ -517,13 +498,13 @@ class RedisSentinel(_Closing):
             self.sentinel.args = ["--sentinel"]
             self.sentinel.config = (
                 f"sentinel monitor {self.service} {HOST} {self.primary.port} 1\n"
-                f"sentinel down-after-milliseconds {self.service} 500\n"
+                f"sentinel down-after-milliseconds {self.service} 2000\n"
                 f"sentinel failover-timeout {self.service} 3000\n"
             )
             self.sentinel.start()
             client = self.sentinel.client()
             try:
-                _wait_until(lambda: bool(client.sentinel_slaves(self.service)))
+                wait_until(lambda: bool(client.sentinel_slaves(self.service)))
             finally:
                 client.close()
         except BaseException:
@@ -646,14 +627,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _wait_until(condition: Callable[[], bool], timeout: float = _START_TIMEOUT) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.02)
 
 
 def _text(value: str | bytes) -> str:

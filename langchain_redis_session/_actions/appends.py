@@ -42,6 +42,7 @@ def append_events(
     *,
     create: bool,
     once: bool,
+    new_event_limit: int | None,
     is_write_behind: bool,
     scheduler: SummaryScheduler | None,
 ) -> Flow[AppendResult]:
@@ -54,10 +55,13 @@ def append_events(
             events,
             create=create,
             once=once,
+            new_event_limit=new_event_limit,
             is_write_behind=is_write_behind,
             scheduler=scheduler,
         )
-    prepared = prepare_events(context, events, create=create, once=once)
+    prepared = prepare_events(
+        context, events, create=create, once=once, new_event_limit=new_event_limit
+    )
     if is_write_behind:
         return _queue(hooks, key, prepared, scheduler)
     flow = append_prepared(context, key, prepared)
@@ -95,6 +99,7 @@ def _append_with_hooks(
     *,
     create: bool,
     once: bool,
+    new_event_limit: int | None,
     is_write_behind: bool,
     scheduler: SummaryScheduler | None,
 ) -> Flow[AppendResult]:

@@ -8,19 +8,30 @@ this, and every later request would be refused.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from langchain_redis_session.errors import ConfigurationError, shorten
 
 OpenToolCalls: TypeAlias = Literal["answer", "drop", "keep"]
 """What to do with calls that have no result: answer them with an error, drop or keep them."""
 
 _MARK = "redis_session_open_tool_call"
 _ANSWER = "This tool call has no result: the run ended before the tool gave one."
+_THOUGHT_BLOCKS = {"reasoning", "reasoning_content", "thinking", "redacted_thinking"}
 _CALL_BLOCKS = {"tool_use", "tool_call", "invalid_tool_call", "function_call", "functionCall"}
+
+
+def check_open_tool_calls(value: object) -> None:
+    """Refuse what says nothing about open calls."""
+    if value not in get_args(OpenToolCalls):
+        raise ConfigurationError(
+            f'open_tool_calls must be "answer", "drop" or "keep", not {shorten(value)}'
+        )
 
 
 def is_made_answer(message: BaseMessage) -> bool:
@@ -37,8 +48,7 @@ def close_calls(messages: Sequence[BaseMessage], how: OpenToolCalls) -> list[Bas
     Args:
         messages: A conversation, oldest first.
         how: "answer" = put an error result behind each open call; "drop" = remove the open
-            calls, and their message if nothing else is in it; "keep" = change nothing, and
-            warn once.
+            calls, and their message if nothing else is in it; "keep" = change nothing.
 
     Returns:
         The messages; unchanged ones are the same objects.
@@ -51,10 +61,9 @@ def close_calls(messages: Sequence[BaseMessage], how: OpenToolCalls) -> list[Bas
     >>> [message.type for message in close_calls(talk, "drop")]
     ['human', 'human']
     """
-    if how == "keep":
-        _warn_of_open_calls(messages)
-        return list(messages)
-    if not any(_calls_of(message) or isinstance(message, ToolMessage) for message in messages):
+    if how == "keep" or not any(
+        _calls_of(message) or isinstance(message, ToolMessage) for message in messages
+    ):
         return list(messages)
     turns = _gather_turns(messages)
     closed: list[BaseMessage] = []
@@ -144,50 +153,67 @@ def _drop_calls(message: BaseMessage, ids: set[Any]) -> BaseMessage | None:
     Of several calls with one id, the first is kept.
     """
     assert isinstance(message, AIMessage)
+    is_kept = _make_filter(ids)
+    update: dict[str, Any] = {
+        "tool_calls": [call for call in message.tool_calls if is_kept(call)],
+        "invalid_tool_calls": [call for call in message.invalid_tool_calls if is_kept(call)],
+    }
+    if "tool_calls" in message.additional_kwargs:  # as OpenAI has sent them
+        kwargs = dict(message.additional_kwargs)
+        kept_calls = [*filter(_make_filter(ids), kwargs.pop("tool_calls"))]
+        update["additional_kwargs"] = {
+            **kwargs,
+            **({"tool_calls": kept_calls} if kept_calls else {}),
+        }
+    if isinstance(message.content, list):
+        is_kept = _make_filter(ids)
+        update["content"] = [b for b in message.content if not _is_call(b) or is_kept(b)]
+    kept = message.model_copy(update=update)
+    says_more = kept.tool_calls or kept.invalid_tool_calls or _says_something(kept.content)
+    return kept if says_more else None
+
+
+def _make_filter(ids: set[Any]) -> Callable[[Any], bool]:
+    """Make a test of calls in one place: another id than these, and not seen before."""
+    seen = set(ids)
 
     def is_kept(call: Any) -> bool:
-        return (call.get("id") or None) not in ids
+        call_id = call.get("call_id") or call.get("id") or None
+        is_new = call_id not in seen
+        seen.add(call_id)
+        return is_new
 
-    seen: set[Any] = set()
-
-    def is_first(call: Any) -> bool:
-        is_new = call.get("id") not in seen
-        seen.add(call.get("id"))
-        return is_new and is_kept(call)
-
-    kwargs = dict(message.additional_kwargs)
-    if "tool_calls" in kwargs:  # as OpenAI has sent them
-        kwargs["tool_calls"] = [call for call in kwargs["tool_calls"] if is_kept(call)]
-        if not kwargs["tool_calls"]:
-            del kwargs["tool_calls"]
-    content = message.content
-    if isinstance(content, list):
-        content = [block for block in content if not (_is_call(block) and _names(block, ids))]
-    kept = message.model_copy(
-        update={
-            "content": content,
-            "additional_kwargs": kwargs,
-            "tool_calls": [call for call in message.tool_calls if is_first(call)],
-            "invalid_tool_calls": [c for c in message.invalid_tool_calls if is_first(c)],
-        }
-    )
-    is_empty = not (kept.content or kept.tool_calls or kept.invalid_tool_calls)
-    return None if is_empty else kept
+    return is_kept
 
 
 def _is_call(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS
 
 
-def _names(block: Any, ids: set[Any]) -> bool:
-    return (block.get("call_id") or block.get("id") or None) in ids
+def _says_something(content: str | list[Any]) -> bool:
+    """Whether there is more than thoughts and white space, which models refuse alone."""
+    if isinstance(content, str):
+        return bool(content.strip())
+    return any(
+        _says_something(block)
+        if isinstance(block, str)
+        else block.get("type") not in _THOUGHT_BLOCKS
+        and (block.get("type") != "text" or _says_something(block.get("text") or ""))
+        for block in content
+    )
 
 
-def _warn_of_open_calls(messages: Sequence[BaseMessage]) -> None:
+def warn_of_open_calls(messages: Sequence[BaseMessage], *, stacklevel: int) -> None:
+    """Warn if calls have no result and something else follows, and name the option.
+
+    Args:
+        messages: A conversation, oldest first.
+        stacklevel: Where the warning points to, as seen from the caller.
+    """
     turns = _gather_turns(messages)
     if any(turn.open_ids for turn in turns if not turn.is_pending):
         warnings.warn(
             "a tool call in this session has no result, which models refuse; read with "
-            'open_tool_calls="answer" (an error stands in for it) or "drop"',
-            stacklevel=2,
+            'open_tool_calls="answer" (an error stands in for it), "drop", or "keep"',
+            stacklevel=stacklevel + 1,
         )

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_redis_session._operations.reading import (
-    is_in_branch,
-)
+from langchain_redis_session._operations.matching import is_in_branch
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import (
     ConfigurationError,
-    shorten,
 )
 from langchain_redis_session.models import (
     Session,
@@ -58,10 +55,6 @@ def make_summarizing(
         return Summarizing(lambda _: known, known.minimum_events, known.is_async_only)
     if pick_summarizer is None:
         return None
-    if not callable(pick_summarizer):
-        raise ConfigurationError(
-            f"pick_summarizer must be a function of a Session, not {shorten(pick_summarizer)}"
-        )
 
     def pick(session: Session) -> SessionSummarizer | None:
         picked = pick_summarizer(session)

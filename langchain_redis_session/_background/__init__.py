@@ -1,1 +1,1 @@
-"""What runs behind the verbs: write-behind persistence."""
+"""What runs behind the methods: write-behind persistence."""

@@ -136,7 +136,7 @@ class Engine(ABC):
         is_done = self.begin_close()
         await self._progress.await_(is_done, self.close_timeout_s)
         deadline_s = time.monotonic() + _LONGEST_JOIN_S
-        for thread in self._stop():
+        for thread in await asyncio.to_thread(self._stop):  # which may write to files
             while thread.is_alive() and time.monotonic() < deadline_s:
                 await asyncio.sleep(0.001)
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from langchain_redis_session._flow.requests import Flow, Submit
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.erasures import read_erased_ms
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.tracks import (
     PreparedTrackEvents,
@@ -37,9 +38,12 @@ class Job:
         write: What to append.
         spool_id: Where it stands in the spool, if there is one.
         accepted_at_s: When, on the monotonic clock.
+        accepted_ms: When, in ms since 1970.
         failed_at_s: When it first failed because Redis was away.
         is_done: Whether it is in Redis or given up.
         is_alone: Whether no other may share its script call.
+        may_be_erased: Whether its session may have been deleted since it was accepted: it
+            comes from a spool or from the dead letters.
         on_settled: Called without a lock when it is in Redis (with None) or given up (with
             the error).
         on_given_up: Called with the dead letter, in place of the service's hooks.
@@ -50,9 +54,11 @@ class Job:
     write: Write
     spool_id: SpoolId | None = None
     accepted_at_s: float = field(default_factory=time.monotonic)
+    accepted_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     failed_at_s: float | None = None
     is_done: bool = False
     is_alone: bool = False
+    may_be_erased: bool = False
     on_settled: Callable[[Exception | None], Any] | None = None
     on_given_up: Callable[[DeadLetter], Any] | None = None
     size: int = field(init=False)
@@ -76,10 +82,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job: nothing wrong, or why it failed."""
+    """What became of a job.
+
+    Attributes:
+        job: The job.
+        error: Why it failed; None for nothing wrong.
+        is_erased: Whether it was dropped, as its session was deleted after it was accepted.
+    """
 
     job: Job
     error: RedisSessionError | None
+    is_erased: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -93,7 +106,10 @@ def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[l
     Stops at the first that Redis was not there for. One that can't be written is passed
     over, and found by sending the jobs of its call one by one.
     """
-    outcomes: list[Outcome] = []
+    outcomes = yield from _drop_erased(context, key, jobs)
+    if outcomes:
+        erased = {id(outcome.job) for outcome in outcomes}
+        jobs = [job for job in jobs if id(job) not in erased]
     waiting = [list(run) for run in _split_runs(jobs)]
     while waiting:
         run = waiting.pop(0)
@@ -106,6 +122,16 @@ def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[l
             continue
         outcomes += [Outcome(job, error) for job in run]
     return outcomes
+
+
+def _drop_erased(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[Outcome]]:
+    """Find the jobs that a deletion has overtaken."""
+    # One that waits because Redis is away may be overtaken too.
+    doubtful = [job for job in jobs if job.may_be_erased or job.failed_at_s is not None]
+    if not doubtful:
+        return []
+    erased_ms = yield from read_erased_ms(context, key)
+    return [Outcome(job, None, is_erased=True) for job in doubtful if job.accepted_ms <= erased_ms]
 
 
 def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS writes (
     app_name TEXT NOT NULL, user_id TEXT NOT NULL, session_id TEXT NOT NULL,
     track TEXT, -- NULL: events of the session
     may_create INTEGER NOT NULL, once INTEGER NOT NULL,
+    new_event_limit INTEGER, -- NULL: no limit
+    accepted_ms INTEGER NOT NULL,
     members BLOB NOT NULL, -- the JSON of each event, a line each
     status INTEGER NOT NULL DEFAULT 0 -- WAITS, DEAD or TRIED_AGAIN
 )
@@ -172,24 +174,33 @@ class Spool:
         assert own is not None, "nobody else knows its name"
         self._files = {0: own}
 
-    def add(self, key: SessionKey, write: Write) -> SpoolId:
+    def add(self, job: Job) -> SpoolId:
         """Keep an append; gives its number.
 
         Raises:
             PersistError: It can't be kept.
         """
-        track, create, once = None, False, False
+        write = job.write
+        track, create, once, limit = None, False, False, None
         if isinstance(write, PreparedEvents):
-            create, once = write.create, write.once
+            create, once, limit = write.create, write.once, write.new_event_limit
         else:
             track = write.track
-        names = (key.app_name, key.user_id, key.session_id)
         try:
             cursor = self._files[0].connection.execute(
                 "INSERT INTO writes"
-                " (app_name, user_id, session_id, track, may_create, once, members)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*names, track, create, once, b"\n".join(write.members)),
+                " (app_name, user_id, session_id, track, may_create, once, new_event_limit,"
+                " accepted_ms, members)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *job.key.scope,
+                    track,
+                    create,
+                    once,
+                    limit,
+                    job.accepted_ms,
+                    b"\n".join(write.members),
+                ),
             )
         except sqlite3.Error as error:
             raise PersistError(
@@ -271,15 +282,23 @@ class Spool:
 
 
 def _restore(row: tuple[Any, ...], place: int) -> tuple[Job, bool]:
-    row_id, app_name, user_id, session_id, track, create, once, members, status = row
+    row_id, *scope, track, create, once, limit, accepted_ms, members, status = row
     lines = members.split(b"\n")
     write: Write = (
-        PreparedEvents.restore(lines, create=bool(create), once=bool(once))
+        PreparedEvents.restore(lines, create=bool(create), once=bool(once), new_event_limit=limit)
         if track is None
         else PreparedTrackEvents.restore(track, lines)
     )
-    key = SessionKey(app_name, user_id, session_id)
-    return Job(key, write, (place, row_id), is_alone=status == TRIED_AGAIN), status == DEAD
+    key = SessionKey(*scope)
+    job = Job(
+        key,
+        write,
+        (place, row_id),
+        accepted_ms=accepted_ms,
+        is_alone=status == TRIED_AGAIN,
+        may_be_erased=True,
+    )
+    return job, status == DEAD
 
 
 # Never closed: SQLite must not be told to close what another process uses.

@@ -74,7 +74,7 @@ def _find_obstacle(actions: ActionContext, connections: Connections, maker: Summ
 def _make_runner(
     connections: Connections, counters: Counters, write_behind: WriteBehind | None
 ) -> RunFlow:
-    connections.sync_client()  # says now if there can't be one
+    connections.require_sync()
 
     # Without the service, which threads must not keep alive.
     def run_flow(flow: Flow[T]) -> T:

@@ -207,7 +207,7 @@ class SummaryWorkers(Engine):
 
     def _make(self, task: SummaryTask) -> Flow[SummaryOutcome]:
         if self._settles:
-            yield Settle((task.key.app_name, task.key.user_id, task.key.session_id))
+            yield Settle(task.key.scope)
         return (yield from self._maker.make(task, new_id(), self._maker.hooks))
 
     def _go_on(self, lane: _Lane, task: SummaryTask, outcome: SummaryOutcome) -> None:

@@ -7,10 +7,13 @@ letter. One engine serves threads and event loops alike.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -75,11 +78,12 @@ class WriteBehind(Engine):
             for _ in range(options.async_persister_num)
         ]
         self._dead: list[tuple[Job, DeadLetter]] = []
-        self._accepted = self._written = self._retried = self._batches = 0
+        self._accepted = self._written = self._erased = self._retried = self._batches = 0
         self._largest_batch = self._batched = self._left = self._reporting = 0
         self._last_error = ""
         # A child's spool is made when it first appends.
         self._spool = None
+        self._spooling = ThreadPoolExecutor(1, "redis-session-spool")
 
     def forget_parent(self) -> None:
         """In the child of a fork: begin anew; what waits is the parent's to write."""
@@ -106,10 +110,21 @@ class WriteBehind(Engine):
         """Accept an append, without blocking the event loop; as `submit`."""
         job = make_job(request)
         worker = self._worker_of(job.key)
-        if not self._accept(worker, job):
-            timeout_s = self._context.options.persist_put_timeout
-            if not await self._progress.await_(lambda: self._accept(worker, job), timeout_s):
+        deadline_s = time.monotonic() + self._context.options.persist_put_timeout
+        while not await self._aaccept(worker, job):
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not await self._progress.await_(lambda: self._may_accept(worker), left_s):
                 raise self._refusal()
+
+    async def _aaccept(self, worker: Worker, job: Job) -> bool:
+        if self._spool_dir is None or self._is_closing:  # then it is refused at once
+            return self._accept(worker, job)
+        # The spool writes to a file: in a thread, and in one, so that the order stays.
+        accepting = functools.partial(self._accept, worker, job)
+        return await asyncio.get_running_loop().run_in_executor(self._spooling, accepting)
+
+    def _may_accept(self, worker: Worker) -> bool:
+        return self._is_closing or not worker.is_full
 
     def _refusal(self) -> PersistError:
         options = self._context.options
@@ -133,7 +148,7 @@ class WriteBehind(Engine):
             # What may fail comes first: then nothing was accepted.
             self._start(worker)
             if self._spool_dir is not None:
-                job.spool_id = self._open_spool(self._spool_dir).add(job.key, job.write)
+                job.spool_id = self._open_spool(self._spool_dir).add(job)
             self._accepted += 1
             worker.enqueue(job)
             return True
@@ -229,7 +244,8 @@ class WriteBehind(Engine):
                 continue
             worker.finish(job)
             if outcome.error is None:
-                self._written += 1
+                self._written += not outcome.is_erased
+                self._erased += outcome.is_erased
                 gone.append(job)
             else:
                 given_up.append((job, self._give_up(job, outcome.error)))
@@ -369,7 +385,14 @@ class WriteBehind(Engine):
                 self._start(worker)  # which may fail
             dead, self._dead = self._dead, []
             for job, _ in dead:
-                again = Job(job.key, job.write, job.spool_id, is_alone=True)
+                again = Job(
+                    job.key,
+                    job.write,
+                    job.spool_id,
+                    accepted_ms=job.accepted_ms,
+                    is_alone=True,
+                    may_be_erased=True,
+                )
                 again.on_given_up = job.on_given_up
                 if self._spool is not None and job.spool_id is not None:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
@@ -390,6 +413,7 @@ class WriteBehind(Engine):
                 queue_depths=tuple(worker.depth for worker in self._workers),
                 accepted=self._accepted,
                 written=self._written,
+                erased=self._erased,
                 retried=self._retried,
                 dead=len(self._dead),
                 batches=self._batches,
@@ -436,6 +460,7 @@ class WriteBehind(Engine):
             if self._spool is not None:
                 self._spool.close()
                 self._spool = None
+            self._spooling.shutdown(wait=False)
         self._report(given_up)
         if self._left:
             logger.warning(

@@ -6,17 +6,31 @@ usage. None of it has a place in a LangChain message, so it is kept in `Event.ex
 - `extra["choices"]`: the choices, of which the first lacks what became the message;
 - `extra["usage"]`: the usage, likewise without the token counts of an AI message.
 
-Zero values mean absent ones and are left out.
+Zero values mean absent ones and are left out. Where a choice has its message as a delta
+only, that is taken for the message, and written as one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from langchain_redis_session._codec.message_form import KNOWN_MEMBERS, TOKEN_COUNTS
+from langchain_redis_session._codec.message_form import KNOWN_MEMBERS, TOKEN_COUNTS, has_payload
 
 _KNOWN_CALL_MEMBERS = frozenset(("type", "id", "function"))
 _KNOWN_FUNCTION_MEMBERS = frozenset(("name", "arguments"))
+
+
+def settle_delta(choice: dict[str, Any]) -> dict[str, Any]:
+    """Let a delta be the message where that is empty, as Go's readers do.
+
+    >>> settle_delta({"message": {"role": ""}, "delta": {"role": "user", "content": "hi"}})
+    {'message': {'role': 'user', 'content': 'hi'}}
+    """
+    message, delta = choice.get("message") or {}, choice.get("delta")
+    if type(delta) is not dict or has_payload(message) or not has_payload(delta):
+        return choice
+    rest = {name: value for name, value in choice.items() if name != "delta"}
+    return {**rest, "message": {**message, **delta}}
 
 
 def rest_of_choices(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,12 +8,19 @@ message, and their size is what users pay for.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.choices import is_zero, overlay, rest_of_choices, rest_of_usage
+from langchain_redis_session._codec.choices import (
+    is_zero,
+    overlay,
+    rest_of_choices,
+    rest_of_usage,
+    settle_delta,
+)
 from langchain_redis_session._codec.message_form import BY_ROLE, SHAPES, TOKEN_COUNTS
 from langchain_redis_session._codec.message_reader import decode_message, text_member
 from langchain_redis_session._codec.message_writer import Artifacts, encode_message
@@ -155,7 +162,7 @@ def _write_state_delta(document: dict[str, Any], delta: dict[str, Any]) -> None:
 
 
 def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
-    for name, value in extra.items():
+    for name, value in _members("extra", extra):
         path = item_path("extra", name)
         if name == "choices":
             # An orjson.Fragment can't be laid over: what is odd in there stays whole.
@@ -172,11 +179,17 @@ def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
             document[to_text(name, path)] = embed(value, path)
 
 
+def _members(path: str, value: object) -> Iterable[tuple[Any, Any]]:
+    if not isinstance(value, dict):
+        refuse(path, f"{type(value).__name__} is not a dict")
+    return value.items()
+
+
 def _write_extensions(
     document: dict[str, Any], extensions: dict[str, Any], langchain: dict[str, Any] | None
 ) -> None:
     stored = {}
-    for name, value in extensions.items():
+    for name, value in _members("extensions", extensions or {}):
         path = item_path("extensions", name)
         if name == _LANGCHAIN:
             refuse(path, "this name is taken by the message itself; use another one")
@@ -250,7 +263,7 @@ def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
     ):
         return None
     time_ns = _parse_timestamp(timestamp)
-    event = Event(None, author, request_id, "", "", "", "", {}, {}, {}, event_id, time_ns)
+    event = Event(author=author, request_id=request_id, id=event_id, time_ns=time_ns)
     if extensions is None and "usage" not in document:
         event.message = _read_text_message(document.get("choices"))
     if event.message is None:
@@ -335,6 +348,8 @@ def _read_state(value: Any) -> Any:
 
 def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tagged: bool) -> None:
     choices = _read_choices(document)
+    if langchain is None and document.get("is_partial") is not True:  # a part is no message
+        choices = [settle_delta(choice) for choice in choices]
     usage = _object(document, "usage")
     natural = (choices[0].get("message") or {}) if choices else {}
     event.message = decode_message(natural, usage, langchain, author=event.author, tagged=tagged)

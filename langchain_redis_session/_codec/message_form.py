@@ -68,6 +68,7 @@ def has_payload(natural: dict[str, Any]) -> bool:
         or natural.get("tool_calls")
         or natural.get("tool_id")
         or natural.get("content_parts")
+        or natural.get("reasoning_content")
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.content_parts import decode_parts
+from langchain_redis_session._codec.content_parts import decode_parts, get_text
 from langchain_redis_session._codec.message_form import (
     BY_ROLE,
     CLASSES,
@@ -41,6 +41,9 @@ class _References:
         if start + length > len(content):
             raise LookupError
         return content[start : start + length]
+
+    def part(self, index: int, name: str) -> str:
+        return get_text(self._natural["content_parts"], index, name)
 
     def arguments(self, index: int) -> str:
         if self._arguments is None:

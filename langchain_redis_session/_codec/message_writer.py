@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, RemoveMessage
 from pydantic_core import to_jsonable_python
 
-from langchain_redis_session._codec.content_parts import encode_parts
+from langchain_redis_session._codec.content_parts import encode_parts, iterate_texts
 from langchain_redis_session._codec.message_form import (
     BY_ROLE,
     CLASSES,
@@ -195,8 +195,10 @@ class _Writer:
         """Give a value for `data` that may repeat what the natural message holds."""
         calls = self.natural.get("tool_calls", ())
         arguments = [call["function"]["arguments"] for call in calls]
-        tagger = Tagger(self.natural.get("content", ""), arguments, self.spellings)
-        return tagger.copy(value, path)
+        parts = self.natural.get("content_parts", [])
+        texts = {text: (place, name) for place, name, text in iterate_texts(parts)}
+        content = self.natural.get("content", "")
+        return Tagger(content, arguments, self.spellings, texts).copy(value, path)
 
     def _write_role(self) -> str:
         role = self._value(self.fields["role"], "message.role")
@@ -221,9 +223,9 @@ class _Writer:
         if isinstance(content, str):
             exact = type(_TAGGER.copy(content, "message.content")) is str
             text = approximate_text(str.__str__(content))
-        elif content and is_plain(content) and (encoded := encode_parts(content)):
-            text, self.natural["content_parts"] = encoded
-            exact = True
+        elif encoded := encode_parts(content):
+            text, self.natural["content_parts"], exact = encoded
+            exact = exact and is_plain(content)
         else:
             text, exact = _joined_text(content), False
         if text:

@@ -1,8 +1,9 @@
 """A session's record: the JSON (SessionData) in the hash of sessions.
 
-It reads `{"id":…,"state":{name: base64 or null},"createdAt":…,"expiresAtMs":…,
-"updatedAt":…}`, as trpc-agent-go writes it but for `expiresAtMs` (only there with a TTL):
-the server's time at which the session is gone. Scripts keep the last two members; the rest,
+It reads `{"id":…,"state":{name: base64 or null},"eventLimit":…,"createdAt":…,"expiresAtMs":…,
+"updatedAt":…}`, as trpc-agent-go writes it but for `eventLimit`, the most events that the
+session keeps (0 = no limit), and `expiresAtMs` (only there with a TTL): the server's time at
+which the session is gone. Scripts keep the last two members; the rest,
 the *core*, is made here and opaque to them.
 """
 
@@ -34,7 +35,7 @@ def get_core(record: bytes) -> bytes:
 
 
 def get_created_text(record: bytes) -> bytes:
-    """What tells a session from a later one of the same id, as scripts read it."""
+    """What tells a session from a later one of the same id; `is_made_at` of scripts compares it."""
     match = _CREATED.match(record)
     return match[1] if match else b""
 
@@ -59,13 +60,14 @@ def _dump(members: Mapping[str, Any]) -> bytes:
         return json.dumps(members, separators=(",", ":")).encode()
 
 
-def start_record(session_id: str, state: Mapping[str, bytes]) -> bytes:
+def start_record(session_id: str, state: Mapping[str, bytes], event_limit: int | None) -> bytes:
     """The start of a new session's record; the script adds the times.
 
-    >>> start_record("s", {})
-    b'{"id":"s","state":{}'
+    >>> start_record("s", {}, None)
+    b'{"id":"s","state":{},"eventLimit":0'
     """
-    return _dump({"id": session_id, "state": _encode_state(state)})[:-1]
+    members = {"id": session_id, "state": _encode_state(state), "eventLimit": event_limit or 0}
+    return _dump(members)[:-1]
 
 
 def _parse(record: bytes, session_id: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_redis_session._codec.plain_json import approximate_text
-from langchain_redis_session._times import format_time, parse_time, to_datetime
+from langchain_redis_session._times import format_time, parse_time, to_datetime, trim_time
 from langchain_redis_session.models import Summary, SummaryBoundary
 
 # As `is_ours` and `cutoff_of` in scripts/_summaries.lua.
@@ -46,7 +46,7 @@ def encode_summary(
     end = {
         "version": 1,
         "filter_key": filter_key,
-        "cutoff_at": format_time(boundary.cutoff_ns),
+        "cutoff_at": trim_time(format_time(boundary.cutoff_ns)),
         "last_event_id": boundary.last_event_id,
         "cutoff_score": cutoff_score,
     }
@@ -71,8 +71,14 @@ def parse_summary(value: bytes, filter_key: str) -> Summary:
     return _make_summary(members, filter_key, score)
 
 
-def parse_foreign_summaries(value: bytes) -> tuple[dict[str, Summary], bool]:
+def parse_foreign_summaries(
+    value: bytes, cutoffs: Mapping[str, float]
+) -> tuple[dict[str, Summary], bool]:
     """Read the summaries of one session as trpc-agent-go writes them, by filter key.
+
+    Args:
+        value: What stands in Redis.
+        cutoffs: The scores of their last events; where one is not known, its time is taken.
 
     Returns:
         Those that can be read, and whether all can.
@@ -85,7 +91,7 @@ def parse_foreign_summaries(value: bytes) -> tuple[dict[str, Summary], bool]:
     for filter_key, members in items:
         if isinstance(members, dict) and members.get("summary"):
             try:
-                found[filter_key] = _make_summary(members, filter_key, None)
+                found[filter_key] = _make_summary(members, filter_key, cutoffs.get(filter_key))
             except ValueError:
                 is_sound = False
     return found, is_sound

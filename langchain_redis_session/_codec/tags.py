@@ -7,14 +7,16 @@ A tag is an object with the one reserved key: `{"$lc":[name, …]}`.
 - `["str",text,position,code,…]`: `text` with lone surrogates at the positions
 - `["map",key,value,…]`: a dict with keys that JSON or this scheme can't write, among
   them `$lc` itself; so a user's dict never looks like a tag
-- `["content",start,length]`, `["arguments",i]`, `["args",i]`: what the natural message
-  holds already: a piece of its content, the arguments of its i-th tool call as text,
-  and the same as an object. No long field stands twice.
+- `["content",start,length]`, `["part",i,name]`, `["arguments",i]`, `["args",i]`: what the
+  natural message holds already: a piece of its content, a text of its i-th content part, the
+  arguments of its i-th tool call as text, and the same as an object. No long field stands
+  twice.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -40,6 +42,7 @@ class Tagger(PlainCopy):
         arguments: The natural tool calls' arguments, likewise.
         args: The same arguments in orjson's spelling, to find equal objects with; None
             for those that are not a tool call's exact `args`.
+        parts: The texts of the natural content parts: where each stands.
     """
 
     def __init__(
@@ -47,16 +50,20 @@ class Tagger(PlainCopy):
         content: str = "",
         arguments: list[str] | None = None,
         args: list[bytes | None] | None = None,
+        parts: Mapping[str, tuple[int, str]] | None = None,
     ) -> None:
         self._content = content
         self._arguments = arguments or []
         self._args = args or []
+        self._parts = parts or {}
 
     def copy(self, value: Any, path: str, depth: int = 0) -> Any:
         """Give the tagged copy of `value`, which stands at `path`."""
         if type(value) is str and len(value) >= MIN_REFERENCE:
             if value in self._arguments:
                 return _tag("arguments", self._arguments.index(value))
+            if value in self._parts:
+                return _tag("part", *self._parts[value])
             start = self._content.find(value)
             if start >= 0:
                 return _tag("content", start, len(value))
@@ -100,6 +107,9 @@ class References(Protocol):
 
     def content(self, start: int, length: int) -> str:
         """A piece of the natural content."""
+
+    def part(self, index: int, name: str) -> str:
+        """A text of a natural content part."""
 
     def arguments(self, index: int) -> str:
         """The arguments of a natural tool call, as text."""
@@ -151,6 +161,9 @@ def _read_tag(name: str, rest: list[Any], references: References) -> Any:
     if name == "content":
         start, length = rest
         return references.content(_index(start), _index(length))
+    if name == "part":
+        index, member = rest
+        return references.part(_index(index), _expect(str, member))
     if name == "arguments":
         (index,) = rest
         return references.arguments(_index(index))

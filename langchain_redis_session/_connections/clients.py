@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Connections:
 
     Args:
         make_sync: Makes the sync client; None where there can't be one.
-        make_async: Makes an async client for the running loop; None likewise.
+        make_async: Makes an async client for the running loop; None likewise. A coroutine
+            function where something has to be loaded first, off the loop.
         owns_sync: Whether `close` closes the sync client.
         owns_async: Likewise; an async client not owned serves every loop.
         description: What to call it in errors and reprs; without credentials.
@@ -54,15 +56,27 @@ class Connections:
     def sync_client(self) -> Any:
         """The sync client, made when first asked for."""
         if self._sync is None:
+            self.require_sync()
+            assert self._make_sync is not None
+            # Not with the lock held: it may take its time, and an event loop waits for the lock.
+            made = self._make_sync()
             with _lock:
                 if self._sync is None:
-                    if self._make_sync is None:
-                        raise ConfigurationError(
-                            "only an async client was given, so only the verbs with an `a` in "
-                            "front work; pass client= or redis_url= too for the others"
-                        )
-                    self._sync = self._make_sync()
+                    self._sync = made
         return self._sync
+
+    def require_sync(self) -> None:
+        """Make sure that there can be a sync client.
+
+        Raises:
+            ConfigurationError: There can't.
+        """
+        if self._make_sync is None:
+            raise ConfigurationError(
+                "only an async client was given, so only the methods with an `a` in front "
+                "work; "
+                "pass client= or redis_url= too for the others"
+            )
 
     def any_client(self) -> Any:
         """A client that was made already, of either kind; None if there is none."""
@@ -81,9 +95,13 @@ class Connections:
         if self._make_async is None:
             raise ConfigurationError(
                 "no async client can be made like the client that was given; pass "
-                "async_client= too for the verbs with an `a` in front"
+                "async_client= too for the methods with an `a` in front"
             )
         client = self._make_async()
+        if inspect.iscoroutine(client):
+            client = await client
+            if (made := self.running_client()) is not None:  # by another task, meanwhile
+                return made
         kept = _Kept(client, _close_with_loop(client) if self._owns_async else None)
         with _lock:
             self._async[asyncio.get_running_loop()] = kept

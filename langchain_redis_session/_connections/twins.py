@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
 import inspect
 from collections.abc import Collection, Mapping
@@ -16,6 +18,7 @@ from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 
 from langchain_redis_session._connections.clients import Factory
+from langchain_redis_session._connections.driver import name_client, name_driver
 
 
 def make_twin_factory(client: Any) -> Factory | None:
@@ -41,7 +44,29 @@ def make_twin_factory(client: Any) -> Factory | None:
     # What a sync function does to a new connection can't be done to an async one.
     if options.get("redis_connect_func") or _loses_tls_options(options, known):
         return None
+    if connection_class is redis.asyncio.SSLConnection:
+        return _make_tls_factory(pool, known)
     return lambda: _make_twin(pool, connection_class, known)
+
+
+class _TlsConnection(redis.asyncio.SSLConnection):
+    """A connection whose certificates were read from their files before, once for all."""
+
+    def __init__(self, *, tls_context: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = tls_context
+
+
+def _make_tls_factory(pool: Any, known: Collection[str]) -> Factory:
+    options = _to_async(pool.connection_kwargs, known)
+    context = redis.asyncio.SSLConnection(**options).ssl_context
+
+    async def make() -> Any:
+        with contextlib.suppress(Exception):  # the first connection will tell
+            await asyncio.to_thread(context.get)
+        return _make_twin(pool, _TlsConnection, known, tls_context=context)
+
+    return make
 
 
 def _parameters_of(function: Any) -> frozenset[str]:
@@ -60,7 +85,7 @@ def _to_async(options: Mapping[str, Any], known: Collection[str]) -> dict[str, A
     sync_only = ("parser_class", "event_dispatcher", "redis_connect_func", "himport_registry")
     taken = {
         name: value
-        for name, value in options.items()
+        for name, value in name_driver(options).items()
         if name in known and name not in sync_only and not name.startswith(("maint_", "orig_"))
     }
     if taken.get("retry") is not None:
@@ -74,8 +99,8 @@ def _make_async_retry(retry: Any) -> AsyncRetry:
     return AsyncRetry(copy.copy(retry._backoff), retry._retries)  # noqa: SLF001
 
 
-def _make_twin(pool: Any, connection_class: Any, known: Collection[str]) -> Any:
-    options = _to_async(pool.connection_kwargs, known)
+def _make_twin(pool: Any, connection_class: Any, known: Collection[str], **more: Any) -> Any:
+    options = {**_to_async(pool.connection_kwargs, known), **more}
     options["connection_class"] = connection_class
     options["max_connections"] = pool.max_connections
     if isinstance(pool, redis.BlockingConnectionPool):
@@ -89,7 +114,8 @@ def _make_memory_twin(options: Mapping[str, Any]) -> Any:
     import fakeredis
 
     known = ("server", "host", "port", "db", "version", "server_type")
-    return fakeredis.FakeAsyncRedis(**{name: options[name] for name in known if name in options})
+    given = {name: options[name] for name in known if name in options}
+    return name_client(fakeredis.FakeAsyncRedis(**given))
 
 
 def _make_cluster_twin(client: Any, known: Collection[str]) -> Any:

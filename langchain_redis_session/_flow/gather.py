@@ -14,17 +14,16 @@ def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
 
     Each flow's result stands in its place, or the error that ended it.
 
-    >>> from langchain_redis_session._flow.scripts import call_script
-    >>> both = gather(
-    ...     [call_script("find_event", [b"a"], []), call_script("find_event", [b"b"], [])]
-    ... )
-    >>> len(next(both))
-    2
+    >>> def size(key: bytes) -> Flow[int]:
+    ...     return (yield ("ZCARD", key))
+    >>> both = gather([size(b"a"), size(b"b")])
+    >>> next(both)
+    [('ZCARD', b'a'), ('ZCARD', b'b')]
     >>> try:
-    ...     both.send([["one"], RedisSessionError("no")])
+    ...     both.send([3, RedisSessionError("no")])
     ... except StopIteration as stop:
     ...     print(stop.value)
-    [['one'], RedisSessionError('no')]
+    [3, RedisSessionError('no')]
     """
     results: list[Any] = [None] * len(flows)
     waiting: dict[int, Command | list[Command | Wait]] = {}

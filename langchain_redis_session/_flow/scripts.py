@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from langchain_redis_session._flow.requests import Argument, Command, Flow, Wait
+from langchain_redis_session._flow.requests import Argument, Command, Flow
 from langchain_redis_session.errors import RedisSessionError
 
 
@@ -29,15 +29,6 @@ class Script:
         digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "sha", digest)
 
-    def by_sha(self, keys: Sequence[bytes], args: Iterable[Argument]) -> Command:
-        """The command that runs it if the server has it."""
-        return ("EVALSHA", self.sha, len(keys), *keys, *args)
-
-    def by_source(self, keys: Sequence[bytes], args: Iterable[Argument]) -> Command:
-        """The command that runs it, and leaves it with the server."""
-        # As bytes: the client may have another encoding than UTF-8.
-        return ("EVAL", self.source.encode(), len(keys), *keys, *args)
-
 
 @cache
 def load_script(name: str) -> Script:
@@ -51,45 +42,67 @@ def load_script(name: str) -> Script:
     return Script(re.sub(r"^--#include (\w+)$", include, text, flags=re.MULTILINE))
 
 
-def call_script(name: str, keys: Sequence[bytes], args: Sequence[Argument]) -> Flow[Any]:
-    """Run a script; send its source only where the server lacks it.
+def _load_all() -> None:
+    for file in (files("langchain_redis_session") / "scripts").iterdir():
+        name, _, ending = file.name.rpartition(".")
+        if ending == "lua" and not name.startswith("_"):
+            load_script(name)
 
-    >>> flow = call_script("find_event", [b"k"], ["x", 1])
+
+_load_all()  # now: where they are used, an event loop may run, which must not wait for files
+
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class ScriptCall(Generic[R]):
+    """A call of a script, and what makes its reply a named tuple.
+
+    In a flow, `yield from call` runs it and gives that; in a batch it stands as it is.
+
+    >>> call = ScriptCall("find_event", [b"k"], ["x", 1], lambda reply: reply[0])
+    >>> flow = iter(call)
     >>> next(flow)[0]
     'EVALSHA'
     >>> flow.throw(ScriptMissingError())[0]
     'EVAL'
     """
-    script = load_script(name)
-    try:
-        return (yield script.by_sha(keys, args))
-    except ScriptMissingError:
-        return (yield script.by_source(keys, args))
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
-    """A script with its keys and arguments, for a batch."""
 
     name: str
     keys: Sequence[bytes]
     args: Sequence[Argument]
+    parse: Callable[[list[Any]], R]
+
+    def by_sha(self) -> Command:
+        """The command that runs it if the server has the script."""
+        return ("EVALSHA", load_script(self.name).sha, len(self.keys), *self.keys, *self.args)
+
+    def by_source(self) -> Command:
+        """The command that runs it, and leaves the script with the server."""
+        # As bytes: the client may have another encoding than UTF-8.
+        source = load_script(self.name).source.encode()
+        return ("EVAL", source, len(self.keys), *self.keys, *self.args)
+
+    def __iter__(self) -> Flow[R]:
+        try:
+            reply = yield self.by_sha()
+        except ScriptMissingError:
+            reply = yield self.by_source()
+        return self.parse(reply)
 
 
-def call_batch(calls: Sequence[ScriptCall | Command | Wait]) -> Flow[list[Any]]:
-    """Run scripts and commands in one round trip.
+def call_batch(calls: Sequence[ScriptCall[Any] | Command]) -> Flow[list[Any]]:
+    """Run scripts and commands in one round trip; gives what each replies.
 
     Raises:
         RedisSessionError: The first error among the replies.
     """
     replies: list[Any] = yield [
-        load_script(call.name).by_sha(call.keys, call.args)
-        if isinstance(call, ScriptCall)
-        else call
-        for call in calls
+        call.by_sha() if isinstance(call, ScriptCall) else call for call in calls
     ]
     missing = [
-        (place, load_script(call.name).by_source(call.keys, call.args))
+        (place, call.by_source())
         for place, (call, reply) in enumerate(zip(calls, replies, strict=True))
         if isinstance(call, ScriptCall) and isinstance(reply, ScriptMissingError)
     ]
@@ -100,4 +113,7 @@ def call_batch(calls: Sequence[ScriptCall | Command | Wait]) -> Flow[list[Any]]:
     for reply in replies:
         if isinstance(reply, RedisSessionError):
             raise reply
-    return replies
+    return [
+        call.parse(reply) if isinstance(call, ScriptCall) else reply
+        for call, reply in zip(calls, replies, strict=True)
+    ]

@@ -83,7 +83,7 @@ async def _finish(outcome: Any) -> Exception | None:
 
 
 def refuse_async(hook: Hook) -> ConfigurationError:
-    """The error of a synchronous verb that an async hook would have to see."""
+    """The error of a synchronous method that an async hook would have to see."""
     return ConfigurationError(
         f"{hook} is async, and a synchronous call can't wait for it; call the async method "
         "instead (with an `a` in front: aappend_messages, aget_session, aget_messages, …), or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from langchain_redis_session.callbacks import (
     Handlers,
     SessionCallbackHandler,
 )
-from langchain_redis_session.errors import ConfigurationError
+from langchain_redis_session.errors import ConfigurationError, suggest
 
 Operation: TypeAlias = Literal["append_event", "get_session", "summary"]
 _OPERATIONS: tuple[Operation, ...] = ("append_event", "get_session", "summary")
@@ -41,6 +42,9 @@ _EMPTY = {
 
 
 _ALL_NAMES = frozenset((*_NAMES, "on_custom_event"))
+_PERSIST = "on_persist_error"
+_PREFIXES = ("on_append_", "on_get_", "on_summary_", "on_create_", "on_persist_", "on_corrupt_")
+"""What is ours alone: LangChain's own hooks begin otherwise."""
 
 
 @lru_cache(maxsize=512)
@@ -75,11 +79,11 @@ def list_handlers(callbacks: Handlers) -> list[BaseCallbackHandler]:
     if callbacks is None:
         return []
     if isinstance(callbacks, BaseCallbackManager):
-        return list(callbacks.handlers)
+        return _check(callbacks.handlers)
     if isinstance(callbacks, (list, tuple)) and all(
         isinstance(handler, BaseCallbackHandler) for handler in callbacks
     ):
-        return list(callbacks)
+        return _check(callbacks)
     wrong = callbacks
     if isinstance(callbacks, (list, tuple)):
         wrong = next(h for h in callbacks if not isinstance(h, BaseCallbackHandler))
@@ -89,3 +93,51 @@ def list_handlers(callbacks: Handlers) -> list[BaseCallbackHandler]:
         f"as SessionCallbackHandler; there is {'the class ' if isinstance(wrong, type) else ''}"
         f"{name} instead"
     )
+
+
+def _check(handlers: Iterable[BaseCallbackHandler]) -> list[BaseCallbackHandler]:
+    """Refuse hooks that would never be called, or not as they are written."""
+    handlers = list(handlers)
+    for handler in handlers:
+        cls: Any = type(handler)
+        fault = _find_fault(cls)
+        own = vars(handler) if hasattr(handler, "__dict__") else {}
+        for name in () if fault else own:
+            fault = fault or _find_misspelling(name) or _find_misfit(name, own[name])
+        if fault:
+            raise ConfigurationError(f"{cls.__name__}.{fault}")
+    return handlers
+
+
+@lru_cache(maxsize=512)
+def _find_fault(cls: type) -> str:
+    for name in dir(cls):
+        if name.startswith("on_") and (fault := _find_misspelling(name)):
+            return fault
+    for name in _find_methods(cls):
+        # Of an instance, as it is called: `self` is bound, and a static method takes none.
+        if name != "on_custom_event" and (fault := _find_misfit(name, getattr(cls, name), cls)):
+            return fault
+    return ""
+
+
+def _find_misspelling(name: str) -> str:
+    if name in _ALL_NAMES or not name.startswith(_PREFIXES):
+        return ""
+    return f"{name} is no hook, and would never be called{suggest(name, _NAMES)}"
+
+
+def _find_misfit(name: str, method: Any, cls: type | None = None) -> str:
+    if name not in _NAMES:
+        return ""
+    wanted = ("context", "error") if name.endswith("_error") and name != _PERSIST else ("context",)
+    is_bound = cls is not None and inspect.isfunction(inspect.getattr_static(cls, name))
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):  # a builtin's, or no function: nobody knows
+        return ""
+    try:
+        signature.bind(*([None] if is_bound else []), *wanted)
+    except TypeError:
+        return f"{name} is called with ({', '.join(wanted)}), which it can't take: {signature}"
+    return ""

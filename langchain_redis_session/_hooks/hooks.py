@@ -121,7 +121,7 @@ class Hooks:
 
         Raises:
             EventRejectedError: A hook raised; the error hooks were called.
-            ConfigurationError: A hook is async and the verb is not, or a hook left something
+            ConfigurationError: A hook is async and the method is not, or a hook left something
                 in its context that can't be there.
         """
         if operation in self._async_hooks:
@@ -249,7 +249,7 @@ class Hooks:
 
 
 def refuse_in_sync(hooks: Iterable[Hook]) -> Flow[None]:
-    """Let a synchronous verb fail, before it does anything, if one of the hooks is async."""
+    """Let a synchronous method fail, before it does anything, if one of the hooks is async."""
     hook = next((hook for hook in hooks if hook.is_async), None)
     if hook is not None:
         yield Call(partial(_raise_refusal, hook), _do_nothing)
@@ -264,7 +264,7 @@ async def _do_nothing() -> None:
 
 
 def find_loop() -> Flow[asyncio.AbstractEventLoop | None]:
-    """The loop that the verb runs in; None for a synchronous one."""
+    """The loop that the method runs in; None for a synchronous one."""
 
     async def get_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import Literal
 from urllib.parse import unquote
 
@@ -112,6 +113,16 @@ class Keyspace:
     def summaries(self, app_name: str, user_id: str) -> bytes:
         """The hash of a user's summaries."""
         return self._scoped("sesssum", app_name, user_id).encode()
+
+    def erasure(self, app_name: str, user_id: str, session_id: str | None = None) -> bytes:
+        """The mark of a deleted user, or of one deleted session; with the app's hash tag.
+
+        >>> Keyspace().erasure("shop", "ann")[:27]
+        b'erased:{shop}:49915e0d7d4b4'
+        """
+        ids = [user_id] if session_id is None else [user_id, session_id]
+        digest = sha256("\0".join(map(escape_id, ids)).encode()).hexdigest()
+        return f"{self._start('erased')}{{{escape_id(app_name)}}}:{digest}".encode()
 
     def user_patterns(self, app_name: str) -> tuple[str, str]:
         """The SCAN patterns that find every user of an app: by sessions, and by state."""

@@ -11,9 +11,9 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from langchain_redis_session._connections.driver import VERSION
 from langchain_redis_session._counters import Counters
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -52,13 +52,6 @@ _PLAIN_ERRORS = (
 )
 
 Attributes = dict[str, Any]
-
-
-def _version() -> str:
-    try:
-        return version("langchain-redis-session")
-    except PackageNotFoundError:  # run from its sources
-        return ""
 
 
 def locate(client: Any) -> Attributes:
@@ -106,7 +99,7 @@ class Tracing:
         self.counters, self._find_client = counters, find_client
         self.count_queued = count_queued
         self._address: Attributes = {}
-        self.tracer = trace.get_tracer(_NAME, _version())
+        self.tracer = trace.get_tracer(_NAME, VERSION)
         self.duration = _open_instruments()
         sources.add(self)
         weakref.finalize(self, _keep_counts, counters).atexit = False
@@ -224,7 +217,7 @@ def _open_instruments() -> Any:
     """Make the instruments; gives the histogram of durations."""
     from opentelemetry import metrics
 
-    meter = metrics.get_meter(_NAME, _version())
+    meter = metrics.get_meter(_NAME, VERSION)
 
     def watch(name: str, read: Callable[[Tracing], int]) -> Callable[[Any], Iterable[Any]]:
         def observe(_options: Any) -> Iterable[Any]:

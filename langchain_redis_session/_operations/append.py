@@ -3,120 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.session_record import change_state, get_core, start_record
-from langchain_redis_session._flow.requests import Argument, Flow
-from langchain_redis_session._flow.scripts import call_script
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
+from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session._operations.prepared import PreparedEvents
-from langchain_redis_session._operations.replicas import call_write
-from langchain_redis_session._operations.state import (
-    NO_CHANGE,
-    StateChange,
-    update_app_state,
-)
-from langchain_redis_session.errors import (
-    BackendUnavailableError,
-    CorruptEventError,
-    SessionNotFoundError,
-)
+from langchain_redis_session._operations.replicas import call_append
+from langchain_redis_session._operations.state import NO_CHANGE, StateChange, update_app_state
+from langchain_redis_session.errors import CorruptEventError, SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import Create, MessageIndex, StateWrite
+from langchain_redis_session.scripts.replies import Appended, Fate, Status
 
-_FRESH, _STORED = 1, 2
-_MOST_TRIES = 100
-"""A lost race repeats a write; each is lost only to a change of state by somebody else."""
-
-Create = Literal["", "1", "new"]
+_WRITTEN = (Fate.FRESH, Fate.STORED)
 
 
 @lru_cache(maxsize=1024)
-def _start_stateless_record(session_id: str) -> bytes:
-    return start_record(session_id, {})
+def _start_stateless_record(session_id: str, event_limit: int | None) -> bytes:
+    return start_record(session_id, {}, event_limit)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Write:
     """One call of the append script, until it went through.
 
     Attributes:
-        entries: Score, member and message id of each event.
-        changes: The changes of state, by their event's place.
+        context: Options and what was learned about the server.
+        key: The session.
+        keys: Its keys.
+        prepared: The events, and the changes of state by their event's place.
+        create: Whether the session may be created.
+        drop_names: Names to remove from the session's state.
+        summary_fields: The summaries that live on with this write: the session's own, and
+            those that cover the events' filter keys.
         fresh: The places of the events that are expected to be new.
         record: The record to change; None before it was asked for.
         index: The message index, where it had to be read from the events.
-        summary_fields: The summaries that live on with this write: the session's own, and
-            those that cover the events' branches.
     """
 
     context: Context
     key: SessionKey
     keys: SessionKeys
+    prepared: PreparedEvents
     create: Create
     drop_names: Collection[str]
-    entries: list[Argument]
-    changes: dict[int, StateChange]
-    once: bool
+    summary_fields: Sequence[bytes]
     fresh: Collection[int]
-    summary_fields: list[bytes]
     record: bytes | None = None
-    index: list[Argument] = field(default_factory=list)
+    index: MessageIndex | None = None
 
-    def script_keys(self) -> list[bytes]:
-        keys = self.keys
-        near = [*keys.common, keys.user_state]
-        return [*near, keys.app_state] if self._app_state_is_near() else near
+    def call(self) -> ScriptCall[Appended]:
+        options, entries = self.context.options, self.prepared.entries
+        change = self._merge(self.fresh)
+        return bindings.append_events(
+            self.keys,
+            create=self.create,
+            record_start=self._start_record(change),
+            first_us=self._first_us(),
+            event_limit=options.session_event_limit,
+            session_ttl_ms=options.session_ttl,
+            try_field_ttl=self.context.try_field_ttl,
+            once=self.prepared.once and any(entry.message_id for entry in entries),
+            count_unsummarized=self.context.counts_uncovered,
+            summary_fields=self.summary_fields,
+            entries=entries,
+            with_app_state=self._app_state_is_near(),
+            state=self._state(change),
+            message_index=self.index,
+        )
+
+    def far_app_state(self, fates: Sequence[Fate]) -> dict[str, bytes]:
+        """What is left to set after the script, where it can't reach the app's state."""
+        if self._app_state_is_near():
+            return {}
+        if not self.prepared.entries:
+            return self._merge(self.fresh).app
+        # Of stored events too: a try before this one may have stopped half-way.
+        return self._merge(place for place, fate in enumerate(fates) if fate in _WRITTEN).app
 
     def _app_state_is_near(self) -> bool:
         return self.context.options.hash_tag == "app"
 
-    def app_state(self, fates: Sequence[int]) -> dict[str, bytes]:
-        """What is left to set after the script, where it can't reach the app's state."""
-        if self._app_state_is_near():
-            return {}
-        # Of stored events too: a try before this one may have stopped half-way.
-        return self._merge(place for place, f in enumerate(fates) if f in (_FRESH, _STORED)).app
-
     def _merge(self, places: Iterable[int]) -> StateChange:
-        if not self.changes:
+        changes = self.prepared.changes
+        if not changes:
             return NO_CHANGE
-        return StateChange.merge(self.changes[place] for place in places if place in self.changes)
+        return StateChange.merge(changes[place] for place in places if place in changes)
 
-    def args(self) -> list[Argument]:
-        options, session_id = self.context.options, self.key.session_id
-        change = self._merge(self.fresh)
-        start = b""
-        if self.create:
-            start = (
-                start_record(session_id, change.session)
-                if change.session
-                else _start_stateless_record(session_id)
-            )
-        args: list[Argument] = [
-            self.keys.session_field,
-            self.create,
-            start,
-            options.session_event_limit or 0,
-            options.session_ttl,
-            self.context.field_ttl_flag,
-            int(self.once),
-            int(self.context.counts_uncovered),
-            len(self.summary_fields),
-            *self.summary_fields,
-            len(self.entries) // 3,
-            *self.entries,
-        ]
-        if change or self.drop_names or self.record is not None or self.index:
-            args += self._state_args(change)
-            args += self.index
-        return args
+    def _start_record(self, change: StateChange) -> bytes:
+        limit = self.context.options.session_event_limit
+        if limit == "session":
+            limit = self.prepared.new_event_limit
+        if change.session:
+            return start_record(self.key.session_id, change.session, limit)
+        return _start_stateless_record(self.key.session_id, limit)
 
-    def _state_args(self, change: StateChange) -> list[Argument]:
+    def _first_us(self) -> int | None:
+        if self.create is Create.NEVER or not self.prepared.events:
+            return None
+        return min(event.time_ns for event in self.prepared.events) // 1000
+
+    def _state(self, change: StateChange) -> StateWrite | None:
+        if not change and not self.drop_names and self.record is None:
+            return None
         options = self.context.options
         expected = replacement = b""
         if self.record is not None:
@@ -127,23 +124,16 @@ class _Write:
                 set_values=change.session,
                 drop_names=self.drop_names,
             )
-        return [
-            int(bool(change.session or self.drop_names)),
-            expected,
-            replacement,
-            ",".join(str(place + 1) for place in self.fresh) if change and self.entries else "",
-            options.user_state_ttl,
-            *_flatten(change.user),
-            options.app_state_ttl,
-            *_flatten(change.app if self._app_state_is_near() else {}),
-        ]
-
-
-def _flatten(fields: dict[str, bytes]) -> list[Argument]:
-    flat: list[Argument] = [len(fields)]
-    for name, value in fields.items():
-        flat += (name.encode("utf-8", "surrogatepass"), value)
-    return flat
+        return StateWrite(
+            changes_session=bool(change.session or self.drop_names),
+            expected=expected,
+            replacement=replacement,
+            made_for=self.fresh if change and self.prepared.entries else (),
+            user=change.user,
+            user_ttl_ms=options.user_state_ttl,
+            app=change.app if self._app_state_is_near() else {},
+            app_ttl_ms=options.app_state_ttl,
+        )
 
 
 def append_prepared(
@@ -157,23 +147,21 @@ def append_prepared(
     events = prepared.events
     if not events:
         return AppendResult([], 0, 0)
-    fates, scores, removed, uncovered = yield from _write(
-        context, key, prepared, create="1" if prepared.create else ""
+    done = yield from _write(
+        context, key, prepared, create=Create.MISSING if prepared.create else Create.NEVER
     )
     kept = []
-    for event, score, fate in zip(events, scores, fates, strict=True):
-        if score:  # what stands twice in one call has it from the first time
-            event.score = float(score)
-        if fate in (_FRESH, _STORED):
+    for event, score, fate in zip(events, done.scores, done.fates, strict=True):
+        if score is not None:  # what stands twice in one call has it from the first time
+            event.score = score
+        if fate in _WRITTEN:
             kept.append(event)
-    limit = context.options.session_event_limit
-    written = fates.count(_FRESH)
-    context.count_written(prepared.members, fates)
+    context.count_written(prepared.members, done.fates)
     return AppendResult(
-        kept[-limit:] if limit else kept,
-        written,
-        removed,
-        unsummarized=None if uncovered < 0 else uncovered,
+        kept[-done.event_limit :] if done.event_limit else kept,
+        written=done.fates.count(Fate.FRESH),
+        removed=done.removed,
+        unsummarized=done.unsummarized,
     )
 
 
@@ -182,14 +170,13 @@ def write_state(
     key: SessionKey,
     change: StateChange,
     *,
-    create: Create = "",
+    create: Create = Create.NEVER,
     drop_names: Collection[str] = (),
 ) -> Flow[bool]:
     """Change state without an event; gives whether anything was written."""
-    fates, *_ = yield from _write(
-        context, key, PreparedEvents([], [], {0: change}), create=create, drop_names=drop_names
-    )
-    return fates is not None
+    prepared = PreparedEvents([], [], {0: change})
+    done = yield from _write(context, key, prepared, create=create, drop_names=drop_names)
+    return done.status is Status.OK
 
 
 def _write(
@@ -199,51 +186,45 @@ def _write(
     *,
     create: Create,
     drop_names: Collection[str] = (),
-) -> Flow[tuple[Any, list[bytes], int, int]]:
+) -> Flow[Appended]:
+    """Call the append script until it went through; its last reply is OK or EXISTS."""
     keys = context.keyspace.session(key)
     write = _Write(
-        context,
-        key,
-        keys,
-        create,
-        drop_names,
-        prepared.entries,
-        prepared.changes,
-        prepared.once and any(prepared.entries[2::3]),
-        range(len(prepared.events) or 1),
-        _find_summaries(keys, prepared.branches),
+        context=context,
+        key=key,
+        keys=keys,
+        prepared=prepared,
+        create=create,
+        drop_names=drop_names,
+        summary_fields=_find_summaries(keys, prepared.branches),
+        fresh=range(len(prepared.entries) or 1),
     )
-    for _ in range(_MOST_TRIES):
-        status, *reply = yield from call_write(
-            context, key, "append_events", write.script_keys(), write.args()
-        )
-        if status == b"OK":
-            removed, field_ttl, fates, scores, lost, uncovered = reply
-            context.note_field_ttl(field_ttl)
-            context.counters.uncovered_events += lost
-            app_state = write.app_state(fates if prepared.events else [_FRESH])
+    attempts = Attempts(key, "write to")
+    while True:
+        attempts.begin()
+        reply = yield from call_append(context, key, write.call())
+        if reply.status is Status.OK:
+            context.note_field_ttl(reply.field_ttl)
+            context.counters.uncovered_events += reply.lost
+            app_state = write.far_app_state(reply.fates)
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
-            return fates, scores, removed, uncovered
-        if status == b"EXISTS":
-            return None, [], 0, -1
-        if status == b"MISSING":
+            return reply
+        if reply.status is Status.EXISTS:
+            return reply
+        if reply.status is Status.MISSING:
             raise SessionNotFoundError(
                 f"there is no session {key}; create it with create_session(), or append with "
                 "create=True"
             )
-        if status == b"PURGE":
+        if reply.status is Status.PURGE:
             yield from purge_expired(context, key)
-        elif status == b"STATE":
-            write.record = reply[0]
-        elif status == b"FATES":
-            write.fresh = [place for place, fate in enumerate(reply[0]) if fate == _FRESH]
-        elif status == b"INDEX":
+        elif reply.status is Status.STATE:
+            write.record = reply.record
+        elif reply.status is Status.FATES:
+            write.fresh = [p for p, fate in enumerate(reply.fates) if fate is Fate.FRESH]
+        elif reply.status is Status.INDEX:
             write.index = yield from _read_message_index(keys)
-    raise BackendUnavailableError(
-        f"gave up after {_MOST_TRIES} tries to write to {key}: others change its state all the "
-        "time; try again"
-    )
 
 
 def _find_summaries(keys: SessionKeys, branches: Sequence[str]) -> list[bytes]:
@@ -266,16 +247,14 @@ def _branches_above(branches: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _read_message_index(keys: SessionKeys) -> Flow[list[Argument]]:
-    size, _, entries = yield from call_script(
-        "read_events", [keys.events], ["newest", "+inf", "-inf", 0, -1]
-    )
-    pairs: list[Argument] = []
-    for entry, score in zip(entries[::2], entries[1::2], strict=True):
+def _read_message_index(keys: SessionKeys) -> Flow[MessageIndex]:
+    page = yield from bindings.read_events(keys.events)
+    scores: list[tuple[bytes, bytes]] = []
+    for entry, score in zip(page.entries, page.scores, strict=True):
         try:
             message = decode_event(entry).message
         except CorruptEventError:
             continue
         if message is not None and message.id:
-            pairs += (message.id.encode("utf-8", "surrogatepass"), score)
-    return [size, entries[1] if entries else "", *pairs]
+            scores.append((message.id.encode("utf-8", "surrogatepass"), score))
+    return MessageIndex(page.size, page.scores[0] if page.scores else b"", scores)

@@ -12,9 +12,8 @@ from langchain_redis_session._keys.zset import Keyspace
 from langchain_redis_session._logs import logger
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.models import SessionKey
+from langchain_redis_session.scripts.replies import Fate
 
-FRESH = 1
-"""What a script says of an entry that it has stored just now."""
 _MOST_REPORTED = 1000
 
 
@@ -61,21 +60,16 @@ class Context:
         self.keyspace = Keyspace(self.options.key_prefix, self.options.hash_tag)
         self.try_field_ttl = self.options.per_field_ttl is not False
 
-    @property
-    def field_ttl_flag(self) -> int:
-        """The argument that tells scripts whether to try TTLs per field."""
-        return int(self.try_field_ttl)
-
-    def note_field_ttl(self, reply: int) -> None:
-        """Remember what a script found out about TTLs per field (-1 = it didn't try)."""
-        if reply == 0:
+    def note_field_ttl(self, found: bool | None) -> None:
+        """Remember what a script found out about TTLs per field (None = it didn't try)."""
+        if found is False:
             self.try_field_ttl = False
 
-    def count_written(self, members: Sequence[bytes], fates: Sequence[int]) -> None:
+    def count_written(self, members: Sequence[bytes], fates: Sequence[Fate]) -> None:
         """Count what a script has stored, by the fate of each entry."""
-        counters = self.counters
-        for member, fate in zip(members, fates, strict=False):
-            if fate == FRESH:
+        counters, fresh = self.counters, Fate.FRESH
+        for member, fate in zip(members, fates, strict=True):
+            if fate is fresh:
                 counters.events_written += 1
                 counters.bytes_out += len(member)
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.matching import is_human
 from langchain_redis_session._operations.remove_events import remove_events
-from langchain_redis_session._operations.window import is_human
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import End
 
 
 def name_conversations(events: Sequence[Event]) -> list[str]:
@@ -37,12 +38,10 @@ def name_conversations(events: Sequence[Event]) -> list[str]:
 def trim_conversations(context: Context, key: SessionKey, count: int) -> Flow[list[Event]]:
     """Remove the last `count` conversations; gives their events, oldest first."""
     events_key = context.keyspace.session(key).events
-    _, _, flat = yield from call_script(
-        "read_events", [events_key], ["oldest", "+inf", "-inf", 0, -1]
-    )
+    page = yield from bindings.read_events(events_key, first=End.OLDEST)
     entries: list[bytes] = []
     events: list[Event] = []
-    for entry, score in zip(flat[::2], flat[1::2], strict=True):
+    for entry, score in zip(page.entries, page.scores, strict=True):
         try:
             event = decode_event(entry)
         except CorruptEventError:

@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from langchain_redis_session._codec.session_record import get_created_text, parse_record
-from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
+from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.scripts import call_batch
+from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
+from langchain_redis_session._operations.erasures import mark_erased
 from langchain_redis_session.models import SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status
 
-_MOST_TRIES = 100
 
-
-def delete_session(context: Context, key: SessionKey) -> Flow[bool]:
-    """Delete every key and field of a session; gives whether there was one."""
-    return (yield from _delete(context, key, only_expired=False)) == 1
+def delete_session(context: Context, key: SessionKey, *, now_ms: int) -> Flow[bool]:
+    """Delete every key and field of a session, and mark that; gives whether there was one."""
+    mark = mark_erased(context, *key.scope, now_ms=now_ms)
+    return (yield from _delete(context, key, only_expired=False, mark=[mark]))
 
 
 def purge_expired(context: Context, key: SessionKey) -> Flow[bool]:
     """Delete what is left of an expired session; a living one stays."""
-    return (yield from _delete(context, key, only_expired=True)) == 1
+    return (yield from _delete(context, key, only_expired=True))
 
 
-def _delete(context: Context, key: SessionKey, *, only_expired: bool) -> Flow[int]:
+def _delete(
+    context: Context, key: SessionKey, *, only_expired: bool, mark: Sequence[Command] = ()
+) -> Flow[bool]:
     keys = context.keyspace.session(key)
-    for _ in range(_MOST_TRIES):
-        replies: list[Any] = yield [
-            ("SMEMBERS", keys.track_index),
-            ("HGET", keys.sessions, keys.session_field),
-        ]
-        for reply in replies:
-            if isinstance(reply, RedisSessionError):
-                raise reply
-        names = set(replies[0])
-        if replies[1] is not None:  # trpc-agent-go names tracks only in the record
-            names |= {name.encode() for name in parse_record(replies[1]).tracks if name}
-        tracks = [keys.track(name.decode("utf-8", "replace")) for name in names]
-        done = yield from call_script(
-            "delete_session",
-            [*keys.common, keys.summary_lease, *tracks],
-            [
-                keys.session_field,
-                keys.summary_field,
-                int(only_expired),
-                get_created_text(replies[1] or b""),
-                *names,
-            ],
+    attempts = Attempts(key, "delete")
+    while True:
+        attempts.begin()
+        *_, names, record = yield from call_batch(
+            [*mark, ("SMEMBERS", keys.track_index), ("HGET", keys.sessions, keys.session_field)]
         )
-        if done == -3:  # the one that was meant has gone
-            return 1
-        if done == 0 and replies[1] is not None:  # a first try, whose reply was lost, did it
-            return 1
-        if done != -2:  # else a track has come since the names were read
-            return int(done)
-    raise BackendUnavailableError(f"{key} gets new tracks all the time; try again")
+        tracks = set(names)
+        if record is not None:  # trpc-agent-go names tracks only in the record
+            tracks |= {name.encode() for name in parse_record(record).tracks if name}
+        status = yield from bindings.delete_session(
+            keys,
+            session_ttl_ms=context.options.session_ttl,
+            only_expired=only_expired,
+            created=get_created_text(record or b""),
+            tracks=list(tracks),
+        )
+        if status is Status.MISSING:
+            return record is not None  # then a first try, whose reply was lost, did it
+        if status is not Status.TRACKS:  # else a track has come since the names were read
+            return status is not Status.ALIVE  # CHANGED: the one that was meant has gone

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session._flow.requests import Argument
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
@@ -19,10 +18,10 @@ from langchain_redis_session._operations.state import (
     route_encoded,
     route_state,
 )
-from langchain_redis_session.errors import (
-    EventTooLargeError,
-)
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
+from langchain_redis_session.errors import EventTooLargeError
 from langchain_redis_session.models import Event
+from langchain_redis_session.scripts.bindings import Entry
 
 _AUTHORS = {
     "human": "user",
@@ -37,7 +36,7 @@ def make_events(
     *,
     time_ns: int,
     author: str | None,
-    state_delta: dict[str, Any] | None,
+    state_delta: Mapping[str, Any] | None,
     **members: Any,
 ) -> list[Event]:
     """Make an event of each message; the last one carries the state."""
@@ -48,9 +47,6 @@ def make_events(
             time_ns=time_ns,
             **members,
         )
-        if isinstance(message, BaseMessage)
-        # The codec refuses it, and says which one it is.
-        else Event(message, time_ns=time_ns)
         for message in messages
     ]
     if state_delta:
@@ -66,22 +62,25 @@ class PreparedEvents:
 
     Attributes:
         events: The events.
-        entries: Score, member and message id of each, as the script takes them.
+        entries: What is stored of each.
         changes: The changes of state, by their event's place.
         create: Whether to create the session if there is none.
         once: Whether to leave out messages whose id is stored.
+        new_event_limit: The most events of a session that this creates, where the service was
+            given no limit; None = no limit.
     """
 
     events: Sequence[Event]
-    entries: list[Argument]
+    entries: Sequence[Entry]
     changes: dict[int, StateChange]
     create: bool = False
     once: bool = False
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT
 
     @property
     def members(self) -> list[bytes]:
         """The JSON of each event."""
-        return cast("list[bytes]", self.entries[1::3])
+        return [entry.member for entry in self.entries]
 
     @property
     def branches(self) -> list[str]:
@@ -91,10 +90,12 @@ class PreparedEvents:
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
-        return isinstance(other, PreparedEvents) and (self.create, self.once) == (
-            other.create,
-            other.once,
-        )
+        return isinstance(other, PreparedEvents) and self.ways == other.ways
+
+    @property
+    def ways(self) -> tuple[object, ...]:
+        """How they are to be appended."""
+        return self.create, self.once, self.new_event_limit
 
     @classmethod
     def join(cls, parts: Sequence[PreparedEvents]) -> PreparedEvents:
@@ -102,16 +103,18 @@ class PreparedEvents:
         if len(parts) == 1:
             return parts[0]
         events: list[Event] = []
-        entries: list[Argument] = []
+        entries: list[Entry] = []
         changes: dict[int, StateChange] = {}
         for part in parts:
             changes |= {len(events) + place: change for place, change in part.changes.items()}
             events += part.events
             entries += part.entries
-        return cls(events, entries, changes, parts[0].create, parts[0].once)
+        return replace(parts[0], events=events, entries=entries, changes=changes)
 
     @classmethod
-    def restore(cls, members: Sequence[bytes], *, create: bool, once: bool) -> PreparedEvents:
+    def restore(
+        cls, members: Sequence[bytes], *, create: bool, once: bool, new_event_limit: int | None
+    ) -> PreparedEvents:
         """Make it again of the encoded events, to the byte.
 
         Raises:
@@ -124,14 +127,17 @@ class PreparedEvents:
             change = route_encoded({name: b64decode(value) for name, value in delta.items()})
             if change:
                 changes[place] = change
-        entries: list[Argument] = []
-        for event, member in zip(events, members, strict=True):
-            entries += _make_entry(event, member)
-        return cls(events, entries, changes, create, once)
+        entries = [_make_entry(*pair) for pair in zip(events, members, strict=True)]
+        return cls(events, entries, changes, create, once, new_event_limit)
 
 
 def prepare_events(
-    context: Context, events: Sequence[Event], *, create: bool = False, once: bool = False
+    context: Context,
+    events: Sequence[Event],
+    *,
+    create: bool = False,
+    once: bool = False,
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> PreparedEvents:
     """Check and encode events.
 
@@ -144,13 +150,13 @@ def prepare_events(
         for place, event in enumerate(events)
         if event.state_delta
     }
-    return PreparedEvents(events, _encode(context, events), changes, create, once)
+    entries = _encode(context, events)
+    return PreparedEvents(events, entries, changes, create, once, new_event_limit)
 
 
-def _encode(context: Context, events: Sequence[Event]) -> list[Argument]:
-    """Score, member and message id of each event, as the script takes them."""
+def _encode(context: Context, events: Sequence[Event]) -> list[Entry]:
     options = context.options
-    entries: list[Argument] = []
+    entries: list[Entry] = []
     for place, event in enumerate(events):
         # First, as it refuses what is no message.
         data = encode_event(event, unserializable_artifacts=options.unserializable_artifacts)
@@ -160,10 +166,14 @@ def _encode(context: Context, events: Sequence[Event]) -> list[Argument]:
                 f"{options.max_event_bytes:,}; store large content elsewhere and keep a link, or "
                 "raise max_event_bytes"
             )
-        entries += _make_entry(event, data)
+        entries.append(_make_entry(event, data))
     return entries
 
 
-def _make_entry(event: Event, member: bytes) -> tuple[Argument, Argument, Argument]:
+def _make_entry(event: Event, member: bytes) -> Entry:
     message_id = (event.message and event.message.id) or ""
-    return format_score(event.time_ns), member, message_id.encode("utf-8", "surrogatepass")
+    return Entry(
+        score=format_score(event.time_ns),
+        member=member,
+        message_id=message_id.encode("utf-8", "surrogatepass"),
+    )

@@ -12,26 +12,21 @@ from langchain_redis_session._codec.session_record import (
     Record,
     get_created_text,
     parse_created,
-    parse_record,
 )
-from langchain_redis_session._codec.summary_record import (
-    choose_newest,
-    find_cutoff,
-    parse_foreign_summaries,
-    parse_summary,
-)
+from langchain_redis_session._codec.summary_record import find_cutoff
 from langchain_redis_session._flow.requests import Command, Flow
-from langchain_redis_session._flow.scripts import ScriptCall, call_batch, call_script
-from langchain_redis_session._keys.zset import SessionKeys
-from langchain_redis_session._operations.bounds import Bounds, format_score
+from langchain_redis_session._flow.scripts import ScriptCall, call_batch
+from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
-from langchain_redis_session._operations.window import (
-    Window,
-    has_message,
-    make_event_window,
-    refresh_call,
+from langchain_redis_session._operations.decoding import (
+    decode_summaries,
+    format_cutoff,
+    parse_sound_record,
 )
+from langchain_redis_session._operations.lifetime import refresh_lifetime
+from langchain_redis_session._operations.matching import has_message, is_in_branch
+from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
+from langchain_redis_session._operations.window import Window, make_event_window
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session.models import (
     Event,
@@ -39,8 +34,11 @@ from langchain_redis_session.models import (
     SessionKey,
     SummarizedMessages,
     Summary,
+    list_messages,
     select_messages,
 )
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Page, Status, StoredSession
 
 _NO_RECORD = Record({}, (), 0, 0, is_sound=True)
 
@@ -73,15 +71,29 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
     yield from _read_and_refresh(context, key, window)
     # A window that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
-    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
+    return select_messages(window.items, limit=limit)
+
+
+def get_messages_for_model(
+    context: Context, key: SessionKey, bounds: Bounds
+) -> Flow[SummarizedMessages]:
+    """Read the messages that a model's window is made of, without a summary."""
+    keys = context.keyspace.session(key)
+    window = make_event_window(context, keys, bounds, has_message, needs_scores=False)
+    yield from _read_and_refresh(context, key, window)
+    return SummarizedMessages(None, list_messages(window.items), window.is_cut)
 
 
 def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
-    if not context.options.refresh_ttl_on_read:
+    front_reads, refreshes = window.front_reads(), context.options.refresh_ttl_on_read
+    if not front_reads and not refreshes:
         yield from window.read()
         return
-    page, field_ttl = yield from call_batch([window.first_read(), refresh_call(context, key)])
-    context.note_field_ttl(field_ttl)
+    refresh = [refresh_lifetime(context, key)] if refreshes else []
+    page, *replies = yield from call_batch([window.first_read(), *front_reads, *refresh])
+    if refreshes:
+        context.note_field_ttl(replies.pop().field_ttl)
+    window.take_front(*replies)
     window.take_first(page)
     yield from window.finish()
 
@@ -98,8 +110,9 @@ def select_summarized(session: Session | None, limit: int | None) -> SummarizedM
     """Take the summary and the last messages out of a session."""
     if session is None:
         return SummarizedMessages(None, [])
-    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
-    return SummarizedMessages(session.summary, messages)
+    messages = select_messages(session.events, limit=limit)
+    is_cut = session.is_cut or len(messages) < len(list_messages(session.events))
+    return SummarizedMessages(session.summary, messages, is_cut or session.summary is not None)
 
 
 def get_since_summary(
@@ -154,29 +167,20 @@ def get_unsummarized(
     return Unsummarized(session, get_created_text(reading.record), find_cutoff(reading.ours))
 
 
-def is_in_branch(filter_key: str, branch: str) -> bool:
-    """Whether a filter key is a branch or lies below it, segment by segment.
-
-    >>> is_in_branch("app/tools/search", "app/tools"), is_in_branch("app/toolbox", "app/tool")
-    (True, False)
-    >>> is_in_branch("app", "")  # the whole session
-    True
-    """
-    return not branch or filter_key == branch or filter_key.startswith(branch + "/")
-
-
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
-    context, key, calls = reading.context, reading.key, reading.calls()
+    context, call, far_calls = reading.context, reading.call(), reading.far_calls()
+    front_reads = reading.window.front_reads()
     if counts_as_use and context.options.refresh_ttl_on_read:
-        *replies, field_ttl = yield from call_batch([*calls, refresh_call(context, key)])
-        context.note_field_ttl(field_ttl)
-    elif len(calls) > 1:
-        replies = yield from call_batch(calls)
+        refresh = refresh_lifetime(context, reading.key)
+        *replies, refreshed = yield from call_batch([call, *far_calls, *front_reads, refresh])
+        context.note_field_ttl(refreshed.field_ttl)
+    elif far_calls or front_reads:
+        replies = yield from call_batch([call, *far_calls, *front_reads])
     else:
-        read = calls[0]
-        assert isinstance(read, ScriptCall)
-        replies = [(yield from call_script(read.name, read.keys, read.args))]
-    return (yield from reading.complete(replies))
+        replies = [(yield from call)]
+    if front_reads:
+        reading.window.take_front(replies.pop())
+    return (yield from reading.complete(*replies))
 
 
 class Reading:
@@ -207,39 +211,44 @@ class Reading:
     ) -> None:
         self.context, self.key = context, key
         self.keys = context.keyspace.session(key)
-        self.window = make_event_window(context, self.keys, bounds, wants)
+        self.window = make_event_window(
+            context, self.keys, bounds, wants, since_summary=since_summary
+        )
         self.filter_key = filter_key
         self._since_summary, self._at_least = since_summary, at_least
         self._with_state = with_state
         self._app_state_is_near = context.options.hash_tag == "app"
         self.record = self.ours = b""
 
-    def calls(self) -> list[ScriptCall | Command]:
-        """What reads it: a script, and the app's state where the script can't reach it."""
-        keys = self.keys
-        near = [keys.sessions, keys.events, keys.summaries]
-        highest, lowest, *page = self.window.first_args()
-        args = [
-            keys.session_field,
-            keys.summary(self.filter_key),
-            self._at_least,
-            highest,
-            "summary" if self._since_summary else lowest,
-            *page,
-        ]
-        if not self._with_state:
-            return [ScriptCall("get_session", near, args)]
-        if self._app_state_is_near:
-            return [ScriptCall("get_session", [*near, keys.user_state, keys.app_state], args)]
-        read = ScriptCall("get_session", [*near, keys.user_state], args)
-        return [read, ("HGETALL", keys.app_state)]
+    def call(self) -> ScriptCall[StoredSession]:
+        """What reads it."""
+        bounds = self.window.bounds
+        return bindings.get_session(
+            self.keys,
+            session_ttl_ms=self.context.options.session_ttl,
+            filter_key=self.filter_key,
+            at_least=self._at_least,
+            highest=bounds.highest,
+            lowest=bounds.lowest,
+            since_summary=self._since_summary,
+            count=self.window.ask_first(),
+            with_user_state=self._with_state,
+            with_app_state=self._app_state_is_near,
+        )
 
-    def complete(self, replies: list[Any]) -> Flow[Session | None]:
+    def far_calls(self) -> list[Command]:
+        """What reads the app's state where the script can't reach it."""
+        is_far = self._with_state and not self._app_state_is_near
+        return [("HGETALL", self.keys.app_state)] if is_far else []
+
+    def complete(
+        self, stored: StoredSession, far_app_state: Mapping[bytes, bytes] | None = None
+    ) -> Flow[Session | None]:
         """Make the session of the replies, with further reads where entries were skipped."""
-        if not replies[0]:
+        if stored.status is Status.MISSING:
             return None
-        record, ours, foreign, size, older, entries, user_fields, near_app_fields = replies[0]
-        if not record and (self._with_state or not size):
+        record, ours, page = stored.record, stored.summary, stored.page
+        if not record and (self._with_state or not page.size):
             return None
         self.record, self.ours = record, ours
         if not record:
@@ -249,88 +258,43 @@ class Reading:
         else:
             parsed = replace(_NO_RECORD, created_ns=parse_created(record))
         found = {self.filter_key: ours}
-        summaries = decode_summaries(self.context, self.keys, parsed, found, foreign)
+        cutoff = stored.foreign_cutoff
+        cutoffs = {} if cutoff is None else {self.filter_key: cutoff}
+        summaries = decode_summaries(
+            self.context, self.keys, parsed, found, stored.foreign, cutoffs
+        )
         summary = summaries.get(self.filter_key)
         if self._since_summary:
-            size, older, entries = yield from self._start_at_summary(
-                summary, ours, (size, older, entries)
-            )
-        self.window.take(size, older, entries)
+            ends = [float(find_cutoff(ours) or "-inf"), *cutoffs.values()]
+            page = yield from self._start_at_summary(summary, max(ends), page)
+        self.window.take(page)
         yield from self.window.finish()
-        app_fields = near_app_fields if self._app_state_is_near else replies[1:] and replies[1]
+        app_state = stored.app_state if far_app_state is None else far_app_state
         shared_state = {
-            **decode_fields(app_fields, APP_PREFIX),
-            **decode_fields(user_fields, USER_PREFIX),
+            **decode_fields(app_state, APP_PREFIX),
+            **decode_fields(stored.user_state, USER_PREFIX),
         }
         return make_session(self.key, parsed, shared_state, self.window, summary)
 
-    def _start_at_summary(
-        self, summary: Summary | None, ours: bytes, page: tuple[int, int, list[bytes]]
-    ) -> Flow[tuple[int, int, list[bytes]]]:
-        """Let the window begin where the summary ends; read again if that is elsewhere.
+    def _start_at_summary(self, summary: Summary | None, began: float, page: Page) -> Flow[Page]:
+        """Let the window begin where the summary ends; read again if the script's did not.
 
-        The script knows our summaries only, and not whether they are of an earlier session.
+        It doesn't know which summaries can't be read or are of an earlier session.
         """
         window = self.window
         cutoff = format_cutoff(summary)
         lowest = f"({cutoff}" if cutoff else "-inf"
         window.bounds = replace(window.bounds, lowest=lowest)
-        if cutoff.encode() == find_cutoff(ours):
+        if float(cutoff or "-inf") == began:
             return page
-        _, _, *rest = window.first_args()
-        args = ["newest", window.bounds.highest, lowest, *rest]
-        size, older, entries = yield from call_script("read_events", [self.keys.events], args)
-        return size, older, entries
-
-
-def format_cutoff(summary: Summary | None) -> str:
-    """The score that a summary goes to, as Redis writes it; "" for no summary."""
-    return "" if summary is None else format_score(summary.boundary.cutoff_score)
-
-
-def decode_summaries(
-    context: Context,
-    keys: SessionKeys,
-    record: Record,
-    ours: Mapping[str, bytes],
-    foreign: bytes,
-) -> dict[str, Summary]:
-    """Read the summaries of a session; of two of a filter key, the one that goes further.
-
-    Args:
-        context: What to report unreadable ones to.
-        keys: The session's keys.
-        record: The session's record. What is older than the session is left out.
-        ours: Values by filter key; b"" for none.
-        foreign: The value that trpc-agent-go writes; b"" for none.
-    """
-    theirs: dict[str, Summary] = {}
-    if foreign:
-        theirs, is_sound = parse_foreign_summaries(foreign)
-        if not is_sound:
-            context.report_corrupt(keys.summaries, "a summary")
-    found: dict[str, Summary] = {}
-    created_at = to_datetime(record.created_ns)
-    for filter_key in {**ours, **theirs}:
-        own = None
-        if value := ours.get(filter_key):
-            try:
-                own = parse_summary(value, filter_key)
-            except ValueError:
-                context.report_corrupt(keys.summaries, "a summary")
-        both = (own, theirs.get(filter_key))
-        newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
-        if newest is not None:
-            found[filter_key] = newest
-    return found
-
-
-def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Record:
-    """Read a record; report what in it can't be read."""
-    parsed = parse_record(record)
-    if not parsed.is_sound:
-        context.report_corrupt(sessions_key, "a part of a session's record")
-    return parsed
+        return (
+            yield from bindings.read_events(
+                self.keys.events,
+                highest=window.bounds.highest,
+                lowest=lowest,
+                count=window.ask_first(),
+            )
+        )
 
 
 def make_session(
@@ -343,7 +307,7 @@ def make_session(
     """Put a session together; without a window, its events were not read."""
     return Session(
         key=key,
-        state={**shared_state, **record.state},
+        state={**record.state, **shared_state},
         events=window.items if window else [],
         tracks=record.tracks,
         created_at=to_datetime(record.created_ns),

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
-from langchain_redis_session._flow.requests import Argument, Flow, Wait
-from langchain_redis_session._flow.scripts import (
-    ScriptCall,
-    ScriptMissingError,
-    call_script,
-    load_script,
-)
+from langchain_redis_session._flow.requests import Flow, Wait
+from langchain_redis_session._flow.scripts import ScriptCall, ScriptMissingError
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.window import refresh_call
+from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
 from langchain_redis_session.models import SessionKey
+from langchain_redis_session.scripts.replies import Appended, Fate, Status
 
-_FRESH = 1
+R = TypeVar("R")
 
 
-def call_write(
-    context: Context,
-    key: SessionKey,
-    script: str,
-    keys: Sequence[bytes],
-    args: Sequence[Argument],
-) -> Flow[Any]:
+def call_append(context: Context, key: SessionKey, call: ScriptCall[Appended]) -> Flow[Appended]:
     """Run a script that appends; with `wait_replicas`, WAIT for them in the same round trip.
 
     Raises:
@@ -34,16 +23,15 @@ def call_write(
     """
     options = context.options
     if not options.wait_replicas:
-        return (yield from call_script(script, keys, args))
-    wait = Wait(keys[0], options.wait_replicas, max(1, round(options.wait_timeout * 1000)))
-    reply, confirmed = yield from _call_and_wait(ScriptCall(script, keys, args), wait)
-    if reply[0] != b"OK":
+        return (yield from call)
+    wait = Wait(call.keys[0], options.wait_replicas, max(1, round(options.wait_timeout * 1000)))
+    reply, confirmed = yield from _call_and_wait(call, wait)
+    if reply.status is not Status.OK:
         return reply
-    fates = reply[3]
-    if fates and _FRESH not in fates:
+    if reply.fates and Fate.FRESH not in reply.fates:
         # A try before this one has written it, on another connection: a write of ours makes
         # WAIT speak about that one too.
-        _, confirmed = yield from _call_and_wait(refresh_call(context, key), wait)
+        _, confirmed = yield from _call_and_wait(refresh_lifetime(context, key), wait)
     if isinstance(confirmed, RedisSessionError):
         raise BackendUnavailableError(
             "the primary has the write, but its replicas could not be waited for (wait_replicas): "
@@ -58,15 +46,14 @@ def call_write(
     return reply
 
 
-def _call_and_wait(call: ScriptCall, wait: Wait) -> Flow[tuple[Any, int | RedisSessionError]]:
+def _call_and_wait(call: ScriptCall[R], wait: Wait) -> Flow[tuple[R, int | RedisSessionError]]:
     """Run a script with a WAIT behind it; gives both replies.
 
     Where the server lacked the script, the WAIT has seen no write: the source gets its own.
     """
-    script = load_script(call.name)
-    reply, confirmed = yield [script.by_sha(call.keys, call.args), wait]
+    reply, confirmed = yield [call.by_sha(), wait]
     if isinstance(reply, ScriptMissingError):
-        reply, confirmed = yield [script.by_source(call.keys, call.args), wait]
+        reply, confirmed = yield [call.by_source(), wait]
     if isinstance(reply, RedisSessionError):
         raise reply
-    return reply, confirmed
+    return call.parse(reply), confirmed

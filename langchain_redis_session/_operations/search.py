@@ -3,90 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.window import make_event_window
-from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
+from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import End
 
 _PAGE = 500
-_ROLES = {
-    "human": "user",
-    "ai": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "system": "system",
-}
-_TERM = re.compile(r'"([^"]*)"|(\S+)')
-# Letters of scripts that part words by spaces; where they don't (Chinese, Thai, …), a word
-# is found wherever it stands.
-_LETTER = r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]"
-
-
-def compile_query(query: str) -> Callable[[str], bool]:
-    """Make a test of a query: every word and every "quoted phrase" must stand in the text.
-
-    Case does not matter, nor how much white space parts the words of a phrase.
-
-    Raises:
-        ConfigurationError: The query holds no word.
-
-    >>> matches = compile_query('berlin "cheap  hotel"')
-    >>> matches("A cheap hotel in Berlin?"), matches("A hotel in Berlin, cheap")
-    (True, False)
-    """
-    if not isinstance(query, str):
-        raise ConfigurationError(f"query must be a string, not {shorten(query)}")
-    terms = [(phrase or word).casefold().split() for phrase, word in _TERM.findall(query)]
-    patterns = [_compile_term(words) for words in terms if words]
-    if not patterns:
-        raise ConfigurationError(f"query={query!r} holds no word to search for")
-
-    def matches(text: str) -> bool:
-        folded = text.casefold()
-        return all(pattern.search(folded) for pattern in patterns)
-
-    return matches
-
-
-def _compile_term(words: list[str]) -> re.Pattern[str]:
-    term = r"\s+".join(map(re.escape, words))
-    before = f"(?<!{_LETTER})" if re.match(_LETTER, words[0][0]) else ""
-    behind = f"(?!{_LETTER})" if re.match(_LETTER, words[-1][-1]) else ""
-    return re.compile(before + term + behind)
-
-
-def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
-    """Make a test of an event's role; without roles, every event passes.
-
-    Raises:
-        ConfigurationError: A role does not exist.
-    """
-    if roles is None:
-        return lambda _event: True
-    known = set(_ROLES.values())
-    if isinstance(roles, str) or not set(roles) <= known:
-        raise ConfigurationError(
-            f"roles must be a list of {', '.join(sorted(known))}; not {shorten(roles)}"
-        )
-    return lambda event: event.message is not None and _ROLES.get(event.message.type) in roles
 
 
 def search_events(
     context: Context,
     key: SessionKey,
-    query: str,
+    matches: Callable[[str], bool],
+    has_role: Callable[[Event], bool],
     bounds: Bounds,
-    roles: Collection[str] | None,
 ) -> Flow[list[Event]]:
     """Find the events whose message's text matches, oldest first; the last `bounds.limit`."""
-    matches, has_role = compile_query(query), compile_roles(roles)
 
     def wants(event: Event) -> bool:
         message = event.message
@@ -104,13 +43,13 @@ def get_event_window(
     *,
     before: int,
     after: int,
-    roles: Collection[str] | None,
+    has_role: Callable[[Event], bool],
 ) -> Flow[list[Event]]:
     """Find an event, with those around it that have one of the roles; [] if it isn't there."""
-    events_key, has_role = context.keyspace.session(key).events, compile_roles(roles)
+    events_key = context.keyspace.session(key).events
     needle = json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
-    found = yield from call_script("find_event", [events_key], [b'"id":' + needle, _PAGE])
-    for entry, score in zip(found[::2], found[1::2], strict=True):
+    found = yield from bindings.find_event(events_key, text=b'"id":' + needle, step=_PAGE)
+    for entry, score in zip(found.entries, found.scores, strict=True):
         try:
             event = decode_event(entry)
         except CorruptEventError:
@@ -120,8 +59,8 @@ def get_event_window(
             break
     else:
         return []
-    earlier = yield from _read_around(context, events_key, event, before, "newest", has_role)
-    later = yield from _read_around(context, events_key, event, after, "oldest", has_role)
+    earlier = yield from _read_around(context, events_key, event, before, End.NEWEST, has_role)
+    later = yield from _read_around(context, events_key, event, after, End.OLDEST, has_role)
     return [*reversed(earlier), event, *later]
 
 
@@ -130,21 +69,21 @@ def _read_around(
     events_key: bytes,
     anchor: Event,
     count: int,
-    end: str,
+    end: End,
     wants: Callable[[Event], bool],
 ) -> Flow[list[Event]]:
-    """Read on from an event towards the start (end="newest") or the end of the session."""
+    """Read on from an event towards the start (`End.NEWEST`) or the end of the session."""
     events: list[Event] = []
     bound, passed = format_score(anchor.score or 0), {anchor.id}
     while len(events) < count:
         step = max(count, 64) + len(passed)
-        highest, lowest = (bound, "-inf") if end == "newest" else ("+inf", bound)
-        _, _, entries = yield from call_script(
-            "read_events", [events_key], [end, highest, lowest, 0, step]
+        highest, lowest = (bound, "-inf") if end is End.NEWEST else ("+inf", bound)
+        page = yield from bindings.read_events(
+            events_key, first=end, highest=highest, lowest=lowest, count=step
         )
-        if entries:
-            bound = entries[-1].decode()
-        for entry, score in zip(entries[::2], entries[1::2], strict=True):
+        if page.scores:
+            bound = page.scores[-1].decode()
+        for entry, score in zip(page.entries, page.scores, strict=True):
             try:
                 event = decode_event(entry)
             except CorruptEventError:
@@ -155,6 +94,6 @@ def _read_around(
                 event.score = float(score)
                 if wants(event):
                     events.append(event)
-        if len(entries) < 2 * step:
+        if len(page.entries) < step:
             break
     return events[:count]

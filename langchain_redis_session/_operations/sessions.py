@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from langchain_redis_session._codec.session_record import parse_record
-from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_batch, call_script
+from langchain_redis_session._flow.gather import gather
+from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.append import write_state
+from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.decoding import parse_sound_record
 from langchain_redis_session._operations.delete_session import purge_expired
+from langchain_redis_session._operations.matching import find_newest_message, has_message
 from langchain_redis_session._operations.reading import (
     Reading,
     get_session,
     make_session,
-    parse_sound_record,
 )
 from langchain_redis_session._operations.state import (
     APP_PREFIX,
     USER_PREFIX,
+    StateChange,
     decode_fields,
-    route_state,
     update_app_state,
 )
-from langchain_redis_session.errors import InvalidSessionKeyError
+from langchain_redis_session._operations.window import make_event_window
+from langchain_redis_session.errors import InvalidSessionKeyError, RedisSessionError
 from langchain_redis_session.models import Session, SessionKey
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import Create
 
 
-def create_session(
-    context: Context, key: SessionKey, state: Mapping[str, Any] | None
-) -> Flow[Session]:
-    """Create a session; one that lives stays as it is."""
-    change = route_state(state, "state")
+def create_session(context: Context, key: SessionKey, change: StateChange) -> Flow[Session]:
+    """Create a session, with its first state; one that lives stays as it is."""
     is_missing = False
     if change.app and context.options.hash_tag == "user":
         keys = context.keyspace.session(key)
         is_missing = not (yield ("HEXISTS", keys.sessions, keys.session_field))
+    attempts = Attempts(key, "create")
     while True:
-        is_written = yield from write_state(context, key, change, create="new")
+        attempts.begin()
+        is_written = yield from write_state(context, key, change, create=Create.ONLY)
         if is_missing and not is_written:  # by a first try, whose reply was lost
             yield from update_app_state(context, key.app_name, change.app)
         session = yield from get_session(context, key, Bounds())
@@ -58,18 +64,21 @@ def list_sessions(
 ) -> Flow[list[Session]]:
     """Read a user's sessions, the last updated first; remove those that have expired."""
     sessions_key = context.keyspace.sessions(app_name, user_id)
-    now_ms, listed = yield from call_script("list_sessions", [sessions_key], [])
+    listed = yield from bindings.list_sessions(
+        sessions_key, session_ttl_ms=context.options.session_ttl
+    )
     ages: list[tuple[int, SessionKey]] = []
     overdue: list[tuple[int, SessionKey]] = []
-    for field, updated, expires, foreign in listed:
+    for one in listed.sessions:
         try:
-            key = SessionKey(app_name, user_id, field.decode())
+            key = SessionKey(app_name, user_id, one.field.decode())
         except (InvalidSessionKeyError, UnicodeDecodeError):
             context.report_corrupt(sessions_key, "a session's id")
             continue
-        tail = foreign or b'{"updatedAt":"%b"}' % updated
+        tail = one.foreign or b'{"updatedAt":"%b"}' % one.updated
         age = (parse_record(tail).updated_ns, key)
-        (overdue if expires and int(expires) <= int(now_ms) else ages).append(age)
+        is_overdue = one.expires_ms is not None and one.expires_ms <= listed.now_ms
+        (overdue if is_overdue else ages).append(age)
     ages += yield from _drop_expired(context, overdue)
     ages.sort(key=lambda age: (age[0], age[1].session_id), reverse=True)
     page = [key for _, key in ages[offset : None if limit is None else offset + limit]]
@@ -98,13 +107,19 @@ def _drop_expired(
 
 def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Session]]:
     readings = [Reading(context, key, Bounds()) for key in page]
-    calls = [reading.calls() for reading in readings]
+    calls: list[list[ScriptCall[Any] | Command]] = [
+        [reading.call(), *reading.far_calls()] for reading in readings
+    ]
     replies = iter((yield from call_batch([call for some in calls for call in some])))
     sessions = []
     for reading, some in zip(readings, calls, strict=True):
-        session = yield from reading.complete([next(replies) for _ in some])
+        stored, *far = (next(replies) for _ in some)
+        session = yield from reading.complete(stored, *far)
         if session is not None:
-            sessions.append(session)
+            newest = find_newest_message(reversed(session.events))
+            sessions.append(
+                replace(session, event_count=stored.page.size, last_message=newest),
+            )
     return sessions
 
 
@@ -113,18 +128,55 @@ def _read_records(
 ) -> Flow[list[Session]]:
     if not page:
         return []
+    # All at the same time: it takes no more round trips than the records alone.
+    found: list[Any] = yield from gather(
+        [
+            _read_shared(context, app_name, user_id, page),
+            *(_read_newest(context, key) for key in page),
+        ]
+    )
+    for one in found:
+        if isinstance(one, RedisSessionError):
+            raise one
+    (records, shared), *newest = found
+    sessions_key = context.keyspace.sessions(app_name, user_id)
+    return [
+        replace(
+            make_session(key, parse_sound_record(context, sessions_key, record), shared, None),
+            event_count=size,
+            last_message=message,
+        )
+        for key, record, (size, message) in zip(page, records, newest, strict=True)
+        if record is not None
+    ]
+
+
+def _read_shared(
+    context: Context, app_name: str, user_id: str, page: list[SessionKey]
+) -> Flow[Any]:
+    """Read the sessions' records, and the state that they share."""
     keyspace = context.keyspace
-    sessions_key = keyspace.sessions(app_name, user_id)
     records, app_fields, user_fields = yield from call_batch(
         [
-            ("HMGET", sessions_key, *(key.session_id.encode() for key in page)),
+            ("HMGET", keyspace.sessions(app_name, user_id), *(k.session_id.encode() for k in page)),
             ("HGETALL", keyspace.app_state(app_name)),
             ("HGETALL", keyspace.user_state(app_name, user_id)),
         ]
     )
     shared = {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
-    return [
-        make_session(key, parse_sound_record(context, sessions_key, record), shared, None)
-        for key, record in zip(page, records, strict=True)
-        if record is not None
-    ]
+    return records, shared
+
+
+def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:
+    """Count a session's events and read its newest message.
+
+    That is one entry; where it holds no message, the page before it is looked through, once.
+    """
+    window = make_event_window(context, context.keyspace.session(key), Bounds(limit=1), has_message)
+    read = window.first_read()
+    assert isinstance(read, ScriptCall), "only a read of everything needs none"
+    page = yield from read
+    window.take(page)
+    looks = count()
+    yield from window.read_until(lambda: bool(window.items) or next(looks) > 0)
+    return page.size, find_newest_message(window.items)

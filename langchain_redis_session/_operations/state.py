@@ -8,10 +8,10 @@ from typing import Any
 
 from langchain_redis_session._codec.session_record import TRACKS
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
-from langchain_redis_session._flow.requests import Argument, Flow
-from langchain_redis_session._flow.scripts import call_script
+from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.scripts import bindings
 
 APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"
 
@@ -49,7 +49,7 @@ def route_state(state: Mapping[str, Any] | None, path: str) -> StateChange:
         ConfigurationError: A name is not a string, is empty or is reserved.
         UnserializableMessageError: A value can't be carried by JSON.
     """
-    if not state:
+    if not state and (state is None or isinstance(state, Mapping)):
         return NO_CHANGE
     return route_encoded(
         {
@@ -124,13 +124,11 @@ def check_names(names: Iterable[str], path: str) -> list[str]:
     return [_check_name(name, path) for name in names]
 
 
-def decode_fields(flat: Mapping[bytes, bytes] | list[bytes], prefix: str = "") -> dict[str, Any]:
-    """Read a state hash, as HGETALL gives it: by scripts flat, by redis-py as a dict."""
-    pairs: Iterable[tuple[bytes, bytes]] = (
-        flat.items() if isinstance(flat, Mapping) else zip(flat[::2], flat[1::2], strict=True)
-    )
+def decode_fields(fields: Mapping[bytes, bytes], prefix: str = "") -> dict[str, Any]:
+    """Read a state hash."""
     return {
-        prefix + name.decode("utf-8", "replace"): decode_state_value(value) for name, value in pairs
+        prefix + name.decode("utf-8", "replace"): decode_state_value(value)
+        for name, value in fields.items()
     }
 
 
@@ -142,10 +140,7 @@ def get_state(state_key: bytes) -> Flow[dict[str, Any]]:
 def update_state(state_key: bytes, values: Mapping[str, bytes], ttl_ms: int) -> Flow[None]:
     """Set names in an app's or a user's state."""
     if values:
-        args: list[Argument] = [ttl_ms]
-        for name, value in values.items():
-            args += (name.encode(), value)
-        yield from call_script("update_state", [state_key], args)
+        yield from bindings.update_state(state_key, values=values, ttl_ms=ttl_ms)
 
 
 def update_app_state(context: Context, app_name: str, values: Mapping[str, bytes]) -> Flow[None]:

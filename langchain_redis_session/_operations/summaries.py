@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
 from langchain_redis_session._keys.zset import SessionKeys, escape_glob
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.reading import (
-    decode_summaries,
-    parse_sound_record,
-)
+from langchain_redis_session._operations.decoding import decode_summaries, parse_sound_record
 from langchain_redis_session.models import (
     SessionKey,
     Summary,
 )
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +76,11 @@ def list_summaries(context: Context, key: SessionKey) -> Flow[list[Summary]]:
 def _read(
     context: Context, keys: SessionKeys, filter_keys: Sequence[str]
 ) -> Flow[dict[str, Summary]]:
-    fields = [keys.summary(filter_key) for filter_key in filter_keys]
-    reply = yield from call_script(
-        "get_summaries",
-        [keys.sessions, keys.events, keys.summaries],
-        [keys.session_field, *fields],
+    found = yield from bindings.get_summaries(
+        keys, session_ttl_ms=context.options.session_ttl, filter_keys=filter_keys
     )
-    if not reply:
+    if found.status is Status.MISSING:
         return {}
-    record, foreign, *values = reply
-    parsed = parse_sound_record(context, keys.sessions, record)
-    ours = dict(zip(filter_keys, values, strict=True))
-    return decode_summaries(context, keys, parsed, ours, foreign)
+    record = parse_sound_record(context, keys.sessions, found.record)
+    ours = dict(zip(filter_keys, found.summaries, strict=True))
+    return decode_summaries(context, keys, record, ours, found.foreign, found.foreign_cutoffs)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from langchain_redis_session._codec.summary_record import encode_summary, parse_summary
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._flow.scripts import call_script
-from langchain_redis_session._operations.bounds import format_score, to_nanoseconds
+from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.reading import (
     Unsummarized,
 )
 from langchain_redis_session._operations.summaries import SummaryOutcome, SummaryTask
-from langchain_redis_session._times import format_time
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     SummaryError,
@@ -19,6 +17,8 @@ from langchain_redis_session.errors import (
 from langchain_redis_session.models import (
     SummaryBoundary,
 )
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status
 
 LEASE_MARGIN_MS = 5_000
 """How much longer a lease holds than a summarizer may take."""
@@ -35,13 +35,6 @@ class SummaryLease:
         self.context, self.task, self.token = context, task, token
         self._found = found
         self.keys = context.keyspace.session(task.key)
-        self._field = self.keys.summary(task.filter_key)
-        self._script_keys = [
-            self.keys.sessions,
-            self.keys.events,
-            self.keys.summaries,
-            self.keys.summary_lease,
-        ]
 
     def claim(self, boundary: SummaryBoundary) -> Flow[int | None]:
         """Take it; gives 0, the ms for which another has it, or None: read again.
@@ -50,25 +43,20 @@ class SummaryLease:
             SummaryError: There is no place for a summary.
         """
         lease_ms = round(self.context.options.summary_job_timeout * 1000) + LEASE_MARGIN_MS
-        status, *reply = yield from call_script(
-            "claim_summary",
-            self._script_keys,
-            [
-                self.keys.session_field,
-                self._field,
-                self.token,
-                lease_ms,
-                self._found.created_text,
-                self._found.cutoff,
-                format_score(boundary.cutoff_score),
-            ],
+        claim = yield from bindings.claim_summary(
+            self.keys,
+            filter_key=self.task.filter_key,
+            token=self.token,
+            lease_ms=lease_ms,
+            created=self._found.created_text,
+            stored_cutoff=self._found.cutoff,
+            last_score=format_score(boundary.cutoff_score),
         )
-        if status == b"BUSY":
-            left_ms = int(reply[0])
-            return left_ms if left_ms > 0 else LONGEST_PAUSE_MS  # without a TTL it is not ours
-        if status == b"FOREIGN":
+        if claim.status is Status.BUSY:  # without a TTL it is not ours
+            return claim.left_ms if claim.left_ms > 0 else LONGEST_PAUSE_MS
+        if claim.status is Status.FOREIGN:
             raise self._explain_foreign()
-        return 0 if status == b"OK" else None
+        return 0 if claim.status is Status.OK else None
 
     def store(self, text: str, boundary: SummaryBoundary) -> Flow[SummaryOutcome]:
         """Store the summary, unless one that goes as far is there; gives the lease back.
@@ -78,32 +66,27 @@ class SummaryLease:
         """
         filter_key, score = self.task.filter_key, format_score(boundary.cutoff_score)
         parts = encode_summary(text, filter_key, boundary, score)
-        status, *reply = yield from call_script(
-            "put_summary",
-            self._script_keys,
-            [
-                self.keys.session_field,
-                self._field,
-                self.token,
-                self._found.created_text,
-                parts.head,
-                parts.tail,
-                score,
-                self.context.field_ttl_flag,
-                format_time(to_nanoseconds(self._found.session.created_at)),
-                self._found.idle_cutoff,
-            ],
+        stored = yield from bindings.put_summary(
+            self.keys,
+            filter_key=filter_key,
+            token=self.token,
+            session_ttl_ms=self.context.options.session_ttl,
+            created=self._found.created_text,
+            head=parts.head,
+            tail=parts.tail,
+            new_cutoff=score,
+            try_field_ttl=self.context.try_field_ttl,
+            idle_cutoff=self._found.idle_cutoff,
         )
-        if status == b"OK":
-            value, field_ttl = reply
-            self.context.note_field_ttl(field_ttl)
-            return SummaryOutcome(parse_summary(value, filter_key), is_new=True)
-        if status == b"FURTHER":
+        if stored.status is Status.OK:
+            self.context.note_field_ttl(stored.field_ttl)
+            return SummaryOutcome(parse_summary(stored.summary, filter_key), is_new=True)
+        if stored.status is Status.FURTHER:
             # Ours, if it is the reply to a first try that got lost.
-            (value,) = reply
+            value = stored.summary
             is_ours = value.startswith(parts.head) and value.endswith(parts.tail)
             return SummaryOutcome(parse_summary(value, filter_key), is_new=is_ours)
-        if status == b"FOREIGN":
+        if stored.status is Status.FOREIGN:
             raise self._explain_foreign()
         raise SummaryError(
             f"{self.task.key} was cleared, deleted or summarized by somebody else while its "
@@ -111,7 +94,8 @@ class SummaryLease:
         )
 
     def _explain_foreign(self) -> SummaryError:
-        field, key = self._field.decode(), self.keys.summaries.decode()
+        field = self.keys.summary(self.task.filter_key).decode()
+        key = self.keys.summaries.decode()
         return SummaryError(
             f"another program's value stands where the summary of {self.task.key} belongs, in "
             f"field {field!r} of {key!r}; use another session id, or remove it if nobody needs it"
@@ -120,6 +104,6 @@ class SummaryLease:
     def release(self) -> Flow[None]:
         """Give it back unused; where Redis is away, it runs out."""
         try:
-            yield from call_script("release_summary", [self.keys.summary_lease], [self.token])
+            yield from bindings.release_summary(self.keys, token=self.token)
         except BackendUnavailableError:
             return

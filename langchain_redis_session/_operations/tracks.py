@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from langchain_redis_session._codec.session_record import change_state, get_core, parse_record
 from langchain_redis_session._codec.track_events import decode_track_event, encode_track_event
-from langchain_redis_session._flow.requests import Argument, Flow
-from langchain_redis_session._flow.scripts import call_script
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.replicas import call_write
+from langchain_redis_session._operations.replicas import call_append
 from langchain_redis_session._operations.window import Window
-from langchain_redis_session.errors import (
-    BackendUnavailableError,
-    EventTooLargeError,
-    SessionNotFoundError,
-)
+from langchain_redis_session.errors import EventTooLargeError, SessionNotFoundError
 from langchain_redis_session.models import SessionKey, TrackEvent
-
-_MOST_TRIES = 100
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import Entry
+from langchain_redis_session.scripts.replies import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +26,13 @@ class PreparedTrackEvents:
 
     track: str
     events: Sequence[TrackEvent]
-    entries: list[Argument]
-    """Score and member of each, as the script takes them."""
+    entries: Sequence[Entry]
+    """What is stored of each."""
 
     @property
     def members(self) -> list[bytes]:
         """The JSON of each event."""
-        return cast("list[bytes]", self.entries[1::2])
+        return [entry.member for entry in self.entries]
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
@@ -48,7 +44,7 @@ class PreparedTrackEvents:
         return cls(
             parts[0].track,
             [event for part in parts for event in part.events],
-            [argument for part in parts for argument in part.entries],
+            [entry for part in parts for entry in part.entries],
         )
 
     @classmethod
@@ -59,9 +55,7 @@ class PreparedTrackEvents:
             CorruptEventError: They can't be read.
         """
         events = [decode_track_event(member) for member in members]
-        entries: list[Argument] = []
-        for event, member in zip(events, members, strict=True):
-            entries += (format_score(event.time_ns), member)
+        entries = [_make_entry(*pair) for pair in zip(events, members, strict=True)]
         return cls(track, events, entries)
 
 
@@ -74,7 +68,7 @@ def prepare_track_events(
         UnserializableMessageError: A payload is not JSON.
         EventTooLargeError: A payload's JSON is over `max_event_bytes`.
     """
-    entries: list[Argument] = []
+    entries: list[Entry] = []
     for event in events:
         data = encode_track_event(event)
         if len(data) > context.options.max_event_bytes:
@@ -82,8 +76,12 @@ def prepare_track_events(
                 f"a payload for track {track!r} has {len(data):,} bytes of JSON, the most is "
                 f"{context.options.max_event_bytes:,}; keep it smaller, or raise max_event_bytes"
             )
-        entries += (format_score(event.time_ns), data)
+        entries.append(_make_entry(event, data))
     return PreparedTrackEvents(track, events, entries)
+
+
+def _make_entry(event: TrackEvent, member: bytes) -> Entry:
+    return Entry(score=format_score(event.time_ns), member=member)
 
 
 def append_prepared_track_events(
@@ -91,45 +89,34 @@ def append_prepared_track_events(
 ) -> Flow[None]:
     """Append events to one track, in one script; the first one makes the track."""
     options, keys, track = context.options, context.keyspace.session(key), prepared.track
-    script_keys = [*keys.common, keys.track(track)]
     expected = replacement = b""
-    for _ in range(_MOST_TRIES):
-        status, *reply = yield from call_write(
-            context,
-            key,
-            "append_track_events",
-            script_keys,
-            [
-                keys.session_field,
-                track.encode(),
-                options.track_event_limit or 0,
-                options.session_ttl,
-                options.track_ttl_ms,
-                context.field_ttl_flag,
-                expected,
-                replacement,
-                keys.summary_field,
-                *prepared.entries,
-            ],
+    attempts = Attempts(key, f"add track {track!r} to")
+    while True:
+        attempts.begin()
+        call = bindings.append_track_events(
+            keys,
+            track=track,
+            event_limit=options.track_event_limit,
+            session_ttl_ms=options.session_ttl,
+            track_ttl_ms=options.track_ttl_ms,
+            try_field_ttl=context.try_field_ttl,
+            expected=expected,
+            replacement=replacement,
+            entries=prepared.entries,
         )
-        if status == b"OK":
-            _, field_ttl, fates, scores = reply
-            context.note_field_ttl(field_ttl)
-            context.count_written(prepared.members, fates)
-            for event, score in zip(prepared.events, scores, strict=True):
-                event.score = float(score) if score else None
+        reply = yield from call_append(context, key, call)
+        if reply.status is Status.OK:
+            context.note_field_ttl(reply.field_ttl)
+            context.count_written(prepared.members, reply.fates)
+            for event, score in zip(prepared.events, reply.scores, strict=True):
+                event.score = score
             return
-        if status == b"MISSING":
+        if reply.status is Status.MISSING:
             raise SessionNotFoundError(
                 f"there is no session {key}; create it with create_session() before its tracks"
             )
-        record: bytes = reply[0]
-        expected = get_core(record)
-        replacement = change_state(record, key.session_id, set_values={}, add_tracks=[track])
-    raise BackendUnavailableError(
-        f"gave up after {_MOST_TRIES} tries to add track {track!r} to {key}: others change its "
-        "state all the time; try again"
-    )
+        expected = get_core(reply.record)
+        replacement = change_state(reply.record, key.session_id, set_values={}, add_tracks=[track])
 
 
 def get_track_events(
@@ -137,11 +124,11 @@ def get_track_events(
 ) -> Flow[list[TrackEvent]]:
     """Read a track's events, oldest first."""
     window = Window(
-        context,
-        context.keyspace.session(key).track(track),
-        bounds,
-        decode_track_event,
-        context.options.track_event_limit,
+        context=context,
+        key=context.keyspace.session(key).track(track),
+        bounds=bounds,
+        decode=decode_track_event,
+        event_limit=context.options.track_event_limit,
     )
     yield from window.read()
     return window.items
@@ -151,9 +138,7 @@ def list_tracks(context: Context, key: SessionKey) -> Flow[list[str]]:
     """The names of a session's tracks, in the order they were made."""
     keys = context.keyspace.session(key)
     # The script of reads knows whether the session has expired.
-    reply = yield from call_script(
-        "get_session",
-        [keys.sessions, keys.events, keys.summaries],
-        [keys.session_field, keys.summary_field, 0, 0, 0, 0, 0],
+    found = yield from bindings.get_session(
+        keys, session_ttl_ms=context.options.session_ttl, count=0
     )
-    return list(parse_record(reply[0]).tracks) if reply and reply[0] else []
+    return list(parse_record(found.record).tracks) if found.record else []

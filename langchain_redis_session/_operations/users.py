@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from langchain_redis_session._flow.requests import Flow, Request, ScanPage
 from langchain_redis_session._flow.scripts import call_batch
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.erasures import mark_erased
 from langchain_redis_session.models import DeletedUser
 
 _MOST_KEYS = 500
@@ -33,11 +34,12 @@ def list_users(context: Context, app_name: str) -> Flow[list[str]]:
     return sorted(users)
 
 
-def delete_user(context: Context, app_name: str, user_id: str) -> Flow[DeletedUser]:
-    """Delete everything of a user, what no session owns any more included."""
+def delete_user(context: Context, app_name: str, user_id: str, *, now_ms: int) -> Flow[DeletedUser]:
+    """Delete everything of a user, what no session owns any more included, and mark that."""
     keyspace = context.keyspace
     sessions_key = keyspace.sessions(app_name, user_id)
-    sessions = yield ("HLEN", sessions_key)
+    mark = mark_erased(context, app_name, user_id, now_ms=now_ms)
+    _, sessions = yield from call_batch([mark, ("HLEN", sessions_key)])
     keys: set[bytes] = set()
     for pattern in keyspace.session_patterns(app_name, user_id):
         keys |= yield from _scan(pattern)

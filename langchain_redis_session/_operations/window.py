@@ -8,15 +8,19 @@ from itertools import repeat
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._flow.requests import Argument, Command, Flow
-from langchain_redis_session._flow.scripts import ScriptCall, call_script
+from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.matching import is_human, is_result, is_system
 from langchain_redis_session.errors import CorruptEventError
-from langchain_redis_session.models import Event, SessionKey
+from langchain_redis_session.models import Event
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Page
 
 _SMALLEST_PAGE, _LARGEST_PAGE = 64, 1000
+_MOST_IN_FRONT = 4
 _MOST_ENTRIES = 2**53  # Lua's numbers are exact up to here
 
 
@@ -29,12 +33,13 @@ class Scored(Protocol):
 S = TypeVar("S", bound=Scored)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Window(Generic[S]):
     """What a read has gathered, and how it goes on.
 
     `items` are newest first until `finish`. `is_cut` tells whether older entries were
-    left out or removed by retention. Without `needs_scores`, items may lack their score.
+    left out or removed by retention. Without `needs_scores`, items may lack their score. With
+    `reads_front`, system messages that the session begins with stand in front.
     """
 
     context: Context
@@ -44,107 +49,113 @@ class Window(Generic[S]):
     event_limit: int | None
     wants: Callable[[S], bool] = lambda _item: True
     needs_scores: bool = True
+    reads_front: bool = False
     items: list[S] = field(default_factory=list)
     is_cut: bool = False
+    _front: list[bytes] = field(default_factory=list)
     _next_highest: str = ""
     _seen: set[bytes] = field(default_factory=set)
-    _asked: int = 0
+    _asked: int | None = 0
     _is_done: bool = False
 
-    def first_args(self) -> list[Argument]:
-        """The arguments of the first read: highest, lowest, offset, count."""
-        bounds = self.bounds
-        wanted = None if bounds.limit is None else bounds.limit + bounds.offset
-        self._asked = -1 if wanted is None else min(wanted, _MOST_ENTRIES)
-        if bounds.limit == 0:
-            self._asked = 0
-        return [bounds.highest, bounds.lowest, 0, self._asked]
+    def ask_first(self) -> int | None:
+        """How many entries the first page has to bring; None = all."""
+        limit = self.bounds.limit
+        self._asked = limit and min(limit + self.bounds.offset, _MOST_ENTRIES)
+        return self._asked
 
-    def first_read(self) -> ScriptCall | Command:
+    def first_read(self) -> ScriptCall[Page] | Command:
         """What reads the first page; `take_first` takes in its reply."""
         if self._needs_no_script():
             return ("ZREVRANGE", self.key, 0, -1)
-        return ScriptCall("read_events", [self.key], ["newest", *self.first_args()])
+        return self._read_page(self.bounds.highest, self.ask_first())
+
+    def _read_page(self, highest: str, count: int | None) -> ScriptCall[Page]:
+        return bindings.read_events(
+            self.key, highest=highest, lowest=self.bounds.lowest, count=count
+        )
 
     def _needs_no_script(self) -> bool:
         # A script's reply passes through Lua, which takes as long again; scores take time too.
         # They are needed to go on behind a page, and in the error of a strict read.
         return self.bounds.is_everything and not self.needs_scores and not self.bounds.strict
 
-    def take_first(self, reply: list[Any]) -> None:
-        """Take in the reply to `first_read`."""
-        if self._needs_no_script():
-            self._is_done = True
-            self.is_cut = self._is_full(len(reply))
-            self.context.counters.bytes_in += sum(map(len, reply))
-            self._gather(zip(reply, repeat(b"")))
-        else:
-            self.take(*reply)
+    def front_reads(self) -> list[Command]:
+        """What reads the session's first entries where they are asked for."""
+        return [("ZRANGE", self.key, 0, _MOST_IN_FRONT - 1)] if self.reads_front else []
 
-    def take(self, size: int, older: int, entries: list[bytes]) -> None:
+    def take_front(self, *replies: list[bytes]) -> None:
+        """Take in the replies to `front_reads`, before `finish`."""
+        for entries in replies:
+            self._front = entries
+            self.context.counters.bytes_in += sum(map(len, entries))
+
+    def take_first(self, reply: Page | list[bytes]) -> None:
+        """Take in the reply to `first_read`."""
+        if isinstance(reply, Page):
+            self.take(reply)
+            return
+        self._is_done = True
+        self.is_cut = self._is_full(len(reply))
+        self.context.counters.bytes_in += sum(map(len, reply))
+        self._gather(zip(reply, repeat(b"")))
+
+    def take(self, page: Page) -> None:
         """Take in one page, newest first."""
-        count = len(entries) // 2
-        self._is_done = self._asked < 0 or count < self._asked
-        self.is_cut = older > 0 or self._is_full(size)
-        self.context.counters.bytes_in += sum(map(len, entries[::2]))
-        self._gather(zip(entries[::2], entries[1::2], strict=True))
+        entries, scores = page.entries, page.scores
+        self._is_done = self._asked is None or len(entries) < self._asked
+        self.is_cut = page.older > 0 or self._is_full(page.size)
+        self.context.counters.bytes_in += sum(map(len, entries))
+        self._gather(zip(entries, scores, strict=True))
         if entries and not self._is_done:
             # Scores of a foreign writer may be equal: start at the last one once more.
-            self._next_highest = entries[-1].decode()
+            last = scores[-1]
+            self._next_highest = last.decode()
             self._seen = {
-                entry
-                for entry, score in zip(entries[::2], entries[1::2], strict=True)
-                if score == entries[-1]
+                entry for entry, score in zip(entries, scores, strict=True) if score == last
             }
 
     def _is_full(self, size: int) -> bool:
         return self.event_limit is not None and size >= self.event_limit
 
     def _gather(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
-        seen, wants, items = self._seen, self.wants, self.items
+        decode, seen, wants, items = self.decode, self._seen, self.wants, self.items
         for entry, score in entries:
             if seen and entry in seen:  # to look into an empty set would hash the entry
                 continue
-            item = self._read(entry, score)
-            if item is not None and wants(item):
+            try:
+                item = decode(entry)
+            except CorruptEventError as error:
+                self._skip(score, error)
+                continue
+            if score:
+                item.score = float(score)
+            if wants(item):
                 items.append(item)
 
-    def _read(self, entry: bytes, score: bytes) -> S | None:
-        try:
-            item = self.decode(entry)
-        except CorruptEventError as error:
-            if self.bounds.strict:
-                raise CorruptEventError(
-                    f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
-                    f"{error}; read without strict=True to skip it"
-                ) from error
-            self.context.report_corrupt(self.key)
-            return None
-        if score:
-            item.score = float(score)
-        return item
+    def _skip(self, score: bytes, error: CorruptEventError) -> None:
+        if self.bounds.strict:
+            raise CorruptEventError(
+                f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
+                f"{error}; read without strict=True to skip it"
+            ) from error
+        self.context.report_corrupt(self.key)
 
     def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
         """Read further pages, back from the oldest entry seen, until it is enough."""
-        page = _SMALLEST_PAGE
+        more = _SMALLEST_PAGE
         while not self._is_done and not is_enough():
-            self._asked = page + len(self._seen)
-            reply = yield from call_script(
-                "read_events",
-                [self.key],
-                ["newest", self._next_highest, self.bounds.lowest, 0, self._asked],
-            )
-            self.take(*reply)
-            page = min(page * 2, _LARGEST_PAGE)
+            self._asked = more + len(self._seen)
+            self.take((yield from self._read_page(self._next_highest, self._asked)))
+            more = min(more * 2, _LARGEST_PAGE)
 
     def read(self) -> Flow[None]:
         """Read what the bounds ask for, from the first page on."""
         request = self.first_read()
         if isinstance(request, ScriptCall):
-            reply = yield from call_script(request.name, request.keys, request.args)
+            self.take((yield from request))
         else:
-            reply = yield request
-        self.take_first(reply)
+            self.take_first((yield request))
         yield from self.finish()
 
     def finish(self) -> Flow[None]:
@@ -161,8 +172,10 @@ class Window(Generic[S]):
         window = items[bounds.offset : wanted]
         if bounds.start_on == "human" and window:
             window = yield from self._start_on_human(window, beyond)
+        if bounds.for_model and window and not any(map(is_human, window)):
+            window = yield from self._keep_turn(window, beyond)
         window.reverse()
-        self.items = window
+        self.items = [*self._find_front(window), *window] if self._front else window
 
     def _start_on_human(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
         last = _find_last(window, is_human)
@@ -174,24 +187,43 @@ class Window(Generic[S]):
         yield from self.read_until(lambda: any(map(is_human, earlier)))
         place = next((i for i, item in enumerate(earlier) if is_human(item)), None)
         if place is None:
-            return window
+            self.is_cut = True
+            return []
         self.is_cut = self.is_cut or place > 0
         return [*window, earlier[place]]
+
+    def _keep_turn(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
+        """Go back to the last user message; where there is none, to the last call."""
+        earlier = self.items
+        earlier[:] = beyond
+        yield from self.read_until(lambda: any(map(is_human, earlier)))
+        place = next((i for i, item in enumerate(earlier) if is_human(item)), None)
+        if place is None:
+            place = next((i for i, item in enumerate(earlier) if not is_result(item)), -1)
+        self.is_cut = self.is_cut or place + 1 < len(earlier)
+        return [*window, *earlier[: place + 1]]
+
+    def _find_front(self, window: list[S]) -> list[S]:
+        """The system messages that the session begins with, but for those in the window."""
+        front: list[S] = []
+        for entry in self._front:
+            try:
+                item = self.decode(entry)
+            except CorruptEventError:
+                break
+            if not is_system(item):
+                break
+            front.append(item)
+        known = {_get_id(item) for item in window[: len(front)]}
+        return [item for item in front if _get_id(item) not in known]
+
+
+def _get_id(item: Any) -> Any:
+    return item.id
 
 
 def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
     return next((i for i in range(len(items) - 1, -1, -1) if condition(items[i])), None)
-
-
-def is_human(item: Any) -> bool:
-    """Whether an event holds a user's message."""
-    message = getattr(item, "message", None)
-    return message is not None and message.type == "human"
-
-
-def has_message(event: Event) -> bool:
-    """Whether an event holds a message."""
-    return event.message is not None
 
 
 def make_event_window(
@@ -201,22 +233,17 @@ def make_event_window(
     wants: Callable[[Event], bool] = lambda _event: True,
     *,
     needs_scores: bool = True,
+    since_summary: bool = False,
 ) -> Window[Event]:
     """A window on a session's events."""
     limit = context.options.session_event_limit
-    return Window(context, keys.events, bounds, decode_event, limit, wants, needs_scores)
-
-
-def refresh_call(context: Context, key: SessionKey) -> ScriptCall:
-    """What starts a session's lifetime anew."""
-    keys = context.keyspace.session(key)
-    return ScriptCall(
-        "refresh_ttl",
-        keys.common,
-        [
-            keys.session_field,
-            context.options.session_ttl,
-            context.field_ttl_flag,
-            keys.summary_field,
-        ],
+    return Window(
+        context=context,
+        key=keys.events,
+        bounds=bounds,
+        decode=decode_event,
+        event_limit=None if limit == "session" else limit,
+        wants=wants,
+        needs_scores=needs_scores,
+        reads_front=bounds.for_model and (since_summary or not bounds.is_everything),
     )

@@ -6,6 +6,9 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+# LangChain loads these when something runs for the first time, and then an event loop waits.
+import langchain_core.tracers.context
+import langchain_core.tracers.stdout  # noqa: F401
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage

@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Session, select_messages
+from langchain_redis_session.models import Session, list_messages
 
 SummaryTrigger = Callable[[Session], bool]
 TokenCounter = Callable[[list[BaseMessage]], int]
@@ -179,7 +179,7 @@ class TokenThreshold:
     minimum_events: int = field(default=1, init=False, repr=False)
 
     def __call__(self, session: Session) -> bool:
-        messages = select_messages(session.events, is_cut=False)
+        messages = list_messages(session.events)
         return bool(messages) and self.token_counter(messages) >= self.count
 
 

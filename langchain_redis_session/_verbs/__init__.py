@@ -1,1 +1,1 @@
-"""The verbs of a service, by subject: they check arguments and give flows."""
+"""The methods of a service, by subject: they check arguments and give flows."""

@@ -1,24 +1,31 @@
 """Methods that append events and messages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._actions import appends
+from langchain_redis_session._actions.open_calls import is_made_answer
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.prepared import make_events
+from langchain_redis_session._verbs.arguments import (
+    check_event,
+    check_flag,
+    check_key,
+    check_mapping,
+    check_text,
+    list_events,
+    list_messages,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
+    async_method,
     combine_hooks,
-    sync_verb,
+    sync_method,
 )
 from langchain_redis_session.callbacks import Handlers
-from langchain_redis_session.errors import ConfigurationError
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT, check_event_limit
 from langchain_redis_session.models import (
     AppendResult,
     Event,
@@ -29,17 +36,18 @@ from langchain_redis_session.models import (
 class AppendMethods(FlowRunner):
     """Append events and messages."""
 
-    def _append_event(
+    @sync_method
+    def append_event(
         self, key: SessionKey, event: Event, *, callbacks: Handlers = None
     ) -> Flow[AppendResult]:
         """Append one event; as `append_events`."""
-        return self._append_events(key, [event], callbacks=callbacks)
+        return self._append(check_key(key), [check_event(event)], callbacks)
 
-    append_event = sync_verb(_append_event)
-    aappend_event = async_verb(_append_event)
+    aappend_event = async_method(append_event)
 
-    def _append_events(
-        self, key: SessionKey, new_events: Sequence[Event], *, callbacks: Handlers = None
+    @sync_method
+    def append_events(
+        self, key: SessionKey, events: Sequence[Event], *, callbacks: Handlers = None
     ) -> Flow[AppendResult]:
         """Append events and their state changes, all or none, in one round trip.
 
@@ -48,7 +56,7 @@ class AppendMethods(FlowRunner):
 
         Args:
             key: The session.
-            new_events: The events.
+            events: The events.
             callbacks: Hooks for this call, after the service's.
 
         Raises:
@@ -57,14 +65,12 @@ class AppendMethods(FlowRunner):
             UnserializableMessageError: An event holds what JSON can't carry.
             EventTooLargeError: An event's JSON is over `max_event_bytes`.
         """
-        if isinstance(new_events, Event) or not all(isinstance(e, Event) for e in new_events):
-            raise ConfigurationError("append_events takes a list of Event")
-        return self._append(check_key(key), list(new_events), callbacks)
+        return self._append(check_key(key), list_events("events", events), callbacks)
 
-    append_events = sync_verb(_append_events)
-    aappend_events = async_verb(_append_events)
+    aappend_events = async_method(append_events)
 
-    def _append_messages(
+    @sync_method
+    def append_messages(
         self,
         key: SessionKey,
         messages: Sequence[BaseMessage],
@@ -78,9 +84,12 @@ class AppendMethods(FlowRunner):
         state_delta: dict[str, Any] | None = None,
         once: bool = False,
         create: bool = False,
+        new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
         callbacks: Handlers = None,
     ) -> Flow[AppendResult]:
         """Append messages, all or none, in one round trip.
+
+        Answers that a read made for open tool calls are left out.
 
         Args:
             key: The session.
@@ -94,6 +103,8 @@ class AppendMethods(FlowRunner):
             state_delta: State to set with them; see `Event.state_delta`.
             once: Leave out messages whose id is already in the session.
             create: Create the session if there is none.
+            new_event_limit: The most events of a session that this creates, unless the service
+                has a `session_event_limit`; None = no limit.
             callbacks: Hooks for this call, after the service's.
 
         Raises:
@@ -102,21 +113,33 @@ class AppendMethods(FlowRunner):
             UnserializableMessageError: A message holds what JSON can't carry.
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
         """
+        check_key(key)
+        if author is not None:
+            check_text("author", author)
+        if state_delta is not None:
+            check_mapping("state_delta", state_delta)
+        said = list_messages("messages", messages)
         new_events = make_events(
-            [messages] if isinstance(messages, BaseMessage) else messages,
+            [message for message in said if not is_made_answer(message)],
             time_ns=self._clock(),
             author=author,
             state_delta=state_delta,
-            request_id=request_id,
-            invocation_id=invocation_id,
-            branch=branch,
-            tag=tag,
-            filter_key=filter_key,
+            request_id=check_text("request_id", request_id),
+            invocation_id=check_text("invocation_id", invocation_id),
+            branch=check_text("branch", branch),
+            tag=check_text("tag", tag),
+            filter_key=check_text("filter_key", filter_key),
         )
-        return self._append(check_key(key), new_events, callbacks, create=create, once=once)
+        return self._append(
+            key,
+            new_events,
+            callbacks,
+            create=check_flag("create", create),
+            once=check_flag("once", once),
+            new_event_limit=check_event_limit("new_event_limit", new_event_limit),
+        )
 
-    append_messages = sync_verb(_append_messages)
-    aappend_messages = async_verb(_append_messages)
+    aappend_messages = async_method(append_messages)
 
     def _append(
         self,
@@ -126,6 +149,7 @@ class AppendMethods(FlowRunner):
         *,
         create: bool = False,
         once: bool = False,
+        new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
     ) -> Flow[AppendResult]:
         hooks = combine_hooks(self, callbacks)
         flow = appends.append_events(
@@ -135,6 +159,7 @@ class AppendMethods(FlowRunner):
             new_events,
             create=create,
             once=once,
+            new_event_limit=new_event_limit,
             is_write_behind=self._write_behind is not None,
             scheduler=self._summary_scheduler,
         )

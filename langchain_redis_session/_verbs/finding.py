@@ -1,7 +1,5 @@
 """Methods that find events."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from langchain_redis_session._flow.requests import Flow
@@ -9,11 +7,15 @@ from langchain_redis_session._operations import (
     search,
 )
 from langchain_redis_session._operations.bounds import Moment, make_bounds
+from langchain_redis_session._operations.matching import compile_query, compile_roles
+from langchain_redis_session._verbs.arguments import (
+    check_count,
+    check_key,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
-    sync_verb,
+    async_method,
+    sync_method,
 )
 from langchain_redis_session.models import (
     Event,
@@ -26,7 +28,8 @@ from langchain_redis_session.models import (
 class FindMethods(FlowRunner):
     """Find events of a session."""
 
-    def _get_event_window(
+    @sync_method
+    def get_event_window(
         self,
         key: SessionKey,
         event_id: str,
@@ -45,21 +48,20 @@ class FindMethods(FlowRunner):
             roles: Count and give only events of these roles: "user", "assistant", "tool",
                 "system". The event itself is always given.
         """
-        make_bounds(before, None, None, after)
         flow = search.get_event_window(
             self._context,
             check_key(key),
             validate_id(event_id, "event_id"),
-            before=before,
-            after=after,
-            roles=roles,
+            before=check_count("before", before),
+            after=check_count("after", after),
+            has_role=compile_roles(roles),
         )
         return self._settled(key.scope, flow)
 
-    get_event_window = sync_verb(_get_event_window)
-    aget_event_window = async_verb(_get_event_window)
+    aget_event_window = async_method(get_event_window)
 
-    def _search_events(
+    @sync_method
+    def search_events(
         self,
         key: SessionKey,
         query: str,
@@ -82,9 +84,10 @@ class FindMethods(FlowRunner):
         Returns:
             The events, oldest first.
         """
+        check_key(key)
+        matches, has_role = compile_query(query), compile_roles(roles)
         bounds = make_bounds(limit, after, before, 0)
-        flow = search.search_events(self._context, check_key(key), query, bounds, roles)
+        flow = search.search_events(self._context, key, matches, has_role, bounds)
         return self._settled(key.scope, flow)
 
-    search_events = sync_verb(_search_events)
-    asearch_events = async_verb(_search_events)
+    asearch_events = async_method(search_events)

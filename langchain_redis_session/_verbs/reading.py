@@ -1,12 +1,16 @@
 """Methods that read a session."""
 
-from __future__ import annotations
-
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from langchain_core.messages import BaseMessage
 
+from langchain_redis_session._actions.open_calls import (
+    OpenToolCalls,
+    check_open_tool_calls,
+    close_calls,
+)
 from langchain_redis_session._actions.reads import (
     GET_EVENTS,
     GET_MESSAGES,
@@ -16,12 +20,15 @@ from langchain_redis_session._actions.reads import (
 )
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_key,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
+    async_method,
     combine_hooks,
-    sync_verb,
+    sync_method,
 )
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
 from langchain_redis_session.models import (
@@ -37,7 +44,8 @@ T = TypeVar("T")
 class ReadMethods(FlowRunner):
     """Read a session, its events and its messages."""
 
-    def _get_session(
+    @sync_method
+    def get_session(
         self,
         key: SessionKey,
         *,
@@ -58,7 +66,8 @@ class ReadMethods(FlowRunner):
             before: The latest (inclusive).
             offset: How many of the newest to leave out.
             start_on: "human" = begin with a user message; if none is among the events,
-                the last one before them is put in front.
+                the last one before them is put in front, and where there is none either,
+                there are no events.
             strict: Raise at an unreadable entry instead of skipping it.
             callbacks: Hooks for this call, after the service's.
 
@@ -72,10 +81,10 @@ class ReadMethods(FlowRunner):
         call = GetSessionContext(key, "get_session", limit, after, before, offset, start_on)
         return self._read(GET_SESSION, call, strict, callbacks)
 
-    get_session = sync_verb(_get_session)
-    aget_session = async_verb(_get_session)
+    aget_session = async_method(get_session)
 
-    def _get_events(
+    @sync_method
+    def get_events(
         self,
         key: SessionKey,
         *,
@@ -91,10 +100,10 @@ class ReadMethods(FlowRunner):
         call = GetSessionContext(key, "get_events", limit, after, before, offset, start_on)
         return self._read(GET_EVENTS, call, strict, callbacks)
 
-    get_events = sync_verb(_get_events)
-    aget_events = async_verb(_get_events)
+    aget_events = async_method(get_events)
 
-    def _get_messages(
+    @sync_method
+    def get_messages(
         self,
         key: SessionKey,
         *,
@@ -104,25 +113,44 @@ class ReadMethods(FlowRunner):
         offset: int = 0,
         start_on: StartOn = None,
         strict: bool = False,
+        open_tool_calls: OpenToolCalls = "keep",
         callbacks: Handlers = None,
     ) -> Flow[list[BaseMessage]]:
         """Read a session's messages, oldest first; arguments as `get_session`.
 
         `limit` and `offset` count messages. Where older ones are cut off, tool results
         whose call is among those are left out at the start, as models refuse them.
+
+        Args:
+            key: The session.
+            limit: The most messages, the newest; None = all.
+            after: The earliest (inclusive): a datetime with a zone, ns, or a score.
+            before: The latest (inclusive).
+            offset: How many of the newest to leave out.
+            start_on: "human" = begin with a user message; see `get_session`.
+            strict: Raise at an unreadable entry instead of skipping it.
+            open_tool_calls: What to do with tool calls that never got a result, which models
+                refuse: "answer" = put an error result behind each, which appends never
+                store; "drop" = leave the calls out; "keep" = give what is stored. Unless
+                kept, late results are moved up to their calls, and results without a call
+                left out. The last calls may still be running, and stay.
+            callbacks: Hooks for this call, after the service's.
         """
+        check_open_tool_calls(open_tool_calls)
         call = GetSessionContext(key, "get_messages", limit, after, before, offset, start_on)
-        return self._read(GET_MESSAGES, call, strict, callbacks)
+        flow = self._read(GET_MESSAGES, call, strict, callbacks)
+        return flow if open_tool_calls == "keep" else _close_calls(flow, open_tool_calls)
 
-    get_messages = sync_verb(_get_messages)
-    aget_messages = async_verb(_get_messages)
+    aget_messages = async_method(get_messages)
 
-    def _get_summarized_messages(
+    @sync_method
+    def get_summarized_messages(
         self,
         key: SessionKey,
         *,
         limit: int | None = None,
         strict: bool = False,
+        open_tool_calls: OpenToolCalls = "keep",
         callbacks: Handlers = None,
     ) -> Flow[SummarizedMessages]:
         """Read the session's summary and the messages that it does not cover; one round trip.
@@ -131,6 +159,8 @@ class ReadMethods(FlowRunner):
             key: The session.
             limit: The most messages, the newest; None = all.
             strict: Raise at an unreadable entry instead of skipping it.
+            open_tool_calls: What to do with tool calls that have no result; see
+                `get_messages`.
             callbacks: Further hooks and handlers, for this call; hooks see it as a read of
                 the session.
 
@@ -149,23 +179,43 @@ class ReadMethods(FlowRunner):
             >>> found.summary.text, [message.text for message in found.messages]
             ('2 messages about tea', ['Two, please.'])
         """
+        check_open_tool_calls(open_tool_calls)
         call = GetSessionContext(key, "get_summarized_messages", limit)
-        return self._read(GET_SUMMARIZED_MESSAGES, call, strict, callbacks)
+        flow = self._read(GET_SUMMARIZED_MESSAGES, call, strict, callbacks)
+        if open_tool_calls == "keep":
+            return flow
+        return _close_summarized_calls(flow, open_tool_calls)
 
-    get_summarized_messages = sync_verb(_get_summarized_messages)
-    aget_summarized_messages = async_verb(_get_summarized_messages)
+    aget_summarized_messages = async_method(get_summarized_messages)
 
     def _read(
-        self, read: Read[T], call: GetSessionContext, strict: bool, callbacks: Handlers
+        self,
+        read: Read[T],
+        call: GetSessionContext,
+        strict: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[T]:
+        key = check_key(call.key)
+        check_flag("strict", strict)
         bounds = make_bounds(
             call.limit, call.after, call.before, call.offset, call.start_on, strict
         )
-        key = check_key(call.key)
         hooks = combine_hooks(self, callbacks)
         if hooks.of_reads:
             settle = partial(self._settled, key.scope)
             flow = read.with_hooks(self._context, hooks, call, settle, strict=strict)
         else:
+            bounds = replace(bounds, for_model=True) if read.for_model else bounds
             flow = self._settled(key.scope, read.read(self._context, key, bounds))
         return self._observed("get_session", key, flow, hooks)
+
+
+def _close_calls(flow: Flow[list[BaseMessage]], how: OpenToolCalls) -> Flow[list[BaseMessage]]:
+    return close_calls((yield from flow), how)
+
+
+def _close_summarized_calls(
+    flow: Flow[SummarizedMessages], how: OpenToolCalls
+) -> Flow[SummarizedMessages]:
+    found = yield from flow
+    return replace(found, messages=close_calls(found.messages, how))

@@ -1,14 +1,17 @@
 """What all methods of a service share: how they become public, and what runs their flows.
 
-A method that gives a flow becomes the blocking method `x` by `sync_verb` and the awaitable
-`ax` by `async_verb`; both show its signature and docstring.
+A method is written once, as a function that checks its arguments and gives a flow:
+`sync_method` makes it block, `async_method` makes its awaitable twin. Both show the signature
+of a plain method, whose result is the flow's. (Modules of methods don't postpone annotations,
+which therefore are types here, and for whoever looks at a method.)
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from inspect import Signature
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 from langchain_redis_session._actions.appends import SummaryScheduler
 from langchain_redis_session._actions.context import ActionContext
@@ -19,14 +22,14 @@ from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._verbs.loops import warn_in_loop
+from langchain_redis_session._verbs.misuse import explain_call
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.errors import (
     BackendUnavailableError,
-    InvalidSessionKeyError,
     SessionServiceClosedError,
-    shorten,
 )
-from langchain_redis_session.models import Event, SessionKey, TrackEvent, validate_id
+from langchain_redis_session.models import Event, SessionKey, TrackEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,6 +61,24 @@ class FlowRunner:
     def _require_open(self) -> None:
         if self._is_closed:
             raise SessionServiceClosedError(f"{self!r} was closed; make a new service")
+
+    def _start(
+        self,
+        name: str,
+        make_flow: Callable[..., Flow[T]],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Flow[T]:
+        """Make the flow of a call of the method `name`, and count it."""
+        self._require_open()
+        self._context.counters.operations[make_flow.__name__] += 1
+        try:
+            return make_flow(self, *args, **kwargs)
+        except TypeError as error:
+            trace = error.__traceback__
+            if trace is not None and trace.tb_next is not None:
+                raise  # from inside of it: the arguments did fit
+            raise explain_call(error, self, name, make_flow, args, kwargs) from None
 
     def _run(self, flow: Flow[T]) -> T:
         flow = self._reporting(flow)
@@ -124,53 +145,54 @@ def combine_hooks(runner: FlowRunner, callbacks: Handlers) -> Hooks:
 R = TypeVar("R", bound=FlowRunner)
 
 
-def sync_verb(make_flow: Callable[Concatenate[R, P], Flow[T]]) -> Callable[Concatenate[R, P], T]:
-    """Make the blocking method of one that gives a flow."""
-    name = make_flow.__name__.removeprefix("_")
-
-    def verb(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        self._require_open()
-        self._context.counters.operations[name] += 1
-        return self._run(make_flow(self, *args, **kwargs))
-
-    _name(verb, make_flow, name)
-    return verb
-
-
-def async_verb(
+def sync_method(
     make_flow: Callable[Concatenate[R, P], Flow[T]],
+) -> Callable[Concatenate[R, P], T]:
+    """Make a blocking method of a function that gives a flow."""
+    name = make_flow.__name__
+
+    def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        warn_in_loop(name)
+        return self._run(self._start(name, make_flow, args, kwargs))
+
+    (_, _, result) = get_args(make_flow.__annotations__["return"])
+    shown = None if result is type(None) else result
+    signature = inspect.signature(make_flow).replace(return_annotation=shown)
+    vars(method)["make_flow"] = make_flow
+    return _dress(method, make_flow, name, signature)
+
+
+def async_method(
+    method: Callable[Concatenate[R, P], T],
 ) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
-    """Make the awaitable method of one that gives a flow."""
-    name = make_flow.__name__.removeprefix("_")
+    """Make the awaitable twin of a method that `sync_method` has made."""
+    make_flow: Callable[..., Flow[T]] = vars(method)["make_flow"]
+    name = f"a{make_flow.__name__}"
 
-    async def verb(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        self._require_open()
-        self._context.counters.operations[name] += 1
-        return await self._arun(make_flow(self, *args, **kwargs))
+    async def twin(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._arun(self._start(name, make_flow, args, kwargs))
 
-    _name(verb, make_flow, f"a{name}")
-    return verb
+    return _dress(twin, make_flow, name, inspect.signature(method))
 
 
-def _name(verb: Callable[..., Any], make_flow: Callable[..., Any], name: str) -> None:
-    functools.update_wrapper(verb, make_flow)
-    verb.__qualname__ = f"{make_flow.__qualname__.rpartition('.')[0]}.{name}"
-    verb.__name__ = name
+M = TypeVar("M", bound=Callable[..., Any])
 
 
-def check_key(key: object) -> SessionKey:
-    """Refuse what is no session's key."""
-    if not isinstance(key, SessionKey):
-        raise InvalidSessionKeyError(
-            f"key must be a SessionKey(app_name, user_id, session_id), not {shorten(key)}"
-        )
-    return key
+def _dress(method: M, make_flow: Callable[..., Any], name: str, signature: Signature) -> M:
+    """Let a method look like a plain one of its class.
 
-
-def check_user(app_name: object, user_id: object) -> None:
-    """Refuse what can't name a user."""
-    validate_id(app_name, "app_name")
-    validate_id(user_id, "user_id")
+    Without `__wrapped__`, which would show whoever unwraps it a function that gives a flow.
+    """
+    method.__name__ = name
+    method.__qualname__ = f"{make_flow.__qualname__.rpartition('.')[0]}.{name}"
+    method.__module__ = make_flow.__module__
+    method.__doc__ = make_flow.__doc__
+    method.__annotations__ = {
+        **make_flow.__annotations__,
+        "return": signature.return_annotation,
+    }
+    vars(method)["__signature__"] = signature
+    return method
 
 
 def _settle_first(scope: Scope, flow: Flow[T]) -> Flow[T]:

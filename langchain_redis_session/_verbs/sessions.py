@@ -1,7 +1,5 @@
 """Methods on sessions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +9,17 @@ from langchain_redis_session._operations import (
     sessions,
 )
 from langchain_redis_session._operations.bounds import make_bounds
+from langchain_redis_session._operations.state import NO_CHANGE, route_state
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_key,
+    check_mapping,
+    check_user,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
-    check_user,
-    sync_verb,
+    async_method,
+    sync_method,
 )
 from langchain_redis_session.models import (
     Session,
@@ -28,7 +31,8 @@ from langchain_redis_session.models import (
 class SessionMethods(FlowRunner):
     """Create, list and delete sessions."""
 
-    def _create_session(
+    @sync_method
+    def create_session(
         self,
         app_name: str,
         user_id: str,
@@ -44,13 +48,14 @@ class SessionMethods(FlowRunner):
             state: First values, routed by prefix as `Event.state_delta` is.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        flow = self._settled(key.scope, sessions.create_session(self._context, key, state))
+        change = NO_CHANGE if state is None else route_state(check_mapping("state", state), "state")
+        flow = self._settled(key.scope, sessions.create_session(self._context, key, change))
         return self._observed("create_session", key, flow)
 
-    create_session = sync_verb(_create_session)
-    acreate_session = async_verb(_create_session)
+    acreate_session = async_method(create_session)
 
-    def _list_sessions(
+    @sync_method
+    def list_sessions(
         self,
         app_name: str,
         user_id: str,
@@ -61,6 +66,9 @@ class SessionMethods(FlowRunner):
     ) -> Flow[list[Session]]:
         """Read a user's sessions, the last written first. Hooks of reads don't see it.
 
+        Each has its `event_count` and its `last_message`, also without its events. (None where
+        the newest 65 events hold no message.)
+
         Args:
             app_name: The application.
             user_id: The user.
@@ -70,6 +78,7 @@ class SessionMethods(FlowRunner):
         """
         check_user(app_name, user_id)
         make_bounds(limit, None, None, offset)
+        check_flag("include_events", include_events)
         flow = sessions.list_sessions(
             self._context,
             app_name,
@@ -80,14 +89,15 @@ class SessionMethods(FlowRunner):
         )
         return self._settled((app_name, user_id), flow)
 
-    list_sessions = sync_verb(_list_sessions)
-    alist_sessions = async_verb(_list_sessions)
+    alist_sessions = async_method(list_sessions)
 
-    def _delete_session(self, key: SessionKey) -> Flow[bool]:
+    @sync_method
+    def delete_session(self, key: SessionKey) -> Flow[bool]:
         """Delete everything of a session; gives whether there was one."""
-        flow = delete_session.delete_session(self._context, check_key(key))
+        flow = delete_session.delete_session(
+            self._context, check_key(key), now_ms=self._clock() // 1_000_000
+        )
         flow = self._settled(key.scope, flow)
         return self._observed("delete_session", key, flow)
 
-    delete_session = sync_verb(_delete_session)
-    adelete_session = async_verb(_delete_session)
+    adelete_session = async_method(delete_session)

@@ -1,7 +1,5 @@
 """Methods on app, user and session state."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,12 +7,15 @@ from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import append as events
 from langchain_redis_session._operations import state
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._verbs.arguments import (
+    check_key,
+    check_mapping,
+    check_user,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
-    check_user,
-    sync_verb,
+    async_method,
+    sync_method,
 )
 from langchain_redis_session.models import SessionKey, validate_id
 
@@ -22,26 +23,28 @@ from langchain_redis_session.models import SessionKey, validate_id
 class StateMethods(FlowRunner):
     """Set, read and remove state."""
 
-    def _update_session_state(self, key: SessionKey, values: Mapping[str, Any]) -> Flow[None]:
+    @sync_method
+    def update_session_state(self, key: SessionKey, values: Mapping[str, Any]) -> Flow[None]:
         """Set names in a session's state; `app:` and `user:` names go to those scopes.
 
         Raises:
             SessionNotFoundError: There is no such session.
             UnserializableMessageError: A value can't be carried by JSON.
         """
-        return self._write_state(check_key(key), values, ())
+        check_key(key)
+        return self._write_state(key, check_mapping("values", values), ())
 
-    update_session_state = sync_verb(_update_session_state)
-    aupdate_session_state = async_verb(_update_session_state)
+    aupdate_session_state = async_method(update_session_state)
 
-    def _delete_session_state(self, key: SessionKey, *names: str) -> Flow[None]:
+    @sync_method
+    def delete_session_state(self, key: SessionKey, *names: str) -> Flow[None]:
         """Remove names from a session's own state."""
+        check_key(key)
         for name in state.check_names(names, "names"):
             state.check_not_reserved(name, "names")
-        return self._write_state(check_key(key), {}, names)
+        return self._write_state(key, {}, names)
 
-    delete_session_state = sync_verb(_delete_session_state)
-    adelete_session_state = async_verb(_delete_session_state)
+    adelete_session_state = async_method(delete_session_state)
 
     def _write_state(
         self, key: SessionKey, values: Mapping[str, Any], drop_names: Collection[str]
@@ -50,7 +53,8 @@ class StateMethods(FlowRunner):
         flow = _write_state(self._context, key, change, drop_names)
         return self._settled(key.scope, flow)
 
-    def _update_user_state(
+    @sync_method
+    def update_user_state(
         self, app_name: str, user_id: str, values: Mapping[str, Any]
     ) -> Flow[None]:
         """Set names in a user's state; a `user:` in front of them is dropped."""
@@ -59,54 +63,53 @@ class StateMethods(FlowRunner):
         flow = state.update_user_state(self._context, app_name, user_id, encoded)
         return self._settled((app_name, user_id), flow)
 
-    update_user_state = sync_verb(_update_user_state)
-    aupdate_user_state = async_verb(_update_user_state)
+    aupdate_user_state = async_method(update_user_state)
 
-    def _get_user_state(self, app_name: str, user_id: str) -> Flow[dict[str, Any]]:
+    @sync_method
+    def get_user_state(self, app_name: str, user_id: str) -> Flow[dict[str, Any]]:
         """Read a user's state, names without prefix."""
         check_user(app_name, user_id)
         flow = state.get_state(self._context.keyspace.user_state(app_name, user_id))
         return self._settled((app_name, user_id), flow)
 
-    get_user_state = sync_verb(_get_user_state)
-    aget_user_state = async_verb(_get_user_state)
+    aget_user_state = async_method(get_user_state)
 
-    def _delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
+    @sync_method
+    def delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
         """Remove names from a user's state; gives how many there were."""
         check_user(app_name, user_id)
         key = self._context.keyspace.user_state(app_name, user_id)
         flow = state.delete_state(key, state.check_names(names, "names"))
         return self._settled((app_name, user_id), flow)
 
-    delete_user_state = sync_verb(_delete_user_state)
-    adelete_user_state = async_verb(_delete_user_state)
+    adelete_user_state = async_method(delete_user_state)
 
-    def _update_app_state(self, app_name: str, values: Mapping[str, Any]) -> Flow[None]:
+    @sync_method
+    def update_app_state(self, app_name: str, values: Mapping[str, Any]) -> Flow[None]:
         """Set names in an app's state; an `app:` in front of them is dropped."""
         validate_id(app_name, "app_name")
         encoded = state.encode_scope(values, state.APP_PREFIX, "values")
         flow = state.update_app_state(self._context, app_name, encoded)
         return self._settled((app_name,), flow)
 
-    update_app_state = sync_verb(_update_app_state)
-    aupdate_app_state = async_verb(_update_app_state)
+    aupdate_app_state = async_method(update_app_state)
 
-    def _get_app_state(self, app_name: str) -> Flow[dict[str, Any]]:
+    @sync_method
+    def get_app_state(self, app_name: str) -> Flow[dict[str, Any]]:
         """Read an app's state, names without prefix."""
         key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
         return self._settled((app_name,), state.get_state(key))
 
-    get_app_state = sync_verb(_get_app_state)
-    aget_app_state = async_verb(_get_app_state)
+    aget_app_state = async_method(get_app_state)
 
-    def _delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
+    @sync_method
+    def delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
         """Remove names from an app's state; gives how many there were."""
         key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
         flow = state.delete_state(key, state.check_names(names, "names"))
         return self._settled((app_name,), flow)
 
-    delete_app_state = sync_verb(_delete_app_state)
-    adelete_app_state = async_verb(_delete_app_state)
+    adelete_app_state = async_method(delete_app_state)
 
 
 def _write_state(

@@ -1,7 +1,5 @@
 """Methods on summaries."""
 
-from __future__ import annotations
-
 from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed
 from langchain_redis_session._background.summary_workers import SummaryWorkers
@@ -9,15 +7,18 @@ from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._observe.tracing import SPAN_GET_SUMMARY
 from langchain_redis_session._operations import summaries
 from langchain_redis_session._operations.summaries import SummaryTask
+from langchain_redis_session._verbs.arguments import (
+    check_branch,
+    check_flag,
+    check_key,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
+    async_method,
     combine_hooks,
-    sync_verb,
+    sync_method,
 )
 from langchain_redis_session.callbacks import Handlers
-from langchain_redis_session.config import check_filter_key
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, Summary, new_id
 
@@ -28,7 +29,8 @@ class SummaryMethods(FlowRunner):
     _summary_maker: SummaryMaker | None
     _summary_workers: SummaryWorkers | None
 
-    def _create_summary(
+    @sync_method
+    def create_summary(
         self,
         key: SessionKey,
         filter_key: str = "",
@@ -65,10 +67,10 @@ class SummaryMethods(FlowRunner):
         flow = maker.create(task, new_id(), combine_hooks(self, callbacks))
         return _take_summary(self._settled(key.scope, flow))
 
-    create_summary = sync_verb(_create_summary)
-    acreate_summary = async_verb(_create_summary)
+    acreate_summary = async_method(create_summary)
 
-    def _enqueue_summary(
+    @sync_method
+    def enqueue_summary(
         self, key: SessionKey, filter_key: str = "", force: bool = False
     ) -> Flow[None]:
         """Let a background worker do what `create_summary` does; arguments as there.
@@ -86,13 +88,12 @@ class SummaryMethods(FlowRunner):
             )
         return _ask(workers, [task])
 
-    enqueue_summary = sync_verb(_enqueue_summary)
-    aenqueue_summary = async_verb(_enqueue_summary)
+    aenqueue_summary = async_method(enqueue_summary)
 
     def _make_task(
         self, key: SessionKey, filter_key: str, force: bool
     ) -> tuple[SummaryMaker, SummaryTask]:
-        task = SummaryTask(check_key(key), _check(filter_key), bool(force))
+        task = SummaryTask(check_key(key), check_branch(filter_key), check_flag("force", force))
         if self._summary_maker is None:
             raise ConfigurationError(
                 "this service makes no summaries; give it a model or a SessionSummarizer as "
@@ -105,31 +106,24 @@ class SummaryMethods(FlowRunner):
             )
         return self._summary_maker, task
 
-    def _get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
+    @sync_method
+    def get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
         """Read the summary of a branch; where there is none, the whole session's.
 
         Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
         """
-        flow = summaries.get_summary(self._context, check_key(key), _check(filter_key))
+        flow = summaries.get_summary(self._context, check_key(key), check_branch(filter_key))
         return self._observed(SPAN_GET_SUMMARY, key, self._settled(key.scope, flow))
 
-    get_summary = sync_verb(_get_summary)
-    aget_summary = async_verb(_get_summary)
+    aget_summary = async_method(get_summary)
 
-    def _list_summaries(self, key: SessionKey) -> Flow[list[Summary]]:
+    @sync_method
+    def list_summaries(self, key: SessionKey) -> Flow[list[Summary]]:
         """Read all summaries of a session, by filter key; the whole session's comes first."""
         flow = summaries.list_summaries(self._context, check_key(key))
         return self._settled(key.scope, flow)
 
-    list_summaries = sync_verb(_list_summaries)
-    alist_summaries = async_verb(_list_summaries)
-
-
-def _check(filter_key: object) -> str:
-    try:
-        return check_filter_key(filter_key)
-    except ValueError as error:
-        raise ConfigurationError(f"filter_key={shorten(filter_key)}: {error}") from None
+    alist_summaries = async_method(list_summaries)
 
 
 def _ask(workers: SummaryWorkers, tasks: list[SummaryTask]) -> Flow[None]:

@@ -1,7 +1,5 @@
 """Methods on tracks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +7,15 @@ from langchain_redis_session._actions import appends
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import tracks
 from langchain_redis_session._operations.bounds import Moment, make_bounds, to_nanoseconds
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_key,
+    list_payloads,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_key,
-    sync_verb,
+    async_method,
+    sync_method,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
@@ -22,7 +24,8 @@ from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
 class TrackMethods(FlowRunner):
     """Append to tracks and read them."""
 
-    def _append_track_event(
+    @sync_method
+    def append_track_event(
         self,
         key: SessionKey,
         track: str,
@@ -41,16 +44,17 @@ class TrackMethods(FlowRunner):
             SessionNotFoundError: There is no such session.
             UnserializableMessageError: The payload is not JSON.
         """
+        check_key(key)
         validate_id(track, "track")
         time_ns = self._clock() if timestamp is None else to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
-        flow = _first(self._append_track(check_key(key), track, [event]))
+        flow = _first(self._append_track(key, track, [event]))
         return self._observed("append_track_event", key, flow, events=[event])
 
-    append_track_event = sync_verb(_append_track_event)
-    aappend_track_event = async_verb(_append_track_event)
+    aappend_track_event = async_method(append_track_event)
 
-    def _append_track_events(
+    @sync_method
+    def append_track_events(
         self, key: SessionKey, track: str, payloads: Sequence[Any]
     ) -> Flow[list[TrackEvent]]:
         """Append payloads to a track of a session, all or none, in one round trip.
@@ -77,29 +81,24 @@ class TrackMethods(FlowRunner):
             >>> [event.payload for event in service.get_track_events(key, "steps")]
             ['look', {'found': 2}]
         """
+        check_key(key)
         validate_id(track, "track")
-        if not isinstance(payloads, (list, tuple)):
-            raise ConfigurationError(
-                f"append_track_events takes a list of payloads, not {type(payloads).__name__}; "
-                "append_track_event takes one"
-            )
         now_ns = self._clock()
         events = [
             payload
             if isinstance(payload, TrackEvent)
             else TrackEvent(track, payload, time_ns=now_ns)
-            for payload in payloads
+            for payload in list_payloads("payloads", payloads)
         ]
         for event in events:
             if event.track != track:
                 raise ConfigurationError(
                     f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
                 )
-        flow = self._append_track(check_key(key), track, events)
+        flow = self._append_track(key, track, events)
         return self._observed("append_track_event", key, flow, events=events)
 
-    append_track_events = sync_verb(_append_track_events)
-    aappend_track_events = async_verb(_append_track_events)
+    aappend_track_events = async_method(append_track_events)
 
     def _append_track(
         self, key: SessionKey, track: str, events: list[TrackEvent]
@@ -113,7 +112,8 @@ class TrackMethods(FlowRunner):
             yield from appends.submit(self._actions.hooks, key, prepared)
         return events
 
-    def _get_track_events(
+    @sync_method
+    def get_track_events(
         self,
         key: SessionKey,
         track: str,
@@ -125,22 +125,22 @@ class TrackMethods(FlowRunner):
         strict: bool = False,
     ) -> Flow[list[TrackEvent]]:
         """Read a track's events, oldest first; arguments as `get_session`."""
+        check_key(key)
+        validate_id(track, "track")
+        check_flag("strict", strict)
         bounds = make_bounds(limit, after, before, offset, None, strict)
-        flow = tracks.get_track_events(
-            self._context, check_key(key), validate_id(track, "track"), bounds
-        )
+        flow = tracks.get_track_events(self._context, key, track, bounds)
         return self._settled(key.scope, flow)
 
-    get_track_events = sync_verb(_get_track_events)
-    aget_track_events = async_verb(_get_track_events)
+    aget_track_events = async_method(get_track_events)
 
-    def _list_tracks(self, key: SessionKey) -> Flow[list[str]]:
+    @sync_method
+    def list_tracks(self, key: SessionKey) -> Flow[list[str]]:
         """The names of a session's tracks, in the order they were made."""
         flow = tracks.list_tracks(self._context, check_key(key))
         return self._settled(key.scope, flow)
 
-    list_tracks = sync_verb(_list_tracks)
-    alist_tracks = async_verb(_list_tracks)
+    alist_tracks = async_method(list_tracks)
 
 
 def _first(flow: Flow[list[TrackEvent]]) -> Flow[TrackEvent]:

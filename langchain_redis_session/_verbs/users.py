@@ -1,16 +1,16 @@
 """Methods on the users of an app."""
 
-from __future__ import annotations
-
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import (
     users,
 )
+from langchain_redis_session._verbs.arguments import (
+    check_user,
+)
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
-    async_verb,
-    check_user,
-    sync_verb,
+    async_method,
+    sync_method,
 )
 from langchain_redis_session.models import (
     DeletedUser,
@@ -21,22 +21,24 @@ from langchain_redis_session.models import (
 class UserMethods(FlowRunner):
     """List and delete users."""
 
-    def _list_users(self, app_name: str) -> Flow[list[str]]:
+    @sync_method
+    def list_users(self, app_name: str) -> Flow[list[str]]:
         """Find the users of an app, sorted. Scans the whole database: for administration."""
         validate_id(app_name, "app_name")
         return self._settled((app_name,), users.list_users(self._context, app_name))
 
-    list_users = sync_verb(_list_users)
-    alist_users = async_verb(_list_users)
+    alist_users = async_method(list_users)
 
-    def _delete_user(self, app_name: str, user_id: str) -> Flow[DeletedUser]:
+    @sync_method
+    def delete_user(self, app_name: str, user_id: str) -> Flow[DeletedUser]:
         """Delete everything of a user in an app. Scans the whole database.
 
         Can be called again after it was interrupted.
         """
         check_user(app_name, user_id)
-        flow = users.delete_user(self._context, app_name, user_id)
+        flow = users.delete_user(
+            self._context, app_name, user_id, now_ms=self._clock() // 1_000_000
+        )
         return self._settled((app_name, user_id), flow)
 
-    delete_user = sync_verb(_delete_user)
-    adelete_user = async_verb(_delete_user)
+    adelete_user = async_method(delete_user)

@@ -1,12 +1,18 @@
-"""One service for all adapters that were made with equal options."""
+"""The service of an adapter: given, or one for all that were made with equal options."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal
 
-from langchain_redis_session.config import ServiceOptions
+from langchain_redis_session._connections.options import ClientOptions, find_unknown
+from langchain_redis_session.config import ObjectOptions, ServiceOptions
+from langchain_redis_session.connections import check_clients
+from langchain_redis_session.errors import ConfigurationError, suggest
+from langchain_redis_session.models import DeadLetter, Session
 from langchain_redis_session.service import RedisSessionService, Ttl
 
 _Shelf = dict[Any, tuple[RedisSessionService, Any]]  # what was used last stands last
@@ -15,9 +21,83 @@ _of_clients: _Shelf = {}
 # A service keeps its client alive, and who makes one per request has many.
 _MOST_OF_URLS, _MOST_OF_CLIENTS = 256, 16
 _shelves_lock = threading.Lock()
-_OBJECTS = {"summarizer", "pick_summarizer", "on_persist_error"}
-"""Options that are the same only where they are the same object."""
-_SERVICE_OPTIONS = {*ServiceOptions.model_fields, *_OBJECTS}
+
+
+class SharedOptions(ClientOptions, total=False):
+    """What adapters take beside their own arguments: options of the service and of its clients.
+
+    The service's are those of its constructor, with the same types.
+    """
+
+    hash_tag: Literal["app", "user"]
+    session_event_limit: int | Literal["session"] | None
+    session_ttl: Ttl
+    app_state_ttl: Ttl
+    user_state_ttl: Ttl
+    track_event_ttl: Ttl | Literal["session"]
+    track_event_limit: int | None
+    max_event_bytes: int
+    refresh_ttl_on_read: bool
+    per_field_ttl: bool | None
+    unserializable_artifacts: Literal["raise", "drop"]
+    enable_async_persist: bool
+    async_persister_num: int
+    persist_queue_size: int
+    persist_put_timeout: float
+    persist_retry_timeout: float | None
+    persist_close_timeout: float
+    persist_spool_dir: str | os.PathLike[str] | None
+    on_persist_error: Callable[[DeadLetter], Any] | None
+    wait_replicas: int
+    wait_timeout: float
+    summarizer: Any
+    pick_summarizer: Callable[[Session], Any] | None
+    auto_summarize: bool
+    async_summary_num: int
+    summary_queue_size: int
+    summary_job_timeout: float
+    summary_close_timeout: float
+    cascade_full_session_summary: bool
+    summary_filter_allowlist: Collection[str] | None
+    enable_tracing: bool
+    clock: Callable[[], int]
+
+
+def check_names(adapter: type, options: Iterable[str]) -> None:
+    """Refuse options that neither an adapter nor a service nor a client has.
+
+    Raises:
+        ConfigurationError: There is no such option; it names the nearest of all.
+    """
+    unknown = find_unknown(name for name in options if name not in ServiceOptions.model_fields)
+    if unknown is None:
+        return
+    known = [*inspect.signature(adapter).parameters, *SharedOptions.__annotations__]
+    name = adapter.__name__
+    raise ConfigurationError(
+        f"there is no option {unknown!r}"
+        + (
+            suggest(unknown, known)
+            or f"; {name} takes its own, those of RedisSessionService, and those of redis-py's "
+            "clients"
+        )
+    )
+
+
+def check_service(service: object) -> RedisSessionService:
+    """Refuse what is no service.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if isinstance(service, RedisSessionService):
+        return service
+    advice = "make one with RedisSessionService(…)"
+    if hasattr(service, "execute_command"):
+        advice = "make one of the client: RedisSessionService(client=…)"
+    raise ConfigurationError(
+        f"service= must be a RedisSessionService, not {type(service).__qualname__}; {advice}"
+    )
 
 
 def share_service(
@@ -30,8 +110,9 @@ def share_service(
     **options: Any,
 ) -> RedisSessionService:
     """Give the service that others with the same options have, or a new one."""
-    own = {name: options.pop(name) for name in list(options) if name in _SERVICE_OPTIONS}
-    own = {"session_event_limit": None, "session_ttl": ttl, "key_prefix": key_prefix, **own}
+    own = {name: options.pop(name) for name in list(options) if name in ServiceOptions.model_fields}
+    own = {"session_ttl": ttl, "key_prefix": key_prefix, **own}
+    check_clients(redis_client, async_client, name="redis_client")
     clients = (redis_client, async_client)
 
     def make() -> RedisSessionService:
@@ -67,4 +148,5 @@ def share_service(
 
 
 def _identify(name: str, value: Any) -> Any:
-    return id(value) if name in _OBJECTS else value
+    """What makes two values of an option the same; of objects only the object itself."""
+    return id(value) if name in ObjectOptions.model_fields else value

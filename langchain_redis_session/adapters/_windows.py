@@ -13,6 +13,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._actions.open_calls import (
     OpenToolCalls,
+    check_open_tool_calls,
     close_calls,
     is_made_answer,
 )
@@ -47,7 +48,7 @@ class ModelWindow:
         open_tool_calls: What to do with calls that have no result; see `close_calls`.
 
     Raises:
-        ConfigurationError: A limit is no whole number from 1, or an option has another value.
+        ConfigurationError: A limit is no whole number from 1, or another option can't be used.
     """
 
     max_messages: int | None = None
@@ -64,15 +65,20 @@ class ModelWindow:
                 raise ConfigurationError(
                     f"{name} must be a whole number from 1, or None, not {shorten(most)}"
                 )
+        functions = {"token_counter": self.token_counter, "format_summary": self.format_summary}
+        for name, function in functions.items():
+            if not callable(function):
+                raise ConfigurationError(f"{name} must be a function, not {shorten(function)}")
         if self.start_on not in ("human", None):
             raise ConfigurationError(
                 f'start_on must be "human" or None, not {shorten(self.start_on)}'
             )
-        if self.open_tool_calls not in ("answer", "drop", "keep"):
-            raise ConfigurationError(
-                'open_tool_calls must be "answer", "drop" or "keep", not '
-                f"{shorten(self.open_tool_calls)}"
-            )
+        check_open_tool_calls(self.open_tool_calls)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.max_messages is not None or self.max_tokens is not None
 
     def make(
         self,
@@ -89,13 +95,14 @@ class ModelWindow:
             is_cut: Whether there are older messages that were not read, for whatever reason.
 
         Returns:
-            What the model is given. Nothing is dropped where nothing was cut off.
+            What the model is given, system messages in front. Nothing is dropped where nothing
+            was cut off.
         """
         closed = close_calls(messages, self.open_tool_calls)
-        if summary is None and not is_cut and self._fits(closed):
-            return closed
-        talk = [message for message in closed if not isinstance(message, SystemMessage)]
         front = [message for message in closed if isinstance(message, SystemMessage)]
+        talk = [message for message in closed if not isinstance(message, SystemMessage)]
+        if summary is None and not is_cut and self._fits(front + talk):
+            return front + talk
         if summary is not None:
             window = self._cut(_join_fronts(front, self._show(summary)), talk)
             if window is not None:
@@ -128,15 +135,14 @@ class ModelWindow:
         head = [*front, *([] if place is None else [talk[place]])]
         rest = talk if place is None else talk[place + 1 :]
         begins = [i for i, message in enumerate(rest) if not isinstance(message, ToolMessage)]
-        for begin in begins:
-            if self._fits(head + rest[begin:]):
-                return head + rest[begin:]
-        window = head + (rest[begins[-1] :] if begins else [])
+        # The shortest end stays, whether it fits or not.
+        first = bisect_left(begins[:-1], True, key=lambda i: self._fits(head + rest[i:]))
+        window = head + (rest[begins[first] :] if begins else [])
         if not self._fits(window):
             warnings.warn(
                 "the last user message, with what a model needs to go on, is over max_messages "
                 "or max_tokens; it is given all the same",
-                stacklevel=4,
+                stacklevel=5,
             )
         return window
 
@@ -159,10 +165,17 @@ class ModelWindow:
 
 
 def _join_fronts(front: list[BaseMessage], summary: BaseMessage) -> list[BaseMessage]:
-    """Beside a summary there is one system message: providers want no second one."""
-    if not isinstance(summary, SystemMessage) or not front:
-        return [*front, summary]
-    parts = [message.content for message in (*front, summary)]
+    """Beside a summary there is one system message: some providers want no second one."""
+    if not isinstance(summary, SystemMessage):
+        return [*_join(front), summary]
+    return _join([*front, summary])
+
+
+def _join(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Make one system message of all."""
+    if len(messages) < 2:
+        return messages
+    parts = [message.content for message in messages]
     if all(isinstance(part, str) for part in parts):
         return [SystemMessage("\n\n".join(str(part) for part in parts))]
     blocks: list[Any] = []

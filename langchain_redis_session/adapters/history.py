@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,12 +19,28 @@ from langchain_core.messages import (
     message_to_dict,
 )
 from langchain_core.messages.utils import count_tokens_approximately
+from typing_extensions import Unpack
 
+from langchain_redis_session._actions.open_calls import OpenToolCalls, warn_of_open_calls
+from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
+from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._verbs import windows
+from langchain_redis_session._verbs.arguments import (
+    check_flag,
+    check_message,
+    list_messages,
+)
 from langchain_redis_session._verbs.runner import combine_hooks
-from langchain_redis_session.adapters._sharing import share_service
+from langchain_redis_session.adapters._sharing import (
+    SharedOptions,
+    check_names,
+    check_service,
+    share_service,
+)
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
 from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import check_ttl
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
@@ -40,14 +56,15 @@ else:
             """Stands in for the class that langchain-core no longer has."""
 
 
-class RedisSessionChatMessageHistory(BaseChatMessageHistory):
+class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     """A chat history in Redis, in place of LangChain's older ones: change the import only.
 
     Takes the constructor arguments of `langchain_redis.RedisChatMessageHistory` and of
     `langchain_community.chat_message_histories.RedisChatMessageHistory`. Unlike these it
     keeps every field of every message, and writes any number of messages in one round trip.
 
-    Making one is cheap: those made alike share one service with its connections.
+    Making one is cheap: those made alike share one service with its connections. One made of a
+    URL can be copied and pickled: it connects anew.
 
     Args:
         session_id: The conversation.
@@ -61,21 +78,35 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         redis_client: Your own sync client of redis-py; it wins over a URL.
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
-        max_messages: The most messages that reading gives, the newest; None = all.
-        max_tokens: The most tokens that reading gives, the newest messages; None = all.
+        max_messages: The most messages that reading gives, the newest; None = all. The summary
+            and system messages count, answers made for open tool calls don't. What is kept
+            in any case is the last user message, with the newest of what follows it that
+            fits, at least the last message with its tool calls and results.
+        max_tokens: The most tokens that reading gives, likewise; None = all.
         token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
         include_summary: Whether reading gives the session's summary in place of the messages
-            that it covers, as one system message. It stays in whatever `max_messages` and
-            `max_tokens` cut off. Messages without an id get one for this read. Another
-            process may make the summaries; without any, all messages are given.
+            that it covers. It and system messages become one system message in front, which
+            gives way where the last user message would not fit beside it. Messages without
+            an id get one for this read. Another process may make the summaries; without
+            any, all messages are given.
         format_summary: Makes that message of the `Summary`: a text or a message.
+        start_on: Where reading begins if `max_messages`, `max_tokens` or the summary leave
+            older messages out: "human" = at a user message; None = where the cut falls,
+            but at no tool result. System messages stay in front: those in what is read, and
+            the first four messages of the session as far as they are system messages.
+        open_tool_calls: What to do with tool calls that never got a result, as after a crash;
+            models refuse them. "answer" = put an error result behind each, which is never
+            stored; "drop" = leave the calls out; "keep" = give what is stored. Unless kept,
+            late results are moved up to their calls. The last calls may still be running,
+            and stay. Default: "answer" where `max_messages`, `max_tokens` or
+            `include_summary` is given, else "keep" with a warning.
         callbacks: Hooks for what is read and written by this history; see
             `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
         overwrite_index: Likewise.
-        options: Options of `RedisSessionService` (such as `session_event_limit`, by default
-            None here: nothing is dropped, or `summarizer`: make it once, as histories share
-            a service where it is the same object); others go to the redis-py client.
+        options: Options of `RedisSessionService`, such as `session_event_limit` (without it a
+            history makes its sessions without limit) or `summarizer` (make it once: histories
+            share a service where it is the same object); others go to the redis-py client.
 
     Raises:
         InvalidSessionKeyError: An id is empty, not a string, or over 512 bytes.
@@ -106,19 +137,36 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
         token_counter: TokenCounter = count_tokens_approximately,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
+        start_on: StartOn = "human",
+        open_tool_calls: OpenToolCalls | None = None,
         callbacks: Handlers = None,
         index_name: str | None = None,
         overwrite_index: bool = False,
-        **options: Any,
+        **options: Unpack[SharedOptions],
     ) -> None:
+        check_names(RedisSessionChatMessageHistory, options)
+        check_ttl("ttl", ttl)
         self.session_key = SessionKey(app_name, user_id, session_id)
+        if url is not None and not isinstance(url, str):
+            raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
         if redis_url is not None and url is not None and redis_url != url:
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
-        self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
-        self._include_summary = include_summary
+        if ttl is not None and "session_ttl" in options:
+            raise ConfigurationError("ttl= and session_ttl= are the same option; pass one")
+        self._window = ModelWindow(
+            max_messages,
+            max_tokens,
+            token_counter,
+            format_summary,
+            start_on,
+            "answer" if open_tool_calls is None else open_tool_calls,
+        )
+        self._include_summary = check_flag("include_summary", include_summary)
+        self._is_limited = include_summary or self._window.is_limited
+        self._open_tool_calls = open_tool_calls
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
-        own = {
+        own: dict[str, Any] = {
             "redis_url": redis_url or url,
             "redis_client": redis_client,
             "async_client": async_client,
@@ -130,12 +178,12 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
                 key_prefix = key_prefix.removesuffix(":")
             self.service = share_service(key_prefix=key_prefix, **own)
         else:
+            self.service = check_service(service)
             given = [name for name, value in own.items() if value is not None]
             if given or key_prefix:
                 raise ConfigurationError(
                     f"service= decides about {', '.join(given or ['key_prefix'])}; set it there"
                 )
-            self.service = service
         # Put together once, and not for each call.
         self._callbacks: Any = combine_hooks(self.service, callbacks) if handlers else None
 
@@ -152,26 +200,46 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first; [] for a session that does not exist."""
-        key, options = self.session_key, self._read_options
+        key, hooks = self.session_key, self._callbacks
+        if not self._is_limited:
+            how = self._open_tool_calls or "keep"
+            read = self.service.get_messages(key, open_tool_calls=how, callbacks=hooks)
+            return self._warn_of_open_calls(read)
+        limit = self._window.max_messages
         if not self._include_summary:
-            return self._window.fit(self.service.get_messages(key, **options))
-        return self._put_summary(self.service.get_summarized_messages(key, **options))
+            found = windows.get_messages(self.service, key, limit=limit, callbacks=hooks)
+        else:
+            found = windows.get_summarized_messages(self.service, key, limit=limit, callbacks=hooks)
+        return self._make_window(found)
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
-        key, options = self.session_key, self._read_options
+        key, hooks = self.session_key, self._callbacks
+        if not self._is_limited:
+            how = self._open_tool_calls or "keep"
+            read = await self.service.aget_messages(key, open_tool_calls=how, callbacks=hooks)
+            return self._warn_of_open_calls(read)
+        limit = self._window.max_messages
         if not self._include_summary:
-            return self._window.fit(await self.service.aget_messages(key, **options))
-        return self._put_summary(await self.service.aget_summarized_messages(key, **options))
+            found = await windows.aget_messages(self.service, key, limit=limit, callbacks=hooks)
+        else:
+            found = await windows.aget_summarized_messages(
+                self.service, key, limit=limit, callbacks=hooks
+            )
+        return self._make_window(found)
 
-    @property
-    def _read_options(self) -> dict[str, Any]:
-        return {"limit": self._window.max_messages, "callbacks": self._callbacks}
+    def _warn_of_open_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        if self._open_tool_calls is None:
+            warn_of_open_calls(messages, stacklevel=3)
+        return messages
 
-    def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
+    def _make_window(self, found: SummarizedMessages) -> list[BaseMessage]:
+        window, summary = self._window, found.summary
+        if not self._include_summary:
+            return window.make(found.messages, is_cut=found.is_cut)
         named = [_name(message) for message in found.messages]
-        messages = self._window.put_summary(replace(found, messages=named))
-        self._last_reads.append(_Read(list(messages), found.summary))
+        messages = window.make(named, summary=summary, is_cut=found.is_cut)
+        self._last_reads.append(_Read(list(messages), summary))
         return messages
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
@@ -181,16 +249,24 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
             UnserializableMessageError: A message holds what JSON can't carry; none is stored.
             BackendUnavailableError: Redis did not take them.
         """
-        messages = self._drop_read(messages)
+        messages = self._drop_read(list_messages("messages", messages))
         self.service.append_messages(
-            self.session_key, messages, create=True, callbacks=self._callbacks
+            self.session_key,
+            messages,
+            create=True,
+            new_event_limit=None,
+            callbacks=self._callbacks,
         )
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
-        messages = self._drop_read(messages)
+        messages = self._drop_read(list_messages("messages", messages))
         await self.service.aappend_messages(
-            self.session_key, messages, create=True, callbacks=self._callbacks
+            self.session_key,
+            messages,
+            create=True,
+            new_event_limit=None,
+            callbacks=self._callbacks,
         )
 
     def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -214,15 +290,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory):
 
     def add_message(self, message: BaseMessage) -> None:
         """Append one message."""
-        self.add_messages([message])
+        self.add_messages([check_message(message)])
 
     def add_user_message(self, message: HumanMessage | str) -> None:
         """Append a user's message."""
-        self.add_messages([HumanMessage(message) if isinstance(message, str) else message])
+        self.add_message(HumanMessage(message) if isinstance(message, str) else message)
 
     def add_ai_message(self, message: AIMessage | str) -> None:
         """Append a model's message."""
-        self.add_messages([AIMessage(message) if isinstance(message, str) else message])
+        self.add_message(AIMessage(message) if isinstance(message, str) else message)
 
     def clear(self) -> None:
         """Remove the messages; the session's state stays."""

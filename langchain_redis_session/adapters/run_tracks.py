@@ -17,6 +17,8 @@ from typing_extensions import Self
 from langchain_redis_session._logs import logger
 from langchain_redis_session._runs.outbox import Flight
 from langchain_redis_session._runs.recorder import Due, Recorder
+from langchain_redis_session._verbs.arguments import check_flag, check_key
+from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
@@ -72,20 +74,16 @@ class _Tracking:
         max_waiting: int = 5000,
     ) -> None:
         super().__init__()
-        if not isinstance(service, RedisSessionService):
-            raise ConfigurationError(
-                f"service must be a RedisSessionService, not {type(service).__name__}"
-            )
-        if not isinstance(key, SessionKey):
-            raise ConfigurationError(f"key must be a SessionKey, not {shorten(key)}")
+        self.service = check_service(service)
+        self.key = check_key(key)
+        check_flag("inputs", inputs)
+        check_flag("outputs", outputs)
         sizes = {"max_chars": max_chars, "batch_size": batch_size, "max_waiting": max_waiting}
         for name, size in sizes.items():
             if size is None and name == "max_chars":
                 continue
             if type(size) is not int or size < 1:
                 raise ConfigurationError(f"{name} must be an integer above 0, not {shorten(size)}")
-        self.service = service
-        self.key = key
         self.track = validate_id(track, "track")
         self._recorder = Recorder(
             track,
@@ -136,7 +134,7 @@ class _Tracking:
 
     def _sending(self, batch: list[TrackEvent]) -> Generator[_Step, Any, None]:
         append = ("append_track_events", self.key, self.track)
-        create = ("create_session", self.key.app_name, self.key.user_id, self.key.session_id)
+        create = ("create_session", *self.key.scope)
         if self._must_create:
             yield create
             self._must_create = False
@@ -258,8 +256,8 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
                     if isinstance(step, Future):
                         reply: Any = step.result()
                     else:
-                        verb, *args = step
-                        reply = getattr(service, verb)(*args)
+                        method, *args = step
+                        reply = getattr(service, method)(*args)
                 except Exception as error:
                     step = writing.throw(error)
                 else:
@@ -342,8 +340,8 @@ class AsyncTrackCallbackHandler(_Tracking, AsyncCallbackHandler):
                     if isinstance(step, Future):
                         reply: Any = await asyncio.wrap_future(step)
                     else:
-                        verb, *args = step
-                        call: Coroutine[Any, Any, Any] = getattr(service, f"a{verb}")(*args)
+                        method, *args = step
+                        call: Coroutine[Any, Any, Any] = getattr(service, f"a{method}")(*args)
                         reply = await call
                 except Exception as error:
                     step = writing.throw(error)

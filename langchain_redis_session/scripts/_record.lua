@@ -5,11 +5,14 @@
 -- server's: a client's clock may be wrong.
 
 local time = redis.call('TIME')
-local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now_ms = math.floor(now_us / 1000)
 
--- Days since 1970 to a date, after Howard Hinnant's civil_from_days: the sandbox has no os.date.
-local function format_now()
-  local seconds = tonumber(time[1])
+-- Microseconds since 1970 as RFC 3339, with nine digits. Dates go after Howard Hinnant's
+-- civil_from_days and days_from_civil: the sandbox has no os.date.
+local function format_time(us)
+  us = math.max(us, -62135596800000000)  -- the year 1
+  local seconds = math.floor(us / 1000000)
   local days = math.floor(seconds / 86400) + 719468
   local era = math.floor(days / 146097)
   local doe = days - era * 146097
@@ -22,7 +25,26 @@ local function format_now()
   local rest = seconds % 86400
   return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06d000Z', year, month,
     doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600),
-    math.floor(rest % 3600 / 60), rest % 60, tonumber(time[2]))
+    math.floor(rest % 3600 / 60), rest % 60, us - seconds * 1000000)
+end
+
+local function format_now()
+  return format_time(now_us)
+end
+
+-- Any RFC 3339 time as seconds since 1970 and nanoseconds; nil for anything else.
+local function parse_time(text)
+  local year, month, day, hour, minute, second, fraction, sign, hours, minutes = string.match(text,
+    '^(%d%d%d%d)-(%d%d)-(%d%d)[Tt ](%d%d):(%d%d):(%d%d)%.?(%d*)([Zz+-])(%d*):?(%d*)$')
+  if not year then return nil end
+  year, month = tonumber(year), tonumber(month)
+  if month <= 2 then year, month = year - 1, month + 12 end
+  local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+    + math.floor((153 * (month - 3) + 2) / 5) + tonumber(day) - 1 - 719468
+  local offset = (tonumber(hours) or 0) * 3600 + (tonumber(minutes) or 0) * 60
+  local seconds = days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
+    + (sign == '-' and offset or -offset)
+  return seconds, tonumber(string.sub(fraction .. '000000000', 1, 9))
 end
 
 -- core, expiry in ms or nil, updatedAt; nothing for a record that ends otherwise (foreign).
@@ -33,19 +55,47 @@ local function split_record(record)
   return core or head, tonumber(expires), updated
 end
 
-local function is_past(expires)
-  return expires ~= nil and expires <= now_ms
+-- The most events of a session, 0 = none, as the end of its core says; nothing where it doesn't
+-- (trpc-agent-go's records).
+local function event_limit_of(core)
+  return tonumber(string.match(string.sub(core, -100), '"eventLimit":(%d+),"createdAt":"[^"]*"$'))
 end
 
--- What tells a session from a later one of the same id.
-local function created_of(record)
-  return record and string.match(record, '^.*"createdAt":"([^"]*)"') or ''
+-- When a session is over, in ms; nil: never. A service with a TTL judges a record that says
+-- nothing by its last write: trpc-agent-go drops what it doesn't know when it writes a record of
+-- ours anew. Not where there is an event limit, which it would have dropped too.
+local function expiry_of(record, ttl_ms)
+  local core, expires, updated = split_record(record)
+  if expires or ttl_ms == 0 then return expires end
+  if core and event_limit_of(core) then return nil end
+  updated = updated or string.match(record, '^.*"updatedAt"%s*:%s*"([^"]*)"') or ''
+  local seconds, nanoseconds = parse_time(updated)
+  return seconds and seconds * 1000 + math.floor(nanoseconds / 1000000) + ttl_ms
+end
+
+-- A time as trpc-agent-go writes it: the fraction without trailing zeros.
+local function trim_time(text)
+  local moment, fraction, zone = string.match(text, '^([^.]*)%.(%d-)0*([Zz+-].*)$')
+  if not moment then return text end
+  return moment .. (fraction == '' and '' or '.' .. fraction) .. zone
+end
+
+-- Whether a record is of the session that was made at a time, and not of a later one of its id.
+-- trpc-agent-go writes records of ours anew, where that time may have lost zeros at its end.
+local function is_made_at(record, created)
+  return trim_time(string.match(record, '^.*"createdAt":"([^"]*)"') or '') == trim_time(created)
 end
 
 -- Past its time. While a session has events, their key's own TTL decides.
-local function is_dead(record, events_key)
-  local _, expires = split_record(record)
-  return is_past(expires) and redis.call('EXISTS', events_key) == 0
+local function is_dead(record, events_key, ttl_ms)
+  local expires = expiry_of(record, ttl_ms)
+  return expires ~= nil and expires <= now_ms and redis.call('EXISTS', events_key) == 0
+end
+
+-- Whether events whose record was evicted are over: all are older than the session's TTL.
+local function have_expired(events_key, ttl_ms)
+  local newest = redis.call('ZREVRANGE', events_key, 0, 0, 'WITHSCORES')[2]
+  return newest and ttl_ms > 0 and tonumber(newest) / 1000000 + ttl_ms <= now_ms
 end
 
 -- Before a reply that nothing had to be written for: a replica must not give it. After a
@@ -76,19 +126,19 @@ local function set_ttl(key, ttl_ms)
 end
 
 -- Write a record and give it its lifetime. try_field_ttl is '1' unless the server is known
--- to lack TTLs per field; gives 1 or 0 for what it turned out to be, -1 where not tried.
+-- to lack TTLs per field; gives 1 or 0 for what it turned out to be, '' where not tried.
 local function save_record(sessions_key, field, core, updated, ttl_ms, try_field_ttl)
   local ending = ',"updatedAt":"' .. updated .. '"}'
   if ttl_ms == 0 then
     redis.call('HSET', sessions_key, field, core .. ending)
     redis.call('PERSIST', sessions_key)
-    return -1
+    return ''
   end
   local expires_at = string.format('%.0f', now_ms + ttl_ms)
   local added = redis.call('HSET', sessions_key, field,
     core .. ',"expiresAtMs":' .. expires_at .. ending)
   lengthen_ttl(sessions_key, added == 0 or redis.call('HLEN', sessions_key) > 1, ttl_ms)
-  if try_field_ttl ~= '1' then return -1 end
+  if try_field_ttl ~= '1' then return '' end
   local reply = redis.pcall('HPEXPIREAT', sessions_key, expires_at, 'FIELDS', 1, field)
   return reply.err and 0 or 1
 end
@@ -101,7 +151,7 @@ local function touch_keys(events_key, message_index_key, track_index_key, ttl_ms
   lengthen_ttl(track_index_key, true, ttl_ms)
 end
 
--- The lifetime of a session's summaries; a branch's starts anew with an append to the branch.
+-- The lifetime of a session's summaries; a filter key's starts anew with an append to it.
 local function touch_summaries(key, fields, ttl_ms, try_field_ttl)
   if redis.call('EXISTS', key) == 0 then return end
   lengthen_ttl(key, true, ttl_ms)

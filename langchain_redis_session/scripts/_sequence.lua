@@ -64,8 +64,17 @@ local function append_fresh(key, members, wanted, fates, scores, top)
   if #batch > 0 then redis.call('ZADD', key, unpack(batch)) end
 end
 
--- Remove the oldest above the limit (0 = none); gives how many.
-local function apply_limit(key, limit, size)
+-- Whether the index of message ids knows one: others may have removed its event, so that only
+-- counts where an event stands at exactly its score.
+local function is_indexed(index_key, key, id)
+  local score = redis.call('ZSCORE', index_key, id)
+  return score and redis.call('ZCOUNT', key, score, score) > 0
+end
+
+-- Remove the oldest above the limit (0 = none); gives how many. A large cut, by a limit that is
+-- new, is spread over several appends.
+local MOST_CUT = 1000
+local function apply_limit(key, limit, size, fresh)
   if limit == 0 or size <= limit then return 0 end
-  return redis.call('ZREMRANGEBYRANK', key, 0, size - limit - 1)
+  return redis.call('ZREMRANGEBYRANK', key, 0, math.min(size - limit, fresh + MOST_CUT) - 1)
 end

@@ -14,6 +14,68 @@ local function cutoff_of(value)
   return tonumber(cutoff or '') and cutoff
 end
 
+-- The end of the one that goes further, of two summaries that may not be there.
+local function further_of(cutoff, other)
+  if cutoff and other then return tonumber(other) > tonumber(cutoff) and other or cutoff end
+  return cutoff or other
+end
+
+-- The filter key of a summary field of ours.
+local function filter_key_of(field)
+  return string.match(field, '^[^:]*:(.*)$')
+end
+
+-- The score of the event with an id, as text; nil if it is not found. It stands at the score of
+-- its time or, where that was taken, above; mostly right there or near the newest, so that both
+-- ends are searched, and not for ever.
+local function find_score(events_key, id, time)
+  local mark, seen, step, bytes = '"id":"' .. id .. '"', 0, 1, 0
+  local function search(entries)
+    for i = 1, #entries, 2 do
+      local entry = entries[i]
+      bytes = bytes + #entry
+      if string.find(entry, mark, 1, true) then  -- perhaps the id of something inside
+        local is_json, event = pcall(cjson.decode, entry)
+        if is_json and type(event) == 'table' and event.id == id then return entries[i + 1] end
+      end
+    end
+  end
+  while seen < 250 and bytes < 1000000 do
+    local oldest = redis.call('ZRANGEBYSCORE', events_key, time, '+inf', 'WITHSCORES',
+      'LIMIT', seen, step)
+    local newest = redis.call('ZREVRANGEBYSCORE', events_key, '+inf', time, 'WITHSCORES',
+      'LIMIT', seen, step)
+    local score = search(oldest) or search(newest)
+    if score or #oldest < 2 * step then return score end
+    seen, step = seen + step, math.min(4 * step, 128)
+  end
+  return nil
+end
+
+-- trpc-agent-go's summaries of a session, by filter key.
+local function read_foreign(value)
+  if (value or '') == '' then return {} end
+  local is_json, found = pcall(cjson.decode, value)
+  return is_json and type(found) == 'table' and found or {}
+end
+
+-- The score of the last event that one of these covers, as text; nil if it can't be read. The
+-- event's id decides; where that event is gone, its time.
+local function foreign_cutoff(summary, events_key)
+  local function text_of(owner, name)
+    local value = type(owner) == 'table' and owner[name]
+    return type(value) == 'string' and value ~= '' and value or nil
+  end
+  local boundary = text_of(summary, 'summary') and summary.boundary
+  local time = text_of(boundary, 'cutoff_at') or text_of(summary, 'updated_at')
+  local seconds, nanoseconds = parse_time(time or '')
+  if not seconds or not text_of(summary, 'summary') then return nil end
+  -- As the double nearest to it: what is multiplied is exact.
+  local score = string.format('%.17g', seconds * 1000000000 + nanoseconds)
+  local id = text_of(boundary, 'last_event_id')
+  return id and find_score(events_key, id, score) or score
+end
+
 -- After events were removed at the end of a session: let no summary go further than what is left
 -- (top: its highest score), as what is appended next may be older than what went. Gives the
 -- fields of summaries that start with `start` and were changed.

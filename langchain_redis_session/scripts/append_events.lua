@@ -1,80 +1,109 @@
 -- Append events to a session, with their changes of state; all or nothing.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 user state
---       7 app state (absent where it lives in another slot)
--- ARGV  1 session field  2 '1' may create, 'new' only create, '' neither
---       3 the record's start for a new session, up to its state
---       4 event limit (0 none)  5 session TTL ms (0 never)  6 '1' try TTL per field
---       7 '1' leave out message ids that are stored
---       8 '1' count what the session's summary does not cover
---       9 count, summary fields…   those whose lifetime starts anew; first the session's own
---       count, {score, member, message id or ''}…   the events
---       then, absent where state and message index have no part in it:
---             '1' the session's own state changes, expected core, its replacement ('' =
---             not known yet),
---             positions the state change was made for ("1,2"; '' = it changes nothing),
---             user state TTL ms, count, {name, value}…
---             app state TTL ms, count, {name, value}…
---             count, top score, {id, score}…   the message index, read by the caller at
---                                              that count and top
--- Gives {'OK', removed, TTL per field or -1, fates, scores, how many of the removed no summary
--- covered, how many events none covers or -1}, or, nothing written:
---   {'MISSING'}        no session, and it may not be created
---   {'EXISTS'}         a session, and it was only to be created
---   {'PURGE'}          remains of an expired session must go first
---   {'INDEX'}          the message index must be read from the events first
---   {'FATES', fates}   the state change was made for other events than are fresh
---   {'STATE', record}  the record is not the expected one
+-- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key
+--       app_state_key       absent where it lives in another slot
+-- ARGV  session_field
+--       create              'never'; 'missing': where there is no session; 'only': and else nothing
+--       record_start        a new session's record, up to its event limit
+--       first_us            the time of its first event in µs since 1970 ('' = it gets none)
+--       event_limit         0 = none; '' = as the session's record says
+--       session_ttl_ms      0 = never
+--       try_field_ttl       '1' = TTLs per field
+--       once                '1' = leave out messages whose id is stored
+--       count_unsummarized  '1' = count what the session's summary does not cover
+--       summary_count, event_count
+--       …                   the fields of the summaries whose lifetime starts anew, first the
+--                           session's own; {score, member, message id or ''} of each event;
+--                           then, absent where state and message index have no part in it:
+--                             '1' if the session's own state changes, the expected core, its
+--                             replacement ('' = not known yet)
+--                             the positions the state change was made for ("1,2"; '' = it
+--                             changes nothing)
+--                             user state TTL ms, count, {name, value}…
+--                             app state TTL ms, count, {name, value}…
+--                             the message index as the caller read it from the events, if it
+--                             did: their count, their top score, {message id, score}…
+-- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
+--       retention removed, and how many of these no summary covered; unsummarized is '' where
+--       it was not counted; the limit that holds. Or, nothing written:
+--       {'MISSING'}        no session, not even events, and it may not be created
+--       {'EXISTS'}         a session, and it was only to be created
+--       {'PURGE'}          remains of an expired session must go first
+--       {'INDEX'}          the message index must be read from the events first
+--       {'FATES', fates}   the state change was made for other events than are fresh
+--       {'STATE', record}  the record is not the expected one
+local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
+  app_state_key = unpack(KEYS)
+local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
+  once, count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 11)
 --#include _record
 --#include _sequence
 --#include _summaries
 
-local last_field = 9 + tonumber(ARGV[9])
-local summary_fields = {}
-for i = 10, last_field do summary_fields[#summary_fields + 1] = ARGV[i] end
-local position = last_field + 1 + 3 * tonumber(ARGV[last_field + 1])
+local ttl_ms = tonumber(session_ttl_ms)
+local cursor = 11
 local function shift()
-  position = position + 1
-  return ARGV[position]
+  cursor = cursor + 1
+  return ARGV[cursor]
 end
 local function shift_pairs()
   local list = {}
   for i = 1, tonumber(shift() or 0) * 2 do list[i] = shift() end
   return list
 end
-
-local sessions_key, events_key, index_key, tracks_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local summaries_key = KEYS[5]
-local limit, ttl_ms, once = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[7] == '1'
-local wanted, members, ids = {}, {}, {}
-for i = last_field + 2, position, 3 do
-  wanted[#wanted + 1], members[#members + 1], ids[#ids + 1] = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+local summary_fields, wanted, members, ids = {}, {}, {}, {}
+for i = 1, tonumber(summary_count) do summary_fields[i] = shift() end
+for i = 1, tonumber(event_count) do
+  wanted[i], members[i], ids[i] = ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
+  cursor = cursor + 3
 end
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
-local user_ttl_ms, user_state = shift(), shift_pairs()
-local app_ttl_ms, app_state = shift(), shift_pairs()
-local index_size, index_top = shift(), shift()
+local user_ttl_ms, user_state = tonumber(shift()), shift_pairs()
+local app_ttl_ms, app_state = tonumber(shift()), shift_pairs()
+local index_size, index_top = tonumber(shift()), tonumber(shift())
+local index_ids, index_scores = {}, {}
+while cursor < #ARGV do
+  index_ids[#index_ids + 1], index_scores[#index_scores + 1] = shift(), shift()
+end
 
 -- Reads come first, so that a key of the wrong type changes nothing.
-local record = redis.call('HGET', sessions_key, ARGV[1])
+local record = redis.call('HGET', sessions_key, session_field)
 local size = redis.call('ZCARD', events_key)
 local has_index = redis.call('ZCARD', index_key) > 0
-if #user_state > 0 then redis.call('HLEN', KEYS[6]) end
-if #app_state > 0 then redis.call('HLEN', KEYS[7]) end
-local cutoff = ARGV[8] == '1' and cutoff_of(redis.call('HGET', summaries_key, summary_fields[1]))
+if #user_state > 0 then redis.call('HLEN', user_state_key) end
+if #app_state > 0 then redis.call('HLEN', app_state_key) end
+local counts = count_unsummarized == '1'
+local cutoff
+if counts then
+  local theirs = read_foreign(redis.call('HGET', summaries_key, session_field))['']
+  cutoff = further_of(cutoff_of(redis.call('HGET', summaries_key, summary_fields[1])),
+    foreign_cutoff(theirs, events_key))
+end
+
+local core = record and split_record(record)
+-- Its record was evicted, or lost: nobody knows what limit the session had.
+local is_evicted = not record and size > 0
+if is_evicted and event_limit == '' then
+  record_start = string.gsub(record_start, '"eventLimit":%d+$', '"eventLimit":0')
+end
+local limit = tonumber(event_limit)
+if not limit then
+  limit = record and event_limit_of(core or '')
+    or not record and tonumber(string.match(record_start, '"eventLimit":(%d+)$')) or 0
+end
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
-if once then
-  if not has_index and size > 0 and (size ~= tonumber(index_size)
-      or tonumber(top_score(events_key)) ~= tonumber(index_top)) then
+if once == '1' then
+  if not has_index and size > 0
+      and (size ~= index_size or tonumber(top_score(events_key)) ~= index_top) then
     return {'INDEX'}
   end
   local known, sent_before, last_known = {}, {}, 0
-  for i = position + 1, #ARGV, 2 do known[ARGV[i]] = true end
+  for _, id in ipairs(index_ids) do known[id] = true end
   for i = 1, #ids do
     if fates[i] == FRESH and ids[i] ~= '' then
-      if known[ids[i]] or has_index and redis.call('ZSCORE', index_key, ids[i]) then
+      if known[ids[i]] or has_index and is_indexed(index_key, events_key, ids[i]) then
         fates[i], last_known = REPEATED, i
       elseif sent_before[ids[i]] then
         fates[i] = REPEATED
@@ -95,19 +124,19 @@ for i = 1, #fates do
 end
 if #members > 0 and #fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, -1, fates, scores, 0, -1}
+  return {'OK', 0, '', fates, scores, 0, '', limit}
 end
 
-local core, expires, foreign
+local foreign = record and core == nil
 if record then
-  core, expires = split_record(record)
-  foreign = core == nil
-  if is_past(expires) and size == 0 then return {'PURGE'} end
-  if ARGV[2] == 'new' then
+  if is_dead(record, events_key, ttl_ms) then return {'PURGE'} end
+  if create == 'only' then
     require_primary(sessions_key)
     return {'EXISTS'}
   end
-elseif ARGV[2] == '' then
+elseif is_evicted then
+  if have_expired(events_key, ttl_ms) then return {'PURGE'} end
+elseif create == 'never' then
   require_primary(sessions_key)
   return {'MISSING'}
 elseif redis.call('EXISTS', tracks_key) == 1 then
@@ -116,25 +145,37 @@ end
 if (made_for or '') ~= '' and made_for ~= table.concat(fresh, ',') then
   return {'FATES', fates}
 end
+-- trpc-agent-go's service leaves our summaries behind when it deletes a session; with a clock
+-- behind, a new one of that id could look older than they are.
+local leftovers = {}
+for i = 1, not record and size == 0 and #summary_fields or 0 do
+  if is_ours(redis.call('HGET', summaries_key, summary_fields[i]) or '') then
+    leftovers[#leftovers + 1] = summary_fields[i]
+    cutoff = nil
+  end
+end
 local updated = format_now()
 if not record then
-  core = ARGV[3] .. ',"createdAt":"' .. updated .. '"'
+  -- No later than its first event, be that one whose record was evicted: its score may be
+  -- rounded up.
+  local oldest = redis.call('ZRANGE', events_key, 0, 0, 'WITHSCORES')[2]
+  local created_us = math.min(now_us, tonumber(first_us) or now_us,
+    oldest and math.floor(tonumber(oldest) / 1000) - 1 or now_us)
+  core = record_start .. ',"createdAt":"' .. trim_time(format_time(created_us)) .. '"'
 elseif foreign or changes_state then
   if replacement == '' or (core or record) ~= expected then return {'STATE', record} end
   core = replacement
 end
 
 append_fresh(events_key, members, wanted, fates, scores, top)
-local uncovered = -1
-if ARGV[8] == '1' then
-  uncovered = cutoff and redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') or size + #fresh
-end
-local removed = apply_limit(events_key, limit, size + #fresh)
-local lost = math.max(0, uncovered - (size + #fresh - removed))
-local keeps_index = has_index or once
+local uncovered = size + #fresh
+if cutoff then uncovered = redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') end
+local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
+local lost = counts and math.max(0, uncovered - (size + #fresh - removed)) or 0
+local keeps_index = has_index or once == '1'
 if keeps_index then
   if not has_index then
-    for i = position + 1, #ARGV, 2 do redis.call('ZADD', index_key, ARGV[i + 1], ARGV[i]) end
+    for i, id in ipairs(index_ids) do redis.call('ZADD', index_key, index_scores[i], id) end
   end
   for _, i in ipairs(fresh) do
     if ids[i] ~= '' then redis.call('ZADD', index_key, scores[i], ids[i]) end
@@ -144,9 +185,11 @@ if keeps_index then
     redis.call('ZREMRANGEBYSCORE', index_key, '-inf', '(' .. oldest[2])
   end
 end
-set_fields(KEYS[6], user_state, tonumber(user_ttl_ms))
-set_fields(KEYS[7], app_state, tonumber(app_ttl_ms))
-local field_ttl = save_record(sessions_key, ARGV[1], core, updated, ttl_ms, ARGV[6])
+for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
+set_fields(user_state_key, user_state, user_ttl_ms)
+set_fields(app_state_key, app_state, app_ttl_ms)
+local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
-touch_summaries(summaries_key, summary_fields, ttl_ms, ARGV[6])
-return {'OK', removed, field_ttl, fates, scores, lost, uncovered - lost}
+touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
+local unsummarized = counts and uncovered - lost or ''
+return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}

@@ -1,25 +1,34 @@
 -- Append events to one track of a session.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 the track
--- ARGV  1 session field  2 track name  3 event limit (0 none)  4 session TTL ms
---       5 track TTL ms (0 never)  6 '1' try TTL per field
---       7 expected core  8 its replacement, which names the track ('' = not known yet)
---       9 summary field  then {score, member}…
--- Gives {'OK', removed, TTL per field or -1, fates, scores}, or, nothing written:
---   {'MISSING'}        no session
---   {'STATE', record}  the track is new, and the record is not the expected one
+-- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, track_key
+-- ARGV  session_field
+--       summary_field   that of the session's own summary
+--       track           its name
+--       event_limit     0 = none
+--       session_ttl_ms, track_ttl_ms  0 = never
+--       try_field_ttl   '1' = TTLs per field
+--       expected_core   the record that was read, without its end
+--       replacement     a core that names the track ('' = not known yet)
+--       …               {score, member} of each event
+-- Gives {'OK', removed, TTL per field, fates, scores, 0, '', limit}, as append_events. Or, nothing
+--       written:
+--       {'MISSING'}        no session
+--       {'STATE', record}  the track is new, and the record is not the expected one
+local sessions_key, events_key, index_key, tracks_key, summaries_key, track_key = unpack(KEYS)
+local session_field, summary_field, track, event_limit, session_ttl_ms, track_ttl_ms,
+  try_field_ttl, expected_core, replacement = unpack(ARGV, 1, 9)
 --#include _record
 --#include _sequence
 
-local track_key, limit = KEYS[6], tonumber(ARGV[3])
-local ttl_ms, track_ttl_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
-local record = redis.call('HGET', KEYS[1], ARGV[1])
+local limit, ttl_ms = tonumber(event_limit), tonumber(session_ttl_ms)
+local track_ttl = tonumber(track_ttl_ms)
+local record = redis.call('HGET', sessions_key, session_field)
 local size = redis.call('ZCARD', track_key)
-local is_known = redis.call('SISMEMBER', KEYS[4], ARGV[2]) == 1
+local is_known = redis.call('SISMEMBER', tracks_key, track) == 1
 
 local members, wanted = {}, {}
-for i = 10, #ARGV, 2 do
-  wanted[#wanted + 1], members[#members + 1] = ARGV[i], ARGV[i + 1]
+for cursor = 10, #ARGV, 2 do
+  wanted[#wanted + 1], members[#members + 1] = ARGV[cursor], ARGV[cursor + 1]
 end
 local fates, scores, top = sort_out(track_key, members, wanted, limit, size)
 local fresh = 0
@@ -27,26 +36,27 @@ for i = 1, #fates do
   if fates[i] == FRESH then fresh = fresh + 1 end
 end
 if fresh == 0 then
-  require_primary(KEYS[1])
-  return {'OK', 0, -1, fates, scores}
+  require_primary(sessions_key)
+  return {'OK', 0, '', fates, scores, 0, '', limit}
 end
-if not record or is_dead(record, KEYS[2]) then
-  require_primary(KEYS[1])
+if not record or is_dead(record, events_key, ttl_ms) then
+  require_primary(sessions_key)
   return {'MISSING'}
 end
 local core = split_record(record)
 if not core or not is_known then
-  if ARGV[8] == '' or (core or record) ~= ARGV[7] then return {'STATE', record} end
-  core = ARGV[8]
+  if replacement == '' or (core or record) ~= expected_core then return {'STATE', record} end
+  core = replacement
 end
 
 append_fresh(track_key, members, wanted, fates, scores, top)
-local removed = apply_limit(track_key, limit, size + fresh)
-set_ttl(track_key, track_ttl_ms)
-local index_existed = redis.call('EXISTS', KEYS[4]) == 1
-redis.call('SADD', KEYS[4], ARGV[2])
-lengthen_ttl(KEYS[4], index_existed, track_ttl_ms)
-local field_ttl = save_record(KEYS[1], ARGV[1], core, format_now(), ttl_ms, ARGV[6])
-touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
-touch_summaries(KEYS[5], {ARGV[9]}, ttl_ms, ARGV[6])
-return {'OK', removed, field_ttl, fates, scores}
+local removed = apply_limit(track_key, limit, size + fresh, fresh)
+set_ttl(track_key, track_ttl)
+local index_existed = redis.call('EXISTS', tracks_key) == 1
+redis.call('SADD', tracks_key, track)
+lengthen_ttl(tracks_key, index_existed, track_ttl)
+local field_ttl = save_record(sessions_key, session_field, core, format_now(), ttl_ms,
+  try_field_ttl)
+touch_keys(events_key, index_key, tracks_key, ttl_ms)
+touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)
+return {'OK', removed, field_ttl, fates, scores, 0, '', limit}

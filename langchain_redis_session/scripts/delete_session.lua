@@ -1,29 +1,42 @@
 -- Delete everything of a session, or what an expired one has left.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries  6 summary lease
---       7… its tracks
--- ARGV  1 session field  2 summary field, with which all begin  3 '1' only if it has expired
---       4 createdAt of the session meant, '' if it has no record
---       5… the names of the tracks whose keys are given
--- Gives 1 if there was a record, 0 if not, or, nothing deleted: -1 if it lives and was only
--- to go if expired, -2 if it has other tracks than those given, -3 if it is a later session
--- of that id (this is a second try, and somebody has made it meanwhile).
+-- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key
+--       …              its tracks
+-- ARGV  session_field
+--       summary_field  with which all of the session's begin
+--       session_ttl_ms  0 = never
+--       only_expired   '1' = it stays unless it has expired
+--       created        createdAt of the session meant ('' = it has no record)
+--       …              the names of the tracks whose keys are given
+-- Gives {'OK'}, or {'MISSING'} where there was no record, but perhaps something else of it. Or,
+--       nothing deleted:
+--       {'ALIVE'}      it was only to go if expired
+--       {'TRACKS'}     it has other tracks than those given
+--       {'CHANGED'}    a later session of that id (this is a second try, and somebody has made
+--                      it meanwhile)
+local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key =
+  unpack(KEYS, 1, 6)
+local session_field, summary_field, session_ttl_ms, only_expired, created = unpack(ARGV, 1, 5)
 --#include _record
 --#include _summaries
 
-local record = redis.call('HGET', KEYS[1], ARGV[1])
-local only_expired = ARGV[3] == '1'
-if only_expired and record and not is_dead(record, KEYS[2]) then return -1 end
-if record and created_of(record) ~= ARGV[4] then return -3 end
-local given = {}
-for i = 5, #ARGV do given[ARGV[i]] = true end
-for _, name in ipairs(redis.call('SMEMBERS', KEYS[4])) do
-  if not given[name] then return -2 end
+local record = redis.call('HGET', sessions_key, session_field)
+if only_expired == '1' and record and not is_dead(record, events_key, tonumber(session_ttl_ms)) then
+  return {'ALIVE'}
 end
-delete_summaries(KEYS[5], ARGV[1], ARGV[2])
--- Events without a record: the record was evicted, not the session deleted; keep them.
-if record or not only_expired then redis.call('DEL', KEYS[2], KEYS[3]) end
-redis.call('DEL', KEYS[4], KEYS[6])
-for i = 7, #KEYS do redis.call('DEL', KEYS[i]) end
-redis.call('HDEL', KEYS[1], ARGV[1])
-return record and 1 or 0
+if record and not is_made_at(record, created) then return {'CHANGED'} end
+local given = {}
+for cursor = 6, #ARGV do given[ARGV[cursor]] = true end
+for _, name in ipairs(redis.call('SMEMBERS', tracks_key)) do
+  if not given[name] then return {'TRACKS'} end
+end
+delete_summaries(summaries_key, session_field, summary_field)
+-- Events without a record, which was evicted, stay as long as the session would.
+if record or only_expired ~= '1' or have_expired(events_key, tonumber(session_ttl_ms)) then
+  redis.call('DEL', events_key, index_key)
+end
+redis.call('DEL', tracks_key, lease_key)
+for cursor = 7, #KEYS do redis.call('DEL', KEYS[cursor]) end
+redis.call('HDEL', sessions_key, session_field)
+if not record then return {'MISSING'} end
+return {'OK'}

@@ -1,40 +1,53 @@
 -- Store a summary and give the lease back. The one that goes further wins.
 --
--- KEYS  1 sessions  2 events  3 summaries  4 lease
--- ARGV  1 session field  2 summary field  3 token of the lease  4 createdAt of the session meant
---       5 the summary up to its updated_at  6 the rest, behind it  7 score it goes to
---       8 '1' try TTL per field  9 createdAt again, as updated_at is written: it is not updated
---       before  10 score of a stored one that counts for nothing: it can't be read, or it is of
---       an earlier session of that id ('' = there is none)
--- Gives {'OK', summary, TTL per field or -1}, or, nothing stored:
---   {'FURTHER', summary}  the stored one goes as far or further (or this is a second try)
---   {'LOST'}              the lease is another's, or the session was cleared or deleted
---   {'FOREIGN'}           another program's value stands there
+-- KEYS  sessions_key, events_key, summaries_key, lease_key
+-- ARGV  session_field
+--       summary_field
+--       token          of the lease
+--       session_ttl_ms  0 = never
+--       created        createdAt of the session meant
+--       head, tail     the summary up to its updated_at, and the rest behind it
+--       new_cutoff     score it goes to
+--       try_field_ttl  '1' = TTLs per field
+--       idle_cutoff    score of a stored one that counts for nothing: it can't be read, or it is
+--                      of an earlier session of that id ('' = there is none)
+-- Gives {'OK', summary, TTL per field}, or, nothing stored:
+--       {'FURTHER', summary}  the stored one goes as far or further (or this is a second try)
+--       {'GONE'}       the lease is another's, or the session was cleared or deleted
+--       {'FOREIGN'}    another program's value stands there
+local sessions_key, events_key, summaries_key, lease_key = unpack(KEYS)
+local session_field, summary_field, token, session_ttl_ms, created, head, tail, new_cutoff,
+  try_field_ttl, idle_cutoff = unpack(ARGV)
 --#include _record
 --#include _summaries
 
-local record = redis.call('HGET', KEYS[1], ARGV[1])
-local stored = redis.call('HGET', KEYS[3], ARGV[2])
-local is_owner = redis.call('GET', KEYS[4]) == ARGV[3]
-if is_owner then redis.call('DEL', KEYS[4]) end  -- whatever comes of it
-if not record or is_dead(record, KEYS[2]) or created_of(record) ~= ARGV[4] then return {'LOST'} end
+local record = redis.call('HGET', sessions_key, session_field)
+local stored = redis.call('HGET', summaries_key, summary_field)
+local is_owner = redis.call('GET', lease_key) == token
+if is_owner then redis.call('DEL', lease_key) end  -- whatever comes of it
+if not record or is_dead(record, events_key, tonumber(session_ttl_ms))
+    or not is_made_at(record, created) then
+  return {'GONE'}
+end
 if stored and not is_ours(stored) then return {'FOREIGN'} end
 local cutoff = cutoff_of(stored)
-local counts = cutoff and not (is_owner and cutoff == ARGV[10])
-if counts and tonumber(cutoff) >= tonumber(ARGV[7]) then
+local counts = cutoff and not (is_owner and cutoff == idle_cutoff)
+if counts and tonumber(cutoff) >= tonumber(new_cutoff) then
   return {'FURTHER', stored}
 end
-if not is_owner then return {'LOST'} end
+if not is_owner then return {'GONE'} end
 
 -- It lives as long as the session does by now: a summary is no use of it.
-local ttl_ms = math.max(redis.call('PTTL', KEYS[2]), 0)
-local existed = redis.call('EXISTS', KEYS[3]) == 1
-local updated = format_now()
-if updated < ARGV[9] then updated = ARGV[9] end  -- another clock made the session
-local summary = ARGV[5] .. ',"updated_at":"' .. updated .. '"' .. ARGV[6]
-redis.call('HSET', KEYS[3], ARGV[2], summary)
-lengthen_ttl(KEYS[3], existed, ttl_ms)
-if ttl_ms == 0 or ARGV[8] ~= '1' then return {'OK', summary, -1} end
-local reply = redis.pcall('HPEXPIREAT', KEYS[3], string.format('%.0f', now_ms + ttl_ms),
-  'FIELDS', 1, ARGV[2])
+local ttl_ms = math.max(redis.call('PTTL', events_key), 0)
+local existed = redis.call('EXISTS', summaries_key) == 1
+-- Not before the session: another clock may have made it.
+local seconds, nanoseconds = parse_time(created)
+local created_us = seconds and seconds * 1000000 + math.ceil(nanoseconds / 1000) or now_us
+local updated = trim_time(format_time(math.max(now_us, created_us)))
+local summary = head .. ',"updated_at":"' .. updated .. '"' .. tail
+redis.call('HSET', summaries_key, summary_field, summary)
+lengthen_ttl(summaries_key, existed, ttl_ms)
+if ttl_ms == 0 or try_field_ttl ~= '1' then return {'OK', summary, ''} end
+local reply = redis.pcall('HPEXPIREAT', summaries_key, string.format('%.0f', now_ms + ttl_ms),
+  'FIELDS', 1, summary_field)
 return {'OK', summary, reply.err and 0 or 1}

@@ -1,21 +1,25 @@
 -- Read a stretch of events or track events.
 --
--- KEYS  1 events or track
--- ARGV  1 'newest' or 'oldest': the end to start from  2 highest  3 lowest score
---       4 how many to pass over  5 how many to give (-1 = all)
--- Gives {size of the set, how many are older than those given, {entry, score}…}, in the
--- order read.
+-- KEYS  events_key   or a track
+-- ARGV  first_end    the end to start from: 'newest' or 'oldest'
+--       highest, lowest  scores
+--       skip         how many to pass over
+--       count        how many to give (-1 = all)
+-- Gives {'OK', size of the set, how many are older than those given, {entry, score}…}, in the
+--       order read.
+local events_key = unpack(KEYS)
+local first_end, highest, lowest, skip, count = unpack(ARGV)
 
-local size = redis.call('ZCARD', KEYS[1])
-if size == 0 or ARGV[5] == '0' then return {size, 0, {}} end
+local size = redis.call('ZCARD', events_key)
+if size == 0 or count == '0' then return {'OK', size, 0, {}} end
 local entries
-if ARGV[1] == 'oldest' then
-  entries = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[3], ARGV[2], 'WITHSCORES',
-    'LIMIT', ARGV[4], ARGV[5])
+if first_end == 'oldest' then
+  entries = redis.call('ZRANGEBYSCORE', events_key, lowest, highest, 'WITHSCORES',
+    'LIMIT', skip, count)
 else
-  entries = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[3], 'WITHSCORES',
-    'LIMIT', ARGV[4], ARGV[5])
+  entries = redis.call('ZREVRANGEBYSCORE', events_key, highest, lowest, 'WITHSCORES',
+    'LIMIT', skip, count)
 end
-if #entries == 0 then return {size, 0, {}} end
-local oldest = ARGV[1] == 'oldest' and entries[1] or entries[#entries - 1]
-return {size, redis.call('ZRANK', KEYS[1], oldest), entries}
+if #entries == 0 then return {'OK', size, 0, {}} end
+local oldest = first_end == 'oldest' and entries[1] or entries[#entries - 1]
+return {'OK', size, redis.call('ZRANK', events_key, oldest), entries}

@@ -1,18 +1,24 @@
 -- Start a session's lifetime anew without writing to it.
 --
--- KEYS  1 sessions  2 events  3 message index  4 track index  5 summaries
--- ARGV  1 session field  2 session TTL ms (0 never)  3 '1' try TTL per field  4 summary field
--- Gives the TTL per field, or -1.
+-- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key
+-- ARGV  session_field
+--       summary_field   that of the session's own summary
+--       session_ttl_ms  0 = never
+--       try_field_ttl   '1' = TTLs per field
+-- Gives {'OK', TTL per field}. Or:
+--       {'MISSING'}     no session
+local sessions_key, events_key, index_key, tracks_key, summaries_key = unpack(KEYS)
+local session_field, summary_field, session_ttl_ms, try_field_ttl = unpack(ARGV)
 --#include _record
 
-local record = redis.call('HGET', KEYS[1], ARGV[1])
-if not record or is_dead(record, KEYS[2]) then return -1 end
+local record = redis.call('HGET', sessions_key, session_field)
+local ttl_ms = tonumber(session_ttl_ms)
+if not record or is_dead(record, events_key, ttl_ms) then return {'MISSING'} end
 local core, _, updated = split_record(record)
-local ttl_ms = tonumber(ARGV[2])
-touch_keys(KEYS[2], KEYS[3], KEYS[4], ttl_ms)
-touch_summaries(KEYS[5], {ARGV[4]}, ttl_ms, ARGV[3])
+touch_keys(events_key, index_key, tracks_key, ttl_ms)
+touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)
 if not core then  -- a foreign record has no expiry of its own
-  lengthen_ttl(KEYS[1], true, ttl_ms)
-  return -1
+  lengthen_ttl(sessions_key, true, ttl_ms)
+  return {'OK', ''}
 end
-return save_record(KEYS[1], ARGV[1], core, updated, ttl_ms, ARGV[3])
+return {'OK', save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)}

@@ -1,8 +1,11 @@
--- Give back the lease to summarize a session, if it is still held.
+-- Give back the lease to summarize a session.
 --
--- KEYS  1 lease
--- ARGV  1 token, the owner's
--- Gives 1 if it was held, else 0.
+-- KEYS  lease_key
+-- ARGV  token       the owner's
+-- Gives {'OK'}, or {'GONE'} where it is not held any more.
+local lease_key = unpack(KEYS)
+local token = unpack(ARGV)
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
+if redis.call('GET', lease_key) ~= token then return {'GONE'} end
+redis.call('DEL', lease_key)
+return {'OK'}

@@ -1,11 +1,14 @@
 -- Set names in an app's or a user's state.
 --
--- KEYS  1 state
--- ARGV  1 TTL ms (0 never)  then {name, value}…
--- Gives how many names were given.
+-- KEYS  state_key
+-- ARGV  state_ttl_ms  0 = never
+--       …             {name, value}…
+-- Gives {'OK'}.
+local state_key = unpack(KEYS)
+local state_ttl_ms = unpack(ARGV, 1, 1)
 --#include _record
 
 local fields = {}
-for i = 2, #ARGV do fields[i - 1] = ARGV[i] end
-set_fields(KEYS[1], fields, tonumber(ARGV[1]))
-return #fields / 2
+for cursor = 2, #ARGV do fields[#fields + 1] = ARGV[cursor] end
+set_fields(state_key, fields, tonumber(state_ttl_ms))
+return {'OK'}

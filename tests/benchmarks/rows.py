@@ -40,6 +40,7 @@ from tests.benchmarks.rounds import (
 )
 from tests.benchmarks.server import bytes_per_entry, count_traffic
 from tests.servers import RedisServer
+from tests.waits import PATIENCE_S
 
 BARE = "the script called bare"
 TTLS = ((True, "with a TTL"), (False, "without a TTL"))
@@ -357,7 +358,7 @@ def writer_rows(bench: Bench) -> Iterator[Row]:
 
             def repeat(times: int) -> None:
                 for done in [pool.submit(add, times // writers) for add in adds if add]:
-                    done.result()
+                    done.result(PATIENCE_S)
 
             return repeat if all(adds) else None
 

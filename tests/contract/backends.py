@@ -197,9 +197,10 @@ class RedisProbe:
         return sorted(set(self.client.scan_iter(match=match, count=1000, **nodes)))
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Give the keys of this test without their prefix, sorted."""
+        """Give the keys of this test without their prefix, sorted; no marks of deletions."""
         start = len(self.key_prefix) + 1
-        return [key[start:].decode() for key in self.keys(pattern)]
+        names = [key[start:].decode() for key in self.keys(pattern)]
+        return [name for name in names if not name.startswith("erased:")]
 
     def ttls(self) -> dict[str, int]:
         """Give the milliseconds that every key has left (-1: for ever), without the prefix."""

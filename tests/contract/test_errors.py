@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,46 +27,12 @@ from langchain_redis_session import (
 from tests.contract.backends import Backend, Mode, RedisProbe, Verbs
 from tests.contract.intercept import Commands, intercept
 from tests.contract.narrow import each_server, one_server
-from tests.contract.store import make_event, snapshot
+from tests.contract.store import snapshot
+from tests.methods import ARGUMENTS, arguments_of, method_names
 from tests.servers import free_port
 
-ARGUMENTS: dict[str, Any] = {
-    "app_name": "shop",
-    "user_id": "ann",
-    "key": SessionKey("shop", "ann", "s1"),
-    "event": make_event(1),
-    "new_events": [make_event(1)],
-    "events": [make_event(1)],
-    "messages": [HumanMessage("x")],
-    "values": {"k": 1},
-    "names": "k",
-    "event_id": "e",
-    "query": "x",
-    "track": "t",
-    "payload": 1,
-    "payloads": [1],
-}
 
-
-def verb_names() -> list[str]:
-    """Give every verb: what is there as `x` and as `ax`."""
-    names = {name for name in dir(RedisSessionService) if not name.startswith("_")}
-    return sorted(name for name in names if f"a{name}" in names and name != "close")
-
-
-def arguments_of(name: str) -> list[Any]:
-    """Give what a verb must be called with."""
-    parameters = list(inspect.signature(getattr(RedisSessionService, name)).parameters.values())
-    return [
-        ARGUMENTS[parameter.name]
-        for parameter in parameters[1:]
-        if parameter.default is parameter.empty
-        and parameter.kind is not parameter.KEYWORD_ONLY
-        and parameter.kind is not parameter.VAR_KEYWORD
-    ]
-
-
-def test_the_verbs() -> None:
+def test_no_method_has_gone() -> None:
     wanted = """
         append_event append_events append_messages append_track_event clear_events
         create_session delete_app_state delete_session delete_session_state delete_user
@@ -76,7 +41,7 @@ def test_the_verbs() -> None:
         search_events trim_conversations update_app_state update_session_state
         update_user_state
     """
-    assert set(wanted.split()) <= set(verb_names())
+    assert set(wanted.split()) <= set(method_names())
 
 
 @each_server
@@ -87,7 +52,7 @@ async def test_a_closed_service_says_so(
     before = snapshot(redis_probe)
     await verbs.close()
     assert verbs.is_closed
-    for name in verb_names():
+    for name in method_names():
         with pytest.raises(SessionServiceClosedError, match="closed"):
             await getattr(verbs, name)(*arguments_of(name))
     await verbs.close()  # again is no error

@@ -138,16 +138,19 @@ async def test_the_largest_event_fits(make_verbs: Callable[..., Verbs], key: Ses
 
 
 @one_server
-async def test_arguments_that_are_none(verbs: Verbs, session: SessionKey) -> None:
-    with pytest.raises(ConfigurationError, match="list of Event"):
-        await verbs.append_events(session, make_event(1))
-    with pytest.raises(ConfigurationError, match="list of Event"):
+async def test_what_is_no_event_keeps_all_out(verbs: Verbs, session: SessionKey) -> None:
+    with pytest.raises(ConfigurationError, match=r"events\[1\] must be Event"):
         await verbs.append_events(session, [make_event(1), HumanMessage("x")])
-    with pytest.raises(ConfigurationError, match="list of Event"):
+    with pytest.raises(ConfigurationError, match="event must be an Event, not 'x'"):
         await verbs.append_event(session, "x")
     with pytest.raises(InvalidSessionKeyError, match="SessionKey"):
         await verbs.append_event("s1", make_event(1))
     assert await verbs.get_events(session) == []
+
+
+@one_server
+async def test_one_event_is_taken_for_a_list_of_one(verbs: Verbs, session: SessionKey) -> None:
+    assert (await verbs.append_events(session, make_event(1))).written == 1
 
 
 @one_server

@@ -28,16 +28,10 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.hooks import Kind, every_kind, make_handler, make_recorder, plain_kinds
 from tests.contract.narrow import one_server, server_kinds
 from tests.contract.store import make_event, make_events, snapshot, texts
+from tests.waits import PATIENCE_S, await_until
 
 MakeVerbs = Callable[..., Verbs]
 WORKER = "redis-session-persister"
-
-
-async def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not is_true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
 
 
 @pytest.fixture
@@ -89,8 +83,8 @@ async def test_start_at_acceptance_end_when_written(
     assert texts(result.events) == ["my PIN is ****", "m2"]
     assert len(started) == 2
     assert WORKER not in started[0]
-    assert await verbs.flush(5)
-    await wait_until(lambda: len(ended) == 2)
+    assert await verbs.flush(PATIENCE_S)
+    await await_until(lambda: len(ended) == 2)
     assert [context.notes["n"] for _, context in ended] == [0, 1]
     here = "MainThread loop" if kind == "async" else WORKER
     assert {place for place, _ in ended} == {here}
@@ -134,8 +128,8 @@ async def test_what_is_given_up(make_queued: MakeVerbs, key: SessionKey, kind: K
         ],
     )
     await verbs.append_events(key, make_events(1, 2))  # there is no such session
-    assert not await verbs.flush(5)
-    await wait_until(lambda: len(letters) == 1 and len(seen) == 4)
+    assert not await verbs.flush(PATIENCE_S)
+    await await_until(lambda: len(letters) == 1 and len(seen) == 4)
     assert letters == others == verbs.service.dead_letters()
     assert isinstance(letters[0].error, SessionNotFoundError)
     assert seen == [
@@ -147,14 +141,14 @@ async def test_what_is_given_up(make_queued: MakeVerbs, key: SessionKey, kind: K
         key, make_event(3), callbacks=[make_handler(kind, persist_error=own.append)]
     )
     await verbs.append_track_event(key, "t", 1)
-    await verbs.flush(5)
-    await wait_until(lambda: len(letters) == 3 and len(own) == 1)
+    await verbs.flush(PATIENCE_S)
+    await await_until(lambda: len(letters) == 3 and len(own) == 1)
     assert own[0] in letters
     # Tried again in vain: the letter is told of again, the append's hooks are not.
     count = len(seen)
     verbs.service.retry_dead_letters()
-    await verbs.flush(5)
-    await wait_until(lambda: len(letters) == 6 and len(own) == 2)
+    await verbs.flush(PATIENCE_S)
+    await await_until(lambda: len(letters) == 6 and len(own) == 2)
     assert len(seen) == count
 
 
@@ -187,11 +181,11 @@ async def test_what_is_not_accepted(make_queued: MakeVerbs, key: SessionKey, kin
         persist_queue_size=1,
         persist_put_timeout=0.05,
         # Without a lock and in the worker: it holds the next ones up.
-        on_persist_error=lambda _: gate.wait(10),
+        on_persist_error=lambda _: gate.wait(PATIENCE_S),
     )
     try:
         await verbs.append_event(SessionKey("x", "y", "z"), make_event(9))
-        await wait_until(lambda: len(verbs.service.dead_letters()) == 1)
+        await await_until(lambda: len(verbs.service.dead_letters()) == 1)
         await verbs.append_event(key, make_event(1))
         with pytest.raises(PersistError):
             await verbs.append_event(key, make_event(2), callbacks=[make_recorder(kind, "a", seen)])
@@ -214,7 +208,7 @@ async def test_hooks_that_raise_hurt_nobody(
     )
     for number in range(20):
         await verbs.append_messages(key, [HumanMessage(str(number))], create=True)
-    assert await verbs.flush(5)
+    assert await verbs.flush(PATIENCE_S)
     assert len(await verbs.get_messages(key)) == 20
     assert len([line for line in seen if "a append_event_end" in line]) == 20
     assert "on_append_event_end of b failed: KeyError" in caplog.text
@@ -247,7 +241,7 @@ def test_the_loop_is_closed(
     seen: list[str] = []
     handlers = [make_recorder("plain", "a", seen), make_recorder("async", "b", seen)]
     held = threading.Event()
-    plug = make_handler("plain", append_event_end=lambda _: held.wait(10))
+    plug = make_handler("plain", append_event_end=lambda _: held.wait(PATIENCE_S))
     with RedisSessionService(
         "memory://", enable_async_persist=True, async_persister_num=1
     ) as service:
@@ -260,7 +254,7 @@ def test_the_loop_is_closed(
 
         asyncio.run(append())
         held.set()
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
     assert [line for line in seen if "_end" in line] == [
         "a append_event_end m1",
         "a append_event_end m2",
@@ -283,6 +277,6 @@ def test_what_a_spool_delivers_has_no_hooks(key: SessionKey, tmp_path: Path) -> 
     first.close()
     count = len(seen)
     with RedisSessionService(name, **options) as service:
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert texts(service.get_messages(key, callbacks=[])) == ["hi"]
     assert [line for line in seen[count:] if "append" in line] == []

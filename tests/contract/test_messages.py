@@ -144,7 +144,7 @@ async def test_nothing_is_appended(verbs: Verbs, key: SessionKey, redis_probe: R
         (HumanMessage("x", additional_kwargs={"deep": [{"a": {1, 2}}]}), "additional_kwargs.*deep"),
         (AIMessage("x", response_metadata={"raw": b"bytes"}), "response_metadata.*raw"),
         (ToolMessage("x", tool_call_id="c", artifact=object()), "artifact"),
-        ("text", "str"),
+        ("text", r"messages\[1\] must be BaseMessage, not 'text'"),
     ],
     ids=["remove", "set", "bytes", "artifact", "string"],
 )

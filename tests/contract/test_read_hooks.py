@@ -54,7 +54,7 @@ async def test_hooks_see_the_same_on_every_path(
     seen: list[Any] = []
 
     def start(context: GetSessionContext) -> None:
-        seen.append((context.key, context.verb, context.limit, context.offset, context.session))
+        seen.append((context.key, context.method, context.limit, context.offset, context.session))
         context.limit = 3
 
     def end(context: GetSessionContext) -> None:

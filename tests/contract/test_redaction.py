@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import fakeredis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -28,6 +28,8 @@ from langchain_redis_session import (
     SessionCallbackHandler,
     SessionKey,
 )
+from tests.effort import examples
+from tests.waits import PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -169,7 +171,7 @@ async def write(service: RedisSessionService, way: str, event: Event) -> None:
 WAYS = ["event", "aevents", "messages", "history"]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.lists(st.tuples(st.sampled_from(WAYS), events), min_size=1, max_size=4),
     st.booleans(),
@@ -192,7 +194,7 @@ def test_no_secret_reaches_redis(
             await service.acreate_session("shop", "ann", "s1")
             for way, event in written:
                 await write(service, way, event)
-            assert await service.aflush(10)
+            assert await service.aflush(PATIENCE_S)
             assert len(await service.aget_events(KEY)) == len(written)
 
     asyncio.run(body())

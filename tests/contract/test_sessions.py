@@ -9,11 +9,16 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_redis_session import RedisSessionChatMessageHistory, SessionKey, SessionNotFoundError
+from langchain_redis_session import (
+    Event,
+    RedisSessionChatMessageHistory,
+    SessionKey,
+    SessionNotFoundError,
+)
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server
-from tests.contract.store import make_event, make_events, texts
+from tests.contract.store import NOON, STEP, make_event, make_events, texts
 
 
 async def test_a_new_session_is_empty(verbs: Verbs) -> None:
@@ -171,3 +176,52 @@ async def test_a_history_makes_its_session_in_the_same_round_trip(
     assert len(interceptor.requests) == 1
     session = await verbs.get_session(SessionKey("default", "default", "s1"))
     assert texts(session.events) == ["hi", "hello"]
+
+
+def make_state_events(first: int, last: int) -> list[Event]:
+    """Give events that only change state."""
+    return [Event(time_ns=NOON + n * STEP, state_delta={"n": n}) for n in range(first, last + 1)]
+
+
+async def test_a_list_tells_how_many_events_there_are_and_the_last_message(
+    make_verbs: Callable[..., Verbs], backend: Backend
+) -> None:
+    verbs, interceptor = intercept(backend, make_verbs)
+    call = AIMessage("", tool_calls=[{"name": "f", "args": {"n": 1}, "id": "c1"}])
+    for name, events in {
+        "empty": [],
+        "message": [make_event(1), make_event(2, call)],
+        "state behind it": [make_event(1, call), *make_state_events(2, 20)],
+        "state only": make_state_events(1, 3),
+        "long": make_events(*range(300)),
+        "left out": make_events(1, 2),
+    }.items():
+        session = await verbs.create_session("shop", "ann", name)
+        if events:
+            await verbs.append_events(session.key, events)
+    await verbs.create_session("shop", "ann", "left out too")
+    await verbs.list_sessions("shop", "ann")  # so that the scripts are there
+    before = verbs.service.stats().bytes_in
+    interceptor.requests.clear()
+
+    listed = await verbs.list_sessions("shop", "ann", limit=5, offset=2)
+    shown = {one.key.session_id: (one.event_count, one.last_message) for one in listed}
+    assert shown == {
+        "long": (300, make_event(299).message),
+        "state only": (3, None),
+        "state behind it": (20, call),
+        "message": (2, call),
+        "empty": (0, None),
+    }
+    assert all(one.events == [] for one in listed)
+    assert len(interceptor.requests) == 3  # two, and one for those that end with state
+    assert verbs.service.stats().bytes_in - before < 10_000
+
+    interceptor.requests.clear()
+    await verbs.list_sessions("shop", "ann", limit=1, offset=2)
+    assert len(interceptor.requests) == 2
+
+    full = await verbs.list_sessions("shop", "ann", limit=5, offset=2, include_events=True)
+    assert shown == {one.key.session_id: (one.event_count, one.last_message) for one in full}
+    alone = await verbs.get_session(full[0].key)
+    assert (alone.event_count, alone.last_message) == (None, None)

@@ -26,6 +26,7 @@ from tests.contract.backends import RedisProbe, Verbs
 from tests.contract.narrow import one_server
 from tests.contract.store import make_event, texts
 from tests.integration.scripted import USAGE, ScriptedModel
+from tests.waits import PATIENCE_S
 
 pytestmark = one_server
 
@@ -246,7 +247,7 @@ async def test_background_jobs_have_them_too(
     verbs = make_verbs(summarizer=summarizer, callbacks=[recorder])
     await fill(verbs, key, 1)
     await verbs.enqueue_summary(key, force=True)
-    assert await verbs.flush(10)
+    assert await verbs.flush(PATIENCE_S)
     assert (await verbs.get_summary(key)).text == "s, signed"
 
 
@@ -263,7 +264,7 @@ async def test_reads_with_a_summary_have_the_hooks_of_reads(
 
         def on_get_session_end(self, context: GetSessionContext) -> None:
             assert context.session is not None
-            self.seen.append((context.verb, len(context.session.events)))
+            self.seen.append((context.method, len(context.session.events)))
             assert context.session.state == {"k": 1}
 
     reader = Reader()

@@ -14,6 +14,7 @@ from uuid import uuid4
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
+from tests.waits import PATIENCE_S, wait_until
 
 TRACK = "calls"
 
@@ -65,7 +66,7 @@ class Load:
         finally:
             self._stop.set()
             for thread in self._threads:
-                thread.join(40)
+                thread.join(PATIENCE_S)
         assert not self._errors, self._errors[0]
         assert not any(thread.is_alive() for thread in self._threads)
 
@@ -73,6 +74,11 @@ class Load:
     def count(self) -> int:
         """How many appends were accepted so far."""
         return sum(map(len, [*self.accepted.values(), *self.tracked.values()]))
+
+    def go_on(self, count: int) -> None:
+        """Wait until so many more were accepted."""
+        enough = self.count + count
+        wait_until(lambda: self.count >= enough or bool(self._errors))
 
     def _guard(self, function: Callable[..., None], *args: Any) -> None:
         try:
@@ -130,22 +136,22 @@ def make_service(url: str | None = None, **options: Any) -> RedisSessionService:
         "session_event_limit": None,
         "track_event_limit": None,
         "enable_async_persist": True,
-        "persist_put_timeout": 30.0,
+        "persist_put_timeout": PATIENCE_S,
     }
     return RedisSessionService(url, **{**defaults, **options})
 
 
 def create_all(service: RedisSessionService, keys: Sequence[SessionKey]) -> None:
-    deadline = time.monotonic() + 15
     for key in keys:
-        while True:
+
+        def is_created(key: SessionKey = key) -> bool:
             try:
                 service.create_session(key.app_name, key.user_id, key.session_id)
-                break
-            except BackendUnavailableError:
-                # A new link confirms nothing for up to a second.
-                if time.monotonic() > deadline:
-                    raise
+            except BackendUnavailableError:  # a new link confirms nothing for up to a second
+                return False
+            return True
+
+        wait_until(is_created)
 
 
 def check_complete(load: Load, reader: RedisSessionService) -> None:

@@ -17,9 +17,9 @@ from langchain_redis_session import (
     SummaryRequest,
     event_threshold,
 )
-from langchain_redis_session._operations import summary_lease
 from langchain_redis_session.summarizer import SummaryResult
 from tests.integration.scripted import ScriptedModel
+from tests.waits import PATIENCE_S
 
 
 def ids_in(text: str) -> list[str]:
@@ -79,7 +79,7 @@ def converse(url: str, key: SessionKey, writer: int, turns: int, count: int) -> 
     with RedisSessionService(url, summarizer=witness, session_event_limit=None) as service:
         for number in range(turns):
             service.append_messages(key, turn(writer * turns + number), create=True)
-        assert service.flush(30)
+        assert service.flush(PATIENCE_S)
     return witness.taken
 
 
@@ -91,9 +91,8 @@ def hang(url: str, key: SessionKey) -> None:
         time.sleep(600)
         return "too late"
 
-    summary_lease.LEASE_MARGIN_MS = 500
     with RedisSessionService(
-        url, summarizer=summarize, auto_summarize=False, summary_job_timeout=1.5
+        url, summarizer=summarize, auto_summarize=False, summary_job_timeout=600
     ) as service:
         service.create_summary(key, force=True)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from uuid import uuid4
 
 import pytest
@@ -13,17 +12,10 @@ from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import RedisSessionService, SessionKey
 from tests.integration.writers import write
+from tests.processes import call_in_processes
 from tests.servers import RedisServer
 
 WRITERS, MESSAGES = 16, 500
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration.writers"])
-    with ProcessPoolExecutor(WRITERS, mp_context=context) as pool:
-        yield pool
 
 
 @pytest.fixture
@@ -33,13 +25,10 @@ def key() -> SessionKey:
 
 @pytest.mark.parametrize("limit", [None, 1000])
 def test_processes_lose_and_double_nothing(
-    redis_server: RedisServer, processes: ProcessPoolExecutor, key: SessionKey, limit: int | None
+    redis_server: RedisServer, key: SessionKey, limit: int | None
 ) -> None:
-    futures = [
-        processes.submit(write, redis_server.url, key, limit, writer, MESSAGES)
-        for writer in range(WRITERS)
-    ]
-    written = sorted(pair for future in futures for pair in future.result(timeout=50))
+    calls = [(redis_server.url, key, limit, writer, MESSAGES) for writer in range(WRITERS)]
+    written = sorted(chain.from_iterable(call_in_processes(write, calls)))
     assert len(written) == WRITERS * MESSAGES
     expected = [text for _, text in written][-limit if limit else 0 :]
 

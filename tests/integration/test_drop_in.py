@@ -31,7 +31,8 @@ from langchain_redis_session import (
     RedisSessionChatMessageHistory,
 )
 from langchain_redis_session._connections.twins import make_twin_factory
-from langchain_redis_session._flow.scripts import ScriptMissingError, call_script
+from langchain_redis_session._flow.scripts import ScriptMissingError
+from langchain_redis_session.scripts import bindings
 from tests.integration.conftest import MakeHistory
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisCluster, RedisServer
@@ -298,7 +299,7 @@ async def test_a_client_given(
 
 def test_scripts_are_sent_in_utf_8() -> None:
     """Whatever the client's encoding; a server that has the script would not show it."""
-    flow = call_script("append_events", [b"k"], [])
+    flow = iter(bindings.list_sessions(b"k", session_ttl_ms=0))
     next(flow)
     assert isinstance(flow.throw(ScriptMissingError())[1], bytes)  # type: ignore[index]
 

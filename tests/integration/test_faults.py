@@ -15,6 +15,7 @@ from langchain_core.messages import HumanMessage
 from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
+from tests.waits import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -81,20 +82,25 @@ def test_a_stalled_server_is_asked_again_and_writes_once(
     redis_server: RedisServer, cutting_proxy: CuttingProxy, key: SessionKey
 ) -> None:
     options = {"socket_timeout": 0.1}
-    with RedisSessionService(cutting_proxy.url, extra_options=options) as service:
+    event = Event(HumanMessage("1"), state_delta={"n": 1})
+    with (
+        RedisSessionService(redis_server.url) as service,
+        RedisSessionService(cutting_proxy.url, extra_options=options) as hasty,
+    ):
         service.append_messages(key, [HumanMessage("0")], create=True)
         cutting_proxy.stall()
-        timer = threading.Timer(0.35, cutting_proxy.resume)
-        timer.start()
-        event = Event(HumanMessage("1"), state_delta={"n": 1})
         # The client asks again by itself; where it gives up, the caller does, with one event.
-        for _ in range(20):
+        with pytest.raises(BackendUnavailableError):
+            hasty.append_event(key, event)
+        cutting_proxy.resume()
+
+        def is_appended() -> bool:
             try:
-                service.append_event(key, event)
-                break
+                return hasty.append_event(key, event) is not None
             except BackendUnavailableError:
-                time.sleep(0.05)
-        timer.join()
+                return False
+
+        wait_until(is_appended)
         service.append_messages(key, [HumanMessage("2")])
     assert read_texts(redis_server.url, key) == ["0", "1", "2"]
 
@@ -127,10 +133,13 @@ def test_a_killed_server_has_every_acknowledged_event_once(
     service = RedisSessionService(server.url, session_event_limit=None)
     service.create_session(key.app_name, key.user_id, key.session_id)
     stop = threading.Event()
-    acknowledged: dict[int, list[str]] = {}
+    acknowledged: dict[int, list[str]] = {writer: [] for writer in range(6)}
+
+    def go_on(count: int) -> None:
+        enough = sum(map(len, acknowledged.values())) + count
+        wait_until(lambda: sum(map(len, acknowledged.values())) >= enough)
 
     def append(writer: int) -> None:
-        acknowledged[writer] = []
         number = 0
         while not stop.is_set() or number < 50:
             event = Event(HumanMessage(f"{writer}:{number}"))
@@ -146,14 +155,14 @@ def test_a_killed_server_has_every_acknowledged_event_once(
     with ThreadPoolExecutor(6) as pool:
         futures = [pool.submit(append, writer) for writer in range(6)]
         for _ in range(2):
-            time.sleep(0.4)
+            go_on(100)
             server.kill()
             time.sleep(0.1)
             server.restart()
-        time.sleep(0.3)
+        go_on(100)
         stop.set()
         for future in futures:
-            future.result(timeout=40)
+            future.result(PATIENCE_S)
     service.close()
     texts = read_texts(server.url, key)
     for writer in range(6):

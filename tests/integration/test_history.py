@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +31,9 @@ from langchain_redis_session import (
     UnserializableMessageError,
 )
 from tests.integration.conftest import MakeHistory
+from tests.processes import run_python
 from tests.servers import RedisServer, free_port
+from tests.waits import MOMENT_S
 
 
 def texts(messages: list[BaseMessage]) -> list[str]:
@@ -199,8 +199,7 @@ async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer) -> None:
     for verb in verbs:
         server.pause()
         task = asyncio.ensure_future(verb())
-        for _ in range(20):
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(MOMENT_S)
         assert not task.done()
         server.resume()
         await task
@@ -416,13 +415,14 @@ def test_nobody_answers_at_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"redis_url": "redis://a", "url": "redis://b"}, "redis_url= and url="),
         ({"redis_url": "http://a"}, "must begin with one of"),
-        ({"redis_url": "memory://", "sesion_event_limit": 5}, "sesion_event_limit"),
-        ({"redis_url": "redis://a", "sesion_event_limit": 5}, "sesion_event_limit"),
-        ({"redis_url": "memory://", "ttl": -1}, "session_ttl"),
+        ({"redis_url": "memory://", "sesion_event_limit": 5}, "mean 'session_event_limit'"),
+        ({"redis_url": "redis://a", "sesion_event_limit": 5}, "mean 'session_event_limit'"),
+        ({"redis_url": "memory://", "ttl": -1}, "^ttl=-1 can't work"),
+        ({"redis_url": "memory://", "ttl": 5, "session_ttl": 6}, "ttl= and session_ttl="),
         ({"redis_url": "memory://", "key_prefix": "{a}"}, "key_prefix"),
         ({"redis_url": "memory://", "key_prefix": 5}, "key_prefix"),
         ({"redis_url": 5}, "must be a string"),
-        ({"redis_client": object()}, "sync client of redis-py"),
+        ({"redis_client": object()}, "^redis_client= must be a sync client of redis-py"),
     ],
 )
 def test_options_that_cannot_work(options: dict[str, Any], message: str) -> None:
@@ -432,7 +432,7 @@ def test_options_that_cannot_work(options: dict[str, Any], message: str) -> None
 
 def test_a_misspelt_option_beside_a_client(redis_server: RedisServer) -> None:
     with redis_server.client() as client, pytest.raises(ConfigurationError, match="sesion_ttl"):
-        RedisSessionChatMessageHistory("s", redis_client=client, sesion_ttl=5)
+        RedisSessionChatMessageHistory("s", redis_client=client, sesion_ttl=5)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -508,12 +508,5 @@ print(type(history).__bases__[0].__module__)
 def test_with_and_without_the_base_class(before: str, base: str) -> None:
     """Importing and using it warns of nothing, whether the class is there or not."""
     environment = {name: v for name, v in os.environ.items() if name != "PYTHONWARNINGS"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", before + USE],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        env=environment,
-    )
+    done = run_python("-W", "error", "-c", before + USE, env=environment)
     assert (done.stdout.strip(), done.stderr, done.returncode) == (base, "", 0)

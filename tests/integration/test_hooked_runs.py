@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
-from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +25,7 @@ from langchain_redis_session import (
 )
 from tests.integration.conftest import MakeHistory
 from tests.integration.scripted import ScriptedModel, script
+from tests.waits import MOMENT_S, PATIENCE_S, await_until
 
 history_module = pytest.importorskip("langchain_core.runnables.history")
 agents = pytest.importorskip("langchain.agents")
@@ -157,44 +156,34 @@ async def test_an_agent(make_history: MakeHistory, mode: str, make_handler: Make
     assert len(handler.ended) == 5
 
 
-class Slow(SessionCallbackHandler):
-    """Takes its time."""
+class Meeting(SessionCallbackHandler):
+    """Waits until so many are in its hook, or outside of it, at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, parties: int) -> None:
+        self.barrier = threading.Barrier(parties)
         self.threads: set[str] = set()
 
     def on_append_event_start(self, context: AppendEventContext) -> None:
         self.threads.add(threading.current_thread().name)
-        time.sleep(0.1)
+        self.barrier.wait(PATIENCE_S)
 
 
-async def test_a_plain_hook_does_not_block_the_loop() -> None:
-    handler = Slow()
-    beats: list[float] = []
-
-    async def beat() -> AsyncIterator[None]:
-        while True:
-            beats.append(time.monotonic())
-            await asyncio.sleep(0.005)
-            yield
-
-    async def keep_beating() -> None:
-        async for _ in beat():
-            pass
-
-    async with RedisSessionService(f"memory://{uuid4().hex}", callbacks=[handler]) as service:
-        key = SessionKey("shop", "ann", "s1")
-        await service.aappend_messages(key, [HumanMessage("warm")], create=True)
-        heart = asyncio.create_task(keep_beating())
-        begun = time.monotonic()
-        await asyncio.gather(
-            *(service.aappend_messages(key, [HumanMessage("hi")]) for _ in range(3))
-        )
-        took = time.monotonic() - begun
-        heart.cancel()
-    gaps = [later - earlier for earlier, later in pairwise(beats)]
-    assert max(gaps) < 0.09
-    assert took < 0.29  # and they did not wait for each other
+async def test_plain_hooks_block_neither_the_loop_nor_each_other() -> None:
+    handler = Meeting(4)
+    async with RedisSessionService(f"memory://{uuid4().hex}") as service:
+        key = (await service.acreate_session("shop", "ann", "s1")).key
+        appends = [
+            asyncio.create_task(
+                service.aappend_messages(key, [HumanMessage("hi")], callbacks=[handler])
+            )
+            for _ in range(3)
+        ]
+        await await_until(lambda: handler.barrier.n_waiting == 3)
+        assert not any(append.done() for append in appends)
+        handler.barrier.wait(PATIENCE_S)  # from the loop that they would block
+        await asyncio.gather(*appends)
+        assert len(await service.aget_messages(key)) == 3
+    assert not handler.barrier.broken
     assert "MainThread" not in handler.threads
 
 
@@ -230,11 +219,16 @@ async def test_hooks_see_the_callers_context(is_write_behind: bool) -> None:
 
 async def test_a_cancelled_call_writes_nothing() -> None:
     """Cancelled while a hook runs, an append is not made; the hook's thread ends by itself."""
-    handler = Slow()
+    handler = Meeting(2)
     async with RedisSessionService(f"memory://{uuid4().hex}") as service:
         key = (await service.acreate_session("shop", "ann", "s1")).key
-        call = service.aappend_messages(key, [HumanMessage("hi")], callbacks=[handler])
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(call, 0.03)
-        await asyncio.sleep(0.15)
+        append = asyncio.create_task(
+            service.aappend_messages(key, [HumanMessage("hi")], callbacks=[handler])
+        )
+        await await_until(lambda: handler.barrier.n_waiting == 1)
+        append.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await append
+        handler.barrier.wait(PATIENCE_S)
+        await asyncio.sleep(MOMENT_S)
         assert await service.aget_messages(key) == []

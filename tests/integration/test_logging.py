@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +26,8 @@ from langchain_redis_session import (
     TrackCallbackHandler,
 )
 from tests.contract.hooks import make_handler, raise_
+from tests.processes import run_python
+from tests.waits import MOMENT_S, PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -112,7 +112,7 @@ def drive(service: RedisSessionService, client: Flaky) -> None:
         ),
         *(lambda g=guard: service.get_messages(KEY, callbacks=[g]) for guard in guards),
         lambda: service.append_messages(KEY, [message], callbacks=[spoiler]),
-        lambda: service.flush(5),
+        lambda: service.flush(PATIENCE_S),
         lambda: client.hset("sess:{shop}:ann", "s1", f"{SECRET} no record"),
         lambda: service.get_session(KEY),
         lambda: service.append_messages(KEY, [message], state_delta={"k": SECRET}),
@@ -126,9 +126,9 @@ def drive(service: RedisSessionService, client: Flaky) -> None:
         attempt(lambda: service.append_messages(KEY, [message], create=True))
         attempt(lambda: service.get_messages(KEY))
         attempt(lambda: service.append_track_event(KEY, "t", SECRET))
-        time.sleep(0.05)
+        time.sleep(MOMENT_S)
         client.error = None
-        attempt(lambda: service.flush(5))
+        attempt(lambda: service.flush(PATIENCE_S))
     asyncio.run(drive_async(service, message))
 
 
@@ -142,7 +142,7 @@ async def drive_async(service: RedisSessionService, message: AIMessage) -> None:
             await service.aget_session(KEY, callbacks=handlers)
         except RedisSessionError:
             continue
-    await service.aflush(5)
+    await service.aflush(PATIENCE_S)
 
 
 def collect(letters: list[DeadLetter], letter: DeadLetter) -> None:
@@ -217,8 +217,8 @@ with RedisSessionService("memory://", enable_async_persist=True) as service:
 
 @pytest.mark.parametrize("is_asked_for", [False, True])
 def test_quiet_by_default(is_asked_for: bool) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *(["x"] if is_asked_for else [])]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = run_python("-W", "ignore", "-c", PROGRAM, *(["x"] if is_asked_for else []))
+    assert result.returncode == 0, result.stderr
     assert ("ERROR:langchain_redis_session:write-behind gave up" in result.stderr) is is_asked_for
     assert is_asked_for or result.stderr == ""
     assert result.stdout == ""

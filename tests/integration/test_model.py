@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_redis_session import Event, RedisSessionService, SessionKey, SessionNotFoundError
+from tests.effort import examples
 from tests.servers import RedisServer
 
 EVENT_LIMIT, TRACK_LIMIT = 6, 3
@@ -264,7 +265,6 @@ class Machine(RuleBasedStateMachine):
             self.service.close()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("server", ["redis_server", "field_ttl_redis_server"])
 def test_random_operations_equal_a_model(server: str, request: pytest.FixtureRequest) -> None:
     running: RedisServer = request.getfixturevalue(server)
@@ -276,9 +276,6 @@ def test_random_operations_equal_a_model(server: str, request: pytest.FixtureReq
     run_state_machine_as_test(
         OnServer,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
+            examples(60), stateful_step_count=25, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -8,11 +8,9 @@ from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, execute_notebook
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # What a reader has to see: in the text or the HTML of the outputs.
@@ -88,21 +86,6 @@ def read(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-async def run(path: Path) -> nbformat.NotebookNode:
-    # Without folders to look in, there is one kernel: this interpreter's.
-    manager = AsyncKernelManager(
-        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
-    )
-    client = NotebookClient(
-        read(path),
-        km=manager,
-        timeout=120,
-        allow_errors=True,
-        resources={"metadata": {"path": str(ROOT)}},
-    )
-    return await client.async_execute(cleanup_kc=True)
-
-
 def outputs_of(notebook: nbformat.NotebookNode) -> list[Any]:
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]
 
@@ -122,11 +105,10 @@ def test_notebooks_are_stored_clean(path: Path) -> None:
     assert str(ROOT) not in path.read_text("utf-8")
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.usefixtures("kernel_home")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 async def test_notebooks_run(path: Path) -> None:
-    outputs = outputs_of(await run(path))
+    outputs = outputs_of(await execute_notebook(read(path)))
     errors = [
         re.sub("\x1b\\[[0-9;]*m", "", "\n".join(output.traceback))
         for output in outputs

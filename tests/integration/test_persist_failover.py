@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,15 +24,10 @@ from tests.integration.persist_load import (
     make_service,
 )
 from tests.servers import HOST, RedisCluster, RedisSentinel, RedisServer, ServerBinary
+from tests.waits import MOMENT_S, PATIENCE_S, wait_until
 
-WAIT: dict[str, Any] = {"wait_replicas": 1, "wait_timeout": 0.3}
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+WAIT: dict[str, Any] = {"wait_replicas": 1, "wait_timeout": PATIENCE_S}
+HASTY: dict[str, Any] = {"wait_replicas": 1, "wait_timeout": 0.3}
 
 
 def wait_for_link(server: RedisServer) -> None:
@@ -44,7 +38,6 @@ def wait_for_link(server: RedisServer) -> None:
 # Sentinel
 
 
-@pytest.mark.timeout(120)
 def test_a_sentinel_failover_under_load(redis_binary: ServerBinary) -> None:
     keys = make_keys(8)
     with RedisSentinel(redis_binary) as servers:
@@ -57,12 +50,12 @@ def test_a_sentinel_failover_under_load(redis_binary: ServerBinary) -> None:
         with (
             sentinel.master_for(servers.service, **options) as client,
             sentinel.sentinels[0],
-            make_service(client=client, async_client=make_unused_client(), **WAIT) as service,
+            make_service(client=client, async_client=make_unused_client(), **HASTY) as service,
         ):
             create_all(service, keys)
             load = Load(service, keys)
             with load.running():
-                time.sleep(0.4)
+                load.go_on(50)
                 servers.primary.kill()
                 wait_until(lambda: find_primary(sentinel, servers.service) == servers.replica.port)
                 # The old one comes back as a replica, empty, before anything is acknowledged.
@@ -70,8 +63,8 @@ def test_a_sentinel_failover_under_load(redis_binary: ServerBinary) -> None:
                 servers.primary.args = [*servers.primary.args, *follow]
                 servers.primary.start()
                 wait_for_link(servers.primary)
-                time.sleep(0.3)
-            assert service.flush(15)
+                load.go_on(50)
+            assert service.flush(PATIENCE_S)
             stats = service.stats().persist
             assert stats is not None
             assert stats.retried > 0
@@ -107,7 +100,7 @@ def make_unused_client() -> redis.asyncio.Redis:
 def cluster(redis_binary: ServerBinary) -> Iterator[RedisCluster]:
     """A cluster of this module's own; each test leaves every primary with a replica."""
     options = ["--repl-diskless-sync-delay", "0"]
-    with RedisCluster(redis_binary, options, replicas=1, node_timeout=1000) as cluster:
+    with RedisCluster(redis_binary, options, replicas=1, node_timeout=3000) as cluster:
         yield cluster
 
 
@@ -145,10 +138,10 @@ def test_a_cluster_waits_at_the_node_of_the_key(cluster: RedisCluster) -> None:
     with cluster.client() as client:
         keys = keys_on_each_primary(client)
         replicas = [replica_of(cluster, primary_of(cluster, client, key)) for key in keys]
-        options: Any = {**WAIT, "wait_timeout": 0.1}
         with (
-            RedisSessionService(client=client, **options) as service,
-            make_service(client=client, async_persister_num=1, **options) as behind,
+            RedisSessionService(client=client, **WAIT) as service,
+            RedisSessionService(client=client, **HASTY) as hasty,
+            make_service(client=client, async_persister_num=1, **HASTY) as behind,
         ):
             create_all(service, keys)
             replicas[0].pause()
@@ -156,19 +149,19 @@ def test_a_cluster_waits_at_the_node_of_the_key(cluster: RedisCluster) -> None:
                 event = Event(HumanMessage("a"))
                 for _ in range(2):
                     with pytest.raises(BackendUnavailableError, match="only 0 of 1 replicas"):
-                        service.append_event(keys[0], event)
+                        hasty.append_event(keys[0], event)
                 for key, replica in zip(keys[1:], replicas[1:], strict=True):
                     service.append_event(key, Event(HumanMessage("a")))
                     assert count_events(replica, key) == 1
                 for key in keys:
                     behind.append_event(key, Event(HumanMessage("b")))
-                assert not behind.flush(0.5)
                 for key, replica in zip(keys[1:], replicas[1:], strict=True):
                     assert len(behind.get_events(key)) == count_events(replica, key) == 2
+                assert not behind.flush(MOMENT_S)
             finally:
                 replicas[0].resume()
             wait_for_link(replicas[0])
-            assert behind.flush(10)
+            assert behind.flush(PATIENCE_S)
             assert service.append_event(keys[0], event).written == 0
             assert count_events(replicas[0], keys[0]) == 2
 
@@ -179,13 +172,16 @@ def test_a_cluster_waits_for_async_callers_too(cluster: RedisCluster) -> None:
         replicas = [replica_of(cluster, primary_of(cluster, client, key)) for key in keys]
 
         async def body() -> None:
-            async with RedisSessionService(client=client, **WAIT) as service:
+            async with (
+                RedisSessionService(client=client, **WAIT) as service,
+                RedisSessionService(client=client, **HASTY) as hasty,
+            ):
                 for key, replica in zip(keys, replicas, strict=True):
                     await service.aappend_messages(key, [HumanMessage("a")], create=True)
                     assert count_events(replica, key) == 1
                 replicas[0].pause()
                 with pytest.raises(BackendUnavailableError, match="only 0 of 1 replicas"):
-                    await service.aappend_messages(keys[0], [HumanMessage("b")])
+                    await hasty.aappend_messages(keys[0], [HumanMessage("b")])
 
         try:
             asyncio.run(body())
@@ -203,9 +199,14 @@ def test_a_cluster_waits_where_a_slot_has_moved_to(cluster: RedisCluster, mode: 
         replica = replica_of(cluster, new)
 
         async def body() -> None:
-            async with RedisSessionService(client=client, **WAIT) as service:
+            async with (
+                RedisSessionService(client=client, **WAIT) as service,
+                RedisSessionService(client=client, **HASTY) as hasty,
+            ):
 
-                async def append(key: SessionKey, event: Event) -> None:
+                async def append(
+                    service: RedisSessionService, key: SessionKey, event: Event
+                ) -> None:
                     if mode == "sync":
                         service.append_event(key, event)
                     else:
@@ -213,7 +214,7 @@ def test_a_cluster_waits_where_a_slot_has_moved_to(cluster: RedisCluster, mode: 
 
                 with RedisSessionService(client=client) as creator:
                     create_all(creator, [new_key])
-                await append(new_key, Event())  # that node knows the script then
+                await append(service, new_key, Event())  # that node knows the script then
                 key = make_keys(1)[0]
                 while primary_of(cluster, client, key) is not old:
                     key = make_keys(1)[0]
@@ -225,9 +226,9 @@ def test_a_cluster_waits_where_a_slot_has_moved_to(cluster: RedisCluster, mode: 
                 event = Event(HumanMessage("a"))
                 for _ in range(2):
                     with pytest.raises(BackendUnavailableError, match="only 0 of 1 replicas"):
-                        await append(key, event)
+                        await append(hasty, key, event)
                 replica.resume()
-                await append(key, event)
+                await append(service, key, event)
                 assert count_events(replica, key) == 1
 
         try:
@@ -264,18 +265,18 @@ def test_a_cluster_failover_under_load(cluster: RedisCluster) -> None:
         keys = [*keys_on_each_primary(client), *make_keys(6)]
         lost = primary_of(cluster, client, keys[0])
         heir = replica_of(cluster, lost)
-        with make_service(client=client, **WAIT) as service:
+        with make_service(client=client, **HASTY) as service:
             create_all(service, keys)
             load = Load(service, keys)
             with load.running():
-                time.sleep(0.4)
+                load.go_on(50)
                 lost.kill()
                 with heir.client() as heir_client:
                     wait_until(lambda: heir_client.info("replication")["role"] == "master")
                 lost.start()  # it becomes a replica, and gets all data anew
                 wait_for_link(lost)
-                time.sleep(0.3)
-            assert service.flush(15)
+                load.go_on(50)
+            assert service.flush(PATIENCE_S)
             stats = service.stats().persist
             assert stats is not None
             assert stats.retried > 0

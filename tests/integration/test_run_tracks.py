@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
@@ -32,9 +33,11 @@ from langchain_redis_session import (
     TrackCallbackHandler,
     read_runs,
 )
+from langchain_redis_session._runs import outbox
 from tests.integration.scripted import USAGE, ScriptedModel, script
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
+from tests.waits import PATIENCE_S
 
 Handler: TypeAlias = "TrackCallbackHandler | AsyncTrackCallbackHandler"
 KEY = SessionKey("shop", "ann", "s1")
@@ -241,11 +244,14 @@ async def test_a_stream_that_is_left(
 async def test_a_cancelled_run(service: RedisSessionService) -> None:
     handler = AsyncTrackCallbackHandler(service, KEY)
 
+    has_begun = asyncio.Event()
+
     async def wait(_: Any) -> None:
-        await asyncio.sleep(30)
+        has_begun.set()
+        await asyncio.sleep(600)
 
     task = asyncio.create_task(RunnableLambda(wait).ainvoke(1, {"callbacks": [handler]}))
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(has_begun.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -501,6 +507,9 @@ async def test_redis_is_away_during_the_run(
 def test_the_next_run_brings_what_was_left(
     proxied: RedisSessionService, cutting_proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now_s = 1.0
+    clock = SimpleNamespace(monotonic=lambda: now_s)
+    monkeypatch.setattr(outbox, "time", clock)
     handler = TrackCallbackHandler(proxied, KEY)
     config = RunnableConfig(callbacks=[handler])
     make_chain().invoke("1", config)
@@ -510,7 +519,7 @@ def test_the_next_run_brings_what_was_left(
     make_chain().invoke("3", config)
     assert counting.batches == []  # it has just failed: the run is not delayed again
     cutting_proxy.accept()
-    time.sleep(0.6)
+    now_s += 1
     make_chain().invoke("4", config)
     assert counting.batches == [30]
     assert shape(read(proxied)) == CHAIN * 4

@@ -27,6 +27,7 @@ from langchain_core.runnables import (
 
 from tests.integration.conftest import MakeHistory
 from tests.integration.scripted import USAGE, ScriptedModel, echo
+from tests.waits import PATIENCE_S
 
 history_module = pytest.importorskip("langchain_core.runnables.history")
 RunnableWithMessageHistory = history_module.RunnableWithMessageHistory
@@ -250,7 +251,7 @@ async def test_two_runs_at_once_on_one_session(mode: str, make_history: MakeHist
     meeting = threading.Barrier(2)
 
     def answer(messages: list[BaseMessage]) -> AIMessage:
-        meeting.wait(10)  # both have read the history
+        meeting.wait(PATIENCE_S)  # both have read the history
         return echo(messages)
 
     chain = keyed(PROMPT | ScriptedModel(answer=answer), make_history)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.processes import is_alive, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import (
     RedisCluster,
@@ -26,6 +24,7 @@ from tests.servers import (
     all_servers,
     supports_field_ttl,
 )
+from tests.waits import wait_until
 
 NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -130,11 +129,11 @@ def test_nothing_survives_a_kill_unless_asked_to(make_redis_server: MakeServer) 
 
 def test_a_paused_server_is_silent(make_redis_server: MakeServer) -> None:
     server = make_redis_server()
-    with server.client(socket_timeout=0.05, retry=NO_RETRY) as client:
+    with server.client() as client, server.client(socket_timeout=0.05, retry=NO_RETRY) as hasty:
         client.ping()
         server.pause()
         with pytest.raises(redis.TimeoutError):
-            client.ping()
+            hasty.ping()
         server.resume()
         assert client.ping()
 
@@ -182,29 +181,11 @@ def test_servers_die_with_a_killed_parent(redis_binary: ServerBinary) -> None:
         print(server.pid, server.directory, flush=True)
         sys.stdin.read()
     """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-        text=True,
-    ) as parent:
-        assert parent.stdout is not None
-        pid, directory = parent.stdout.readline().split()
-        os.kill(int(pid), 0)
-        parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while _is_alive(int(pid)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _is_alive(int(pid))
+    with start_python("-c", textwrap.dedent(code)) as parent:
+        pid, directory = parent.read_line().split()
+        assert is_alive(int(pid))
+        parent.kill()
+        wait_until(lambda: not is_alive(int(pid)))
     for file in Path(directory).iterdir():
         file.unlink()
     Path(directory).rmdir()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-    return "State:\tZ" not in status  # a zombie only waits to be reaped

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import signal
 import sqlite3
 import stat
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing.connection import Connection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from langchain_redis_session import (
     ConfigurationError,
@@ -43,12 +37,20 @@ from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
 from langchain_redis_session._operations.tracks import PreparedTrackEvents, prepare_track_events
 from langchain_redis_session.config import ServiceOptions
+from tests.effort import examples
+from tests.integration.spool_app import (
+    NOWHERE,
+    SESSIONS,
+    TASKS,
+    THREADS,
+    append_lost,
+    open_service,
+)
+from tests.processes import run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 from tests.unit.messages import CLEAN_TEXTS, VALUES, messages
-
-NOWHERE = "redis://127.0.0.1:1"
-SESSIONS, THREADS, TASKS = 3, 4, 4
+from tests.waits import MOMENT_S, PATIENCE_S, wait_until
 
 MakeService = Callable[..., RedisSessionService]
 
@@ -79,19 +81,6 @@ def make_service(directory: Path, redis_server: RedisServer) -> Iterator[MakeSer
         yield make
 
 
-def open_service(url: str, directory: Path, **options: Any) -> RedisSessionService:
-    defaults: dict[str, Any] = {
-        "enable_async_persist": True,
-        "persist_spool_dir": directory,
-        "persist_queue_size": 100_000,
-        "session_event_limit": None,
-    }
-    if url == NOWHERE:
-        defaults["persist_close_timeout"] = 0.05
-        defaults["extra_options"] = {"retry": Retry(NoBackoff(), 0)}
-    return RedisSessionService(url, **{**defaults, **options})
-
-
 def stats(service: RedisSessionService) -> PersistStats:
     figures = service.stats().persist
     assert figures is not None
@@ -116,111 +105,39 @@ def leave_behind(directory: Path, key: SessionKey, count: int = 3, **options: An
 # An app in a process of its own
 
 
-def run_app(url: str, directory: str, app_name: str, generation: int, pipe: Connection) -> None:
-    """Append from threads and tasks until killed, or told to end; say what was accepted."""
-    service = open_service(url, Path(directory), async_persister_num=4)
-    stop = threading.Event()
-
-    def say(text: str) -> None:
-        os.write(pipe.fileno(), f"{text}\n".encode())  # short enough to be written at once
-
-    def events(writer: int) -> Iterator[tuple[SessionKey, Event, str]]:
-        number = 0
-        while not stop.is_set():
-            text = f"{generation}.{writer}:{number}"
-            delta = {f"n{generation}.{writer}": number} if number % 4 == 0 else {}
-            key = SessionKey(app_name, "u", f"s{number % SESSIONS}")
-            yield key, Event(HumanMessage(text), state_delta=delta), text
-            number += 1
-
-    def write(writer: int) -> None:
-        for key, event, text in events(writer):
-            if event.state_delta:
-                service.append_event(key, event)
-            else:
-                service.append_messages(key, [event.message or HumanMessage()], create=True)
-            say(text)
-            time.sleep(0.002)
-
-    async def awrite(writer: int) -> None:
-        for key, event, text in events(writer):
-            if event.state_delta:
-                await service.aappend_event(key, event)
-            else:
-                await service.aappend_messages(key, [event.message or HumanMessage()], create=True)
-            say(text)
-            await asyncio.sleep(0.002)
-
-    async def main() -> None:
-        await asyncio.gather(*(awrite(writer) for writer in range(THREADS, THREADS + TASKS)))
-
-    targets = [threading.Thread(target=write, args=(writer,)) for writer in range(THREADS)]
-    targets.append(threading.Thread(target=lambda: asyncio.run(main())))
-    for thread in targets:
-        thread.start()
-    pipe.recv()  # "end"
-    stop.set()
-    for thread in targets:
-        thread.join()
-    service.close()
-
-
 class App:
-    """The other end of `run_app`."""
+    """A process that runs `spool_app`, in a `with`."""
 
     def __init__(self, url: str, directory: Path, app_name: str, generation: int = 0) -> None:
-        context = multiprocessing.get_context("forkserver")
-        self.pipe, theirs = context.Pipe()
-        arguments = (url, str(directory), app_name, generation, theirs)
-        self.process = context.Process(target=run_app, args=arguments)
-        self.process.start()
-        theirs.close()
-        self._lines = b""
+        arguments = ("run", url, str(directory), app_name, str(generation))
+        self.child = start_python("-m", "tests.integration.spool_app", *arguments)
 
-    def accepted(self) -> list[str]:
-        return self._lines.decode().split("\n")[:-1]
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.child.__exit__(*exc)
 
     def wait_for(self, count: int) -> None:
-        """Wait until it has said that so many were accepted."""
-        while len(self.accepted()) < count:
-            self._read()
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self.pipe.fileno(), 65536)
-        except ConnectionResetError:  # it was killed, and all that it had sent is read
-            return False
-        self._lines += data
-        return bool(data)
+        """Wait until it has said that so many more were accepted, from now on."""
+        self.child.skip()
+        for _ in range(count):
+            self.child.read_line()
 
     def kill(self) -> list[str]:
         """Kill it as `kill -9` does; give what it has said was accepted."""
-        self.process.kill()
-        return self._wait()
+        self.child.kill()
+        return self._wait(-signal.SIGKILL)
 
     def end(self) -> list[str]:
         """Let it end by itself."""
-        self.pipe.send("end")
-        return self._wait()
+        self.child.say("end")
+        return self._wait(0)
 
-    def _wait(self) -> list[str]:
-        while self._read():
-            pass
-        self.process.join(20)
-        assert self.process.exitcode in (0, -signal.SIGKILL)
-        self.process.close()
-        self.pipe.close()
-        return self.accepted()
-
-
-@contextmanager
-def app(*args: Any) -> Iterator[App]:
-    app = App(*args)
-    try:
-        yield app
-    finally:
-        with suppress(ValueError):  # it has ended, and was closed
-            app.process.kill()
+    def _wait(self, returncode: int) -> list[str]:
+        ended = self.child.finish()
+        assert ended.returncode == returncode, ended.stderr
+        return ended.stdout.split("\n")[:-1]
 
 
 def create_sessions(url: str, app_name: str) -> None:
@@ -272,18 +189,18 @@ def test_a_killed_app_loses_nothing_it_had_accepted(
     create_sessions(redis_server.url, app_name)
     if redis_is == "away":
         cutting_proxy.refuse()
-    with app(cutting_proxy.url, directory, app_name) as first:
+    with App(cutting_proxy.url, directory, app_name) as first:
         first.wait_for(200)
         if redis_is == "stalled":
             cutting_proxy.stall()
-        first.wait_for(600)
+        first.wait_for(400)
         accepted = first.kill()
     assert len(files(directory)) == 1
     cutting_proxy.resume()
     service = make_service()
     left = {"there": 0, "stalled": 300, "away": len(accepted)}[redis_is]
     assert stats(service).accepted >= left
-    assert service.flush(20)
+    assert service.flush(PATIENCE_S)
     check(redis_server.url, app_name, accepted)
     # What was taken over is removed with its last row.
     assert len(files(directory)) == 1
@@ -301,11 +218,11 @@ def test_an_app_that_is_killed_again_and_again(
     for generation in range(3):
         if generation == 2:  # now it is killed while it delivers
             cutting_proxy.accept()
-        with app(cutting_proxy.url, directory, app_name, generation) as one:
+        with App(cutting_proxy.url, directory, app_name, generation) as one:
             one.wait_for(150)
             accepted += one.kill()
     with open_service(redis_server.url, directory) as service:
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
     check(redis_server.url, app_name, accepted)
     assert list(directory.iterdir()) == []
 
@@ -322,8 +239,8 @@ def test_a_living_app_keeps_its_own(
     create_sessions(redis_server.url, other_name)
     cutting_proxy.refuse()
     with (
-        app(cutting_proxy.url, directory, app_name) as living,
-        app(cutting_proxy.url, directory, other_name) as dying,
+        App(cutting_proxy.url, directory, app_name) as living,
+        App(cutting_proxy.url, directory, other_name) as dying,
     ):
         living.wait_for(100)
         dying.wait_for(100)
@@ -332,12 +249,12 @@ def test_a_living_app_keeps_its_own(
         service = make_service()
         # One that was accepted and not said may be there for each writer.
         assert len(lost) <= stats(service).accepted <= len(lost) + THREADS + TASKS
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         check(redis_server.url, other_name, lost)
         assert len(files(directory)) == 2  # the living one's, and the service's
         with RedisSessionService(redis_server.url) as reader:
             assert texts(reader, SessionKey(app_name, "u", "s0")) == []
-        living.wait_for(200)
+        living.wait_for(100)
         cutting_proxy.accept()
         accepted = living.end()
     check(redis_server.url, app_name, accepted)
@@ -355,7 +272,7 @@ def test_services_that_start_together_deliver_each_row_once(
 
     def start_and_close(_: int) -> int:
         with open_service(redis_server.url, directory, async_persister_num=2) as service:
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
             return stats(service).accepted
 
     with ThreadPoolExecutor(8) as pool:
@@ -379,13 +296,13 @@ def test_closing_while_redis_is_away_leaves_it_for_the_next_start(
     service.append_messages(key, [HumanMessage("0")], create=True)
     with ThreadPoolExecutor(1) as pool:
         flushed = pool.submit(service.flush, None)
-        time.sleep(0.05)
+        time.sleep(MOMENT_S)
         service.close()
-        assert flushed.result(5) is False
+        assert flushed.result(PATIENCE_S) is False
     assert "1 append(s) left in the spool" in caplog.text
     assert service.dead_letters() == []
     again = make_service()
-    assert again.flush(5)
+    assert again.flush(PATIENCE_S)
     assert texts(again, key) == ["0"]
 
 
@@ -401,13 +318,10 @@ def test_dead_letters_stay_dead_letters(
     directory: Path, key: SessionKey, redis_server: RedisServer, is_killed: bool
 ) -> None:
     if is_killed:
-        context = multiprocessing.get_context("forkserver")
-        arguments = (redis_server.url, str(directory), key)
-        process = context.Process(target=make_dead_letters, args=arguments)
-        process.start()
-        process.join(20)
-        assert process.exitcode == -signal.SIGKILL
-        process.close()
+        arguments = ("leave_dead_letters", redis_server.url, str(directory))
+        names = (key.app_name, key.user_id, key.session_id)
+        ended = run_python("-m", "tests.integration.spool_app", *arguments, *names)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
     else:
         with open_service(redis_server.url, directory) as service:
             append_lost(service, key)
@@ -415,7 +329,7 @@ def test_dead_letters_stay_dead_letters(
     for _ in range(2):
         with open_service(redis_server.url, directory, on_persist_error=told.append) as service:
             assert stats(service).dead == 2
-            assert not service.flush(5)
+            assert not service.flush(PATIENCE_S)
             event_letter, track_letter = service.dead_letters()
     assert told == []  # they were told when they died
     assert isinstance(event_letter.error, PersistError)
@@ -427,22 +341,10 @@ def test_dead_letters_stay_dead_letters(
     with open_service(redis_server.url, directory) as service:
         service.create_session(key.app_name, key.user_id, key.session_id)
         assert service.retry_dead_letters() == 2
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert texts(service, key) == ["lost"]
         assert service.list_tracks(key) == ["tools"]
     assert list(directory.iterdir()) == []
-
-
-def append_lost(service: RedisSessionService, key: SessionKey) -> None:
-    service.append_messages(key, [HumanMessage("lost", id="m")], state_delta={"n": 1})
-    service.append_track_event(key, "tools", {"a": 1})
-    assert not service.flush(5)
-    assert isinstance(service.dead_letters()[0].error, SessionNotFoundError)
-
-
-def make_dead_letters(url: str, directory: str, key: SessionKey) -> None:
-    append_lost(open_service(url, Path(directory)), key)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_dead_letter_that_is_tried_again_waits_after_a_restart(
@@ -455,7 +357,7 @@ def test_a_dead_letter_that_is_tried_again_waits_after_a_restart(
         service.retry_dead_letters()
     with open_service(redis_server.url, directory) as service:
         assert stats(service).accepted == 2
-        service.flush(5)
+        service.flush(PATIENCE_S)
         # Now as before: there is no such session.
         assert {type(letter.error) for letter in service.dead_letters()} == {SessionNotFoundError}
 
@@ -479,7 +381,7 @@ def test_the_rest_of_an_unreadable_spool_is_delivered(
             connection.execute(f"UPDATE writes SET {change} WHERE id = {row_id}")
     connection.close()
     service = make_service()
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0", "6", "7"]
     assert caplog.text.count(f"trouble with the spool file {path}") == 5
     service.close()
@@ -511,7 +413,7 @@ def test_an_unreadable_file_does_not_stop_the_start(
         path.write_bytes(data[:8192] + b"\x55" * 8192 + data[16384:])
     service = make_service()
     service.append_messages(key, [HumanMessage("new")], create=True)
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key)[-1] == "new"
     service.close()
     assert f"trouble with the spool file {path}" in caplog.text
@@ -542,11 +444,7 @@ def test_only_the_owner_may_read_the_files(
 
 # To the byte
 
-prepared_options = settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+prepared_options = examples(150)
 names = st.sampled_from(["a", "app:a", "user:b", "temp:c", "b\x00\n", "user:\x7f"])
 
 
@@ -567,7 +465,7 @@ def test_events_are_restored_to_the_byte(
     except UnserializableMessageError:
         return
     lines = b"\n".join(prepared.members).split(b"\n")
-    restored = PreparedEvents.restore(lines, create=True, once=True)
+    restored = PreparedEvents.restore(lines, create=True, once=True, new_event_limit=7)
     assert restored.entries == prepared.entries
     assert restored.changes == {place: c for place, c in prepared.changes.items() if c}
     assert (restored.create, restored.once) == (True, True)
@@ -616,7 +514,7 @@ def test_what_is_delivered_later_is_what_would_have_been_written_at_once(
     with open_service(NOWHERE, directory) as away:
         append(away, "later")
     with open_service(redis_server.url, directory) as next_start:
-        assert next_start.flush(5)
+        assert next_start.flush(PATIENCE_S)
     with RedisSessionService(redis_server.url, session_event_limit=None) as plain:
         append(plain, "now")
     with redis_server.client() as client:
@@ -690,7 +588,7 @@ def test_a_full_disk_refuses_the_append(
     assert stats(service).accepted == before
     connection.execute("PRAGMA max_page_count = 1000000")
     service.append_messages(key, [HumanMessage("1")])
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0", "1"]
     service.close()
     assert list(directory.iterdir()) == []
@@ -706,19 +604,19 @@ def test_rows_that_can_not_be_removed_stop_nobody(
 ) -> None:
     service = make_service(cutting_proxy.url, async_persister_num=1)
     service.append_messages(key, [HumanMessage("0")], create=True)
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     cutting_proxy.stall()
     service.append_messages(key, [HumanMessage("1")])
     (connection,) = connections
     connection.execute("PRAGMA query_only = 1")
     cutting_proxy.resume()
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert "trouble with the spool file" in caplog.text
     connection.execute("PRAGMA query_only = 0")
     assert connection.execute("SELECT count(*) FROM writes").fetchone() == (1,)
     assert not connection.in_transaction
     service.append_messages(key, [HumanMessage("2")])
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0", "1", "2"]
     # With the next ones they go, too.
     assert connection.execute("SELECT count(*) FROM writes").fetchone() == (0,)
@@ -740,7 +638,7 @@ def test_a_removal_that_fails_half_way_leaves_no_transaction_open(
     )
     for number in range(3):
         service.append_messages(key, [HumanMessage(str(number))], create=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
     assert not connection.in_transaction
     other = sqlite3.connect(files(directory)[0])
     assert other.execute("SELECT count(*) FROM writes").fetchone() == (3,)
@@ -748,7 +646,7 @@ def test_a_removal_that_fails_half_way_leaves_no_transaction_open(
     service.close()
     connections.clear()
     again = make_service()  # the trigger is still there, and delivering again doubles nothing
-    assert again.flush(5)
+    assert again.flush(PATIENCE_S)
     assert texts(again, key) == ["0", "1", "2"]
 
 
@@ -775,6 +673,85 @@ def test_the_directory_vanishes(
         path.unlink()
     directory.rmdir()
     service.append_messages(key, [HumanMessage("0")], create=True)
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert texts(service, key) == ["0"]
     service.close()
+
+
+# --- What was deleted does not come back ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", ["user", "session"])
+def test_what_was_deleted_after_it_was_accepted_does_not_come_back(
+    directory: Path, key: SessionKey, redis_server: RedisServer, scope: str
+) -> None:
+    """An app dies with a full spool, the user is deleted, the app starts again."""
+    neighbour = SessionKey(key.app_name, "other", key.session_id)
+    leave_behind(directory, key)
+    leave_behind(directory, neighbour)
+    with RedisSessionService(redis_server.url) as admin:
+        if scope == "user":
+            admin.delete_user(key.app_name, key.user_id)
+        else:
+            assert not admin.delete_session(key)  # it has never been in Redis
+    with open_service(redis_server.url, directory) as service:
+        assert service.flush(PATIENCE_S)
+        assert service.get_session(key) is None
+        assert texts(service, neighbour) == ["0", "1", "2"]
+        assert (stats(service).erased, stats(service).written) == (3, 3)
+        # The id may be used again.
+        service.append_messages(key, [HumanMessage("new")], create=True)
+        assert texts(service, key) == ["new"]
+    assert list(directory.iterdir()) == []
+
+
+def test_a_dead_letter_of_a_deleted_session_is_not_written_when_it_is_tried_again(
+    directory: Path, key: SessionKey, redis_server: RedisServer
+) -> None:
+    with open_service(redis_server.url, directory) as service:
+        append_lost(service, key)
+        service.delete_session(key)
+        service.create_session(key.app_name, key.user_id, key.session_id)
+        assert service.retry_dead_letters() == 2
+        assert service.flush(PATIENCE_S)
+        assert texts(service, key) == []
+        assert service.list_tracks(key) == []
+        assert stats(service).erased == 2
+
+
+def test_what_waits_for_a_server_that_is_away_is_not_written_after_its_deletion(
+    directory: Path, key: SessionKey, redis_server: RedisServer, cutting_proxy: CuttingProxy
+) -> None:
+    with open_service(cutting_proxy.url, directory) as service:
+        service.append_messages(key, [HumanMessage("before")], create=True)
+        assert service.flush(PATIENCE_S)
+        cutting_proxy.refuse()
+        service.append_messages(key, [HumanMessage("late")], create=True)
+        wait_until(lambda: stats(service).retried > 0)
+        with RedisSessionService(redis_server.url) as admin:
+            admin.delete_user(key.app_name, key.user_id)
+            cutting_proxy.accept()
+            assert service.flush(PATIENCE_S)
+            assert admin.get_session(key) is None
+        assert stats(service).erased == 1
+
+
+def test_the_mark_of_a_deletion_holds_no_id_and_goes_after_thirty_days(
+    key: SessionKey, redis_server: RedisServer
+) -> None:
+    prefix = f"marks-{uuid4().hex[:8]}"
+    with (
+        RedisSessionService(redis_server.url, key_prefix=prefix) as service,
+        redis_server.client() as client,
+    ):
+        service.create_session(key.app_name, "ann@example.org", "private")
+        service.delete_session(SessionKey(key.app_name, "ann@example.org", "private"))
+        service.delete_user(key.app_name, "ann@example.org")
+        marks = list(client.scan_iter(f"{prefix}:*"))
+        assert len(marks) == 2
+        for mark in marks:
+            assert mark.startswith(f"{prefix}:erased:{{{key.app_name}}}:".encode())
+            assert b"ann" not in mark.rpartition(b"}")[2]
+            assert b"private" not in mark
+            assert abs(int(client.get(mark)) - time.time_ns() // 10**6) < 3_600_000
+            assert 29 * 86_400_000 < client.pttl(mark) <= 30 * 86_400_000

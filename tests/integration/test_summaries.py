@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import multiprocessing
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +26,7 @@ from langchain_redis_session import (
     SessionKey,
     SessionSummarizer,
     SummaryRequest,
+    SummaryStats,
     event_threshold,
 )
 from langchain_redis_session._actions.summaries import SummaryMaker
@@ -35,8 +34,10 @@ from langchain_redis_session._background.summary_scheduler import WorkerSchedule
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
 from tests.integration.summarizing import Witness, converse, ids_in, turn
+from tests.processes import call_in_processes, run_python, start_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisCluster, RedisServer
+from tests.waits import MOMENT_S, PATIENCE_S, await_until, wait_until
 
 
 def expected_ids(turns: int) -> list[str]:
@@ -72,6 +73,12 @@ def read_all(service: RedisSessionService, key: SessionKey) -> list[str]:
     return ids_in("\n".join([found.summary.text if found.summary else "", *messages]))
 
 
+def summary_stats(service: RedisSessionService) -> SummaryStats:
+    stats = service.stats().summaries
+    assert stats is not None
+    return stats
+
+
 # --- Every event once ----------------------------------------------------------------------------
 
 
@@ -88,7 +95,7 @@ async def test_two_hundred_turns(place: dict[str, Any], key: SessionKey, mode: s
             service.append_messages(key, turn(number), create=True)
         if number == 100:
             assert read_all(service, key) == expected_ids(101)
-    assert await service.aflush(20)
+    assert await service.aflush(PATIENCE_S)
     flat = [i for ids in witness.taken for i in ids]
     assert flat == expected_ids(200)[: len(flat)]
     assert len(flat) > 400 - 20
@@ -105,23 +112,13 @@ async def test_two_hundred_turns(place: dict[str, Any], key: SessionKey, mode: s
     await service.aclose()
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration.summarizing"])
-    with ProcessPoolExecutor(3, mp_context=context) as pool:
-        yield pool
-
-
 def test_processes_that_race_make_one_summary_per_boundary(
-    redis_server: RedisServer, processes: ProcessPoolExecutor, key: SessionKey
+    redis_server: RedisServer, key: SessionKey
 ) -> None:
     with RedisSessionService(redis_server.url) as service:
         service.create_session(key.app_name, key.user_id, key.session_id)
-        futures = [
-            processes.submit(converse, redis_server.url, key, writer, 60, 10) for writer in range(3)
-        ]
-        taken = [ids for future in futures for ids in future.result(timeout=50)]
+        calls = [(redis_server.url, key, writer, 60, 10) for writer in range(3)]
+        taken = list(chain.from_iterable(call_in_processes(converse, calls)))
         # No event was taken twice, by whichever process.
         flat = [i for ids in taken for i in ids]
         assert len(flat) == len(set(flat))
@@ -145,7 +142,7 @@ def test_as_much_as_fits_at_a_time(redis_server: RedisServer, key: SessionKey) -
         assert 2 <= len(ids_in(first.text)) < 40
         assert read_all(service, key) == expected_ids(20)
         service.enqueue_summary(key)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         flat = [i for ids in witness.taken for i in ids]
         assert flat == expected_ids(20)[: len(flat)]
         assert len(flat) > 40 - 4
@@ -160,7 +157,7 @@ def test_what_is_left_as_it_is_does_not_make_a_summary_due(key: SessionKey) -> N
     with RedisSessionService("memory://recent", summarizer=witness) as service:
         for number in range(20):
             service.append_messages(key, turn(number), create=True)
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
         assert [len(ids) for ids in witness.taken] == [4] * 8
         assert len(service.get_summarized_messages(key).messages) == 8
         assert read_all(service, key) == expected_ids(20)
@@ -174,23 +171,21 @@ def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: Sessio
     with RedisSessionService(redis_server.url, summarizer=witness) as service:
         with RedisSessionService(redis_server.url) as plain:
             plain.append_messages(key, turn(0), create=True)
-        command = [sys.executable, "-m", "tests.integration.summarizing", redis_server.url]
-        ids = (key.app_name, key.user_id, key.session_id)
-        with subprocess.Popen([*command, *ids], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "summarizing\n"
-            process.kill()
-        began_s = time.monotonic()
+        program = ("-m", "tests.integration.summarizing", redis_server.url)
+        with start_python(*program, key.app_name, key.user_id, key.session_id) as child:
+            assert child.read_line() == "summarizing"
+            child.kill()
         service.enqueue_summary(key)
-        assert service.flush(20)
-        assert 0.5 < time.monotonic() - began_s < 8  # not before the lease has run out
+        wait_until(lambda: summary_stats(service).yielded > 0)
+        assert service.get_summary(key) is None
+        with redis_server.client() as client:
+            (lease,) = client.keys(f"sumlease:{{{key.app_name}}}*")
+            client.pexpire(lease, 1)  # its time is over
+        assert service.flush(PATIENCE_S)
         summary = service.get_summary(key)
         assert summary is not None
         assert ids_in(summary.text) == expected_ids(1)
-        stats = service.stats().summaries
-        assert stats is not None
-        assert (stats.made, stats.failed) == (1, 0)
-        assert stats.yielded > 0
+        assert (summary_stats(service).made, summary_stats(service).failed) == (1, 0)
         service.delete_session(key)
 
 
@@ -207,15 +202,16 @@ async def test_a_model_that_fails_now_and_then(
             if what == "raises":
                 raise RuntimeError("secret: the model is out")
             if what == "hangs":
-                over.wait(20)
+                over.wait(PATIENCE_S)
             return AIMessage("")
         return AIMessage(" ".join(ids_in("\n".join(message.text for message in messages))))
 
     summarizer = SessionSummarizer(ScriptedModel(answer=answer), trigger=event_threshold(4))
-    service = RedisSessionService(summarizer=summarizer, summary_job_timeout=0.3, **place)
+    timeout_s = 0.3 if what == "hangs" else PATIENCE_S
+    service = RedisSessionService(summarizer=summarizer, summary_job_timeout=timeout_s, **place)
     for number in range(6):
         service.append_messages(key, turn(number), create=True)
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert read_all(service, key) == expected_ids(number + 1)
     stats = service.stats().summaries
     assert stats is not None
@@ -239,7 +235,7 @@ def test_redis_goes_away_while_the_model_thinks(
 
     def summarize(request: SummaryRequest) -> str:
         is_thinking.set()
-        assert may_answer.wait(20)
+        assert may_answer.wait(PATIENCE_S)
         return " ".join(ids_in("\n".join(message.text for message in request.messages)))
 
     with RedisSessionService(
@@ -247,13 +243,13 @@ def test_redis_goes_away_while_the_model_thinks(
     ) as service:
         service.append_messages(key, turn(0), create=True)
         service.enqueue_summary(key, force=True)
-        assert is_thinking.wait(5)
+        assert is_thinking.wait(PATIENCE_S)
         server.pause()
         resume = threading.Timer(0.5, server.resume)
         resume.start()
         may_answer.set()
-        assert service.flush(20)
-        resume.join()
+        assert service.flush(PATIENCE_S)
+        resume.join(PATIENCE_S)
         assert read_all(service, key) == expected_ids(1)
         summary = service.get_summary(key)
         assert summary is not None
@@ -286,7 +282,7 @@ class Slow:
             self.running[name] = self.running.get(name, 0) + 1
             self.most_of_one = max(self.most_of_one, self.running[name])
             self.most = max(self.most, sum(self.running.values()))
-        assert self.go.wait(20)
+        assert self.go.wait(10 * PATIENCE_S)
         time.sleep(0.002)
         with self.lock:
             self.running[name] -= 1
@@ -314,11 +310,9 @@ def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) ->
         stats = service.stats().summaries
         assert stats is not None
         assert stats.waiting + stats.running <= 5 * 3 + 3
-        deadline = time.monotonic() + 5
-        while sum(slow.running.values()) < 3 and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: sum(slow.running.values()) == 3)
         slow.go.set()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert slow.most_of_one == 1
         assert slow.most == 3
         for session in keys:
@@ -341,7 +335,7 @@ def test_a_job_that_is_forced_stays_so(key: SessionKey) -> None:
         for force in (False, True, False):
             service.enqueue_summary(key, force=force)
         slow.go.set()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert service.get_summary(key) is not None
 
 
@@ -359,18 +353,17 @@ def test_a_job_in_the_caller_waits_for_the_sessions_others(key: SessionKey) -> N
             fill(service, key, filter_key=branch)
         fill(service, other)
         service.enqueue_summary(key, force=True)
-        while not slow.running:
-            time.sleep(0.001)
+        wait_until(lambda: bool(slow.running))
         service.enqueue_summary(other, force=True)  # fills the queue
         caller = threading.Thread(target=service.enqueue_summary, args=(key, "b", True))
         caller.start()
-        caller.join(0.1)
+        caller.join(MOMENT_S)
         assert caller.is_alive()
         assert slow.running == {"s1": 1}
         slow.go.set()
-        caller.join(10)
+        caller.join(PATIENCE_S)
         assert not caller.is_alive()
-        assert service.flush(20)
+        assert service.flush(PATIENCE_S)
         assert slow.most_of_one == 1
         assert [name for name, _ in slow.done].count("s1") >= 2
 
@@ -404,30 +397,24 @@ async def test_a_full_queue_runs_the_job_in_the_caller(key: SessionKey, mode: st
     for session in keys:
         fill(service, session)
     service.enqueue_summary(keys[0], force=True)  # runs
-    while service.stats().summaries.running == 0:  # type: ignore[union-attr]
-        await asyncio.sleep(0.001)
+    await await_until(lambda: summary_stats(service).running > 0)
     service.enqueue_summary(keys[1], force=True)  # waits
     if mode == "sync":
         caller = threading.Thread(target=service.enqueue_summary, args=(keys[2], "", True))
         caller.start()
-        while len(slow.running) < 2:
-            await asyncio.sleep(0.001)
+        await await_until(lambda: len(slow.running) == 2)
         assert caller.is_alive()
         slow.go.set()
-        caller.join(10)
+        caller.join(PATIENCE_S)
         assert not caller.is_alive()
     else:
         task = asyncio.create_task(service.aenqueue_summary(keys[2], force=True))
-        ticks = 0
-        while len(slow.running) < 2:
-            await asyncio.sleep(0.001)
-            ticks += 1
-        assert ticks < 5000
-        assert not task.done()  # and the loop was free all the time
-        slow.go.set()
-        await asyncio.wait_for(task, 10)
+        await await_until(lambda: len(slow.running) == 2)
+        assert not task.done()
+        slow.go.set()  # from the loop, which is free all the time
+        await task
     assert service.get_summary(keys[2]) is not None
-    assert await service.aflush(20)
+    assert await service.aflush(PATIENCE_S)
     assert service.get_summary(keys[1]) is not None
     await service.aclose()
 
@@ -439,7 +426,7 @@ def test_an_append_asks_by_itself_unless_told_not_to(key: SessionKey) -> None:
             f"memory://auto-{auto}", summarizer=witness, auto_summarize=auto
         ) as service:
             service.append_messages(key, turn(0), create=True, filter_key="app/tools")
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
             made = [summary.filter_key for summary in service.list_summaries(key)]
             assert made == (["", "app/tools"] if auto else [])
 
@@ -454,7 +441,7 @@ def test_the_job_of_a_branch_is_followed_by_the_whole_sessions(key: SessionKey) 
         ) as service:
             fill(service, key, filter_key="b")
             service.enqueue_summary(key, "b", force=True)
-            assert service.flush(10)
+            assert service.flush(PATIENCE_S)
             made = [summary.filter_key for summary in service.list_summaries(key)]
             assert made == (["", "b"] if cascades else ["b"])
 
@@ -465,11 +452,11 @@ def test_a_forced_job_stays_forced_when_it_is_merged(key: SessionKey) -> None:
         fill(service, key)
         fill(service, key, filter_key="b")
         service.enqueue_summary(key, force=True)  # runs
-        wait_for(lambda: sum(slow.running.values()) == 1)
+        wait_until(lambda: sum(slow.running.values()) == 1)
         service.enqueue_summary(key, "b", force=True)
         service.enqueue_summary(key, "b")
         slow.go.set()
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert ("s1", "b") in slow.done
 
 
@@ -479,22 +466,20 @@ def test_a_hook_that_flushes_or_closes(key: SessionKey, what: str) -> None:
 
     class Handler(SessionCallbackHandler):
         def on_summary_end(self, context: object) -> None:
-            began_s = time.monotonic()
             getattr(service, what)()
-            seconds.append(time.monotonic() - began_s)
+            is_done.set()
 
-    seconds: list[float] = []
+    is_done = threading.Event()
     service = RedisSessionService(
         f"memory://in-hook-{what}",
         summarizer=lambda _: "s",
         auto_summarize=False,
         callbacks=[Handler()],
-        summary_close_timeout=3,
+        summary_close_timeout=10 * PATIENCE_S,
     )
     fill(service, key)
     service.enqueue_summary(key, force=True)
-    wait_for(lambda: seconds != [])
-    assert seconds[0] < 1
+    assert is_done.wait(PATIENCE_S)
     service.close()
 
 
@@ -506,7 +491,7 @@ def test_a_branch_that_is_not_allowed_is_passed_over(key: SessionKey) -> None:
     ) as service:
         for branch in ("app/toolbox", "app/tool", "app/tool/x"):
             service.append_messages(key, turn(0), create=True, filter_key=branch)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         made = [summary.filter_key for summary in service.list_summaries(key)]
         assert made == ["", "app/tool", "app/tool/x"]
 
@@ -527,13 +512,6 @@ async def test_closing_finishes_what_waits(key: SessionKey, mode: str) -> None:
         assert ids_in(summary.text) == expected_ids(1)
 
 
-def wait_for(is_true: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert is_true()
-
-
 def test_closing_while_a_caller_runs_a_job(key: SessionKey) -> None:
     """What follows from that job is done too, and closing waits for nothing else."""
     names = ["first", "waits", "callers"]
@@ -544,7 +522,7 @@ def test_closing_while_a_caller_runs_a_job(key: SessionKey) -> None:
         assert request.session is not None
         name = request.session.key.session_id
         begun.append(name)
-        assert may_end[name].wait(20)
+        assert may_end[name].wait(PATIENCE_S)
         return "s"
 
     service = RedisSessionService(
@@ -553,25 +531,27 @@ def test_closing_while_a_caller_runs_a_job(key: SessionKey) -> None:
         auto_summarize=False,
         async_summary_num=1,
         summary_queue_size=1,
+        summary_close_timeout=10 * PATIENCE_S,
     )
     first, waits, callers = (SessionKey(key.app_name, "ann", name) for name in names)
     for session in (first, waits, callers):
         fill(service, session)
     service.enqueue_summary(first, force=True)
-    wait_for(lambda: begun == ["first"])
+    wait_until(lambda: begun == ["first"])
     service.enqueue_summary(waits, force=True)
     caller = threading.Thread(target=service.enqueue_summary, args=(callers, "", True))
     caller.start()
-    wait_for(lambda: "callers" in begun)
+    wait_until(lambda: "callers" in begun)
     closer = threading.Thread(target=service.close)
     closer.start()
     for name in ("first", "waits"):
         may_end[name].set()
-    wait_for(lambda: service.stats().summaries.made == 2)  # type: ignore[union-attr]
-    time.sleep(0.05)  # nothing is left to the worker, for now
+    wait_until(lambda: service.stats().summaries.made == 2)  # type: ignore[union-attr]
+    closer.join(MOMENT_S)  # nothing is left to the worker, for now
+    assert closer.is_alive()
     may_end["callers"].set()
-    caller.join(5)
-    closer.join(5)  # sooner than summary_close_timeout
+    caller.join(PATIENCE_S)
+    closer.join(PATIENCE_S)
     assert not closer.is_alive()
 
 
@@ -597,10 +577,10 @@ def test_code_that_ends_its_thread(
     ) as service:
         fill(service, key)
         service.enqueue_summary(key, force=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert "secret" not in caplog.text
         service.enqueue_summary(key, force=True)
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         stats = service.stats().summaries
         assert stats is not None
         assert (stats.failed, stats.made) == (1, 1)
@@ -614,7 +594,7 @@ def test_a_caller_that_is_interrupted(key: SessionKey) -> None:
     def pick(session: Session) -> Any:
         if session.key == blocking:
             is_blocked.set()
-            assert may_go_on.wait(30)
+            assert may_go_on.wait(PATIENCE_S)
         elif session.key == key and interrupts:
             raise interrupts.pop()
         return lambda _: "s"
@@ -630,14 +610,14 @@ def test_a_caller_that_is_interrupted(key: SessionKey) -> None:
         for session in (key, blocking, waiting):
             fill(service, session)
         service.enqueue_summary(blocking, force=True)
-        assert is_blocked.wait(30)
+        assert is_blocked.wait(PATIENCE_S)
         service.enqueue_summary(waiting, force=True)  # now the queue is full
         with pytest.raises(KeyboardInterrupt):
             service.enqueue_summary(key, force=True)
         may_go_on.set()
-        assert service.flush(30)
+        assert service.flush(PATIENCE_S)
         service.enqueue_summary(key, force=True)
-        assert service.flush(30)
+        assert service.flush(PATIENCE_S)
         assert service.get_summary(key) is not None
 
 
@@ -651,9 +631,9 @@ def test_no_thread_can_be_started(key: SessionKey, monkeypatch: pytest.MonkeyPat
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
             assert service.append_messages(key, turn(0), create=True).written == 2
-            assert service.flush(5)
+            assert service.flush(PATIENCE_S)
         service.append_messages(key, turn(1))
-        assert service.flush(5)
+        assert service.flush(PATIENCE_S)
         assert read_all(service, key) == expected_ids(2)
         assert service.get_summary(key) is not None
 
@@ -666,9 +646,8 @@ def test_closing_does_not_wait_for_ever(key: SessionKey) -> None:
     fill(service, key)
     service.enqueue_summary(key, force=True)
     assert service.flush(0.05) is False
-    began_s = time.monotonic()
     service.close()
-    assert time.monotonic() - began_s < 5
+    assert slow.done == []
     slow.go.set()
 
 
@@ -683,7 +662,8 @@ key = SessionKey({key.app_name!r}, "ann", "s1")
 service.append_messages(key, [HumanMessage("x")], create=True)
 service.enqueue_summary(key, force=True)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    done = run_python("-c", program)
+    assert done.returncode == 0, done.stderr
     with RedisSessionService(redis_server.url) as service:
         summary = service.get_summary(key)
         assert summary is not None
@@ -698,15 +678,12 @@ def test_a_service_that_is_dropped_lets_its_threads_end(key: SessionKey) -> None
     before = threads()
     service = RedisSessionService("memory://dropped", summarizer=Witness.make(2))
     service.append_messages(key, turn(0), create=True)
-    assert service.flush(10)
+    assert service.flush(PATIENCE_S)
     own = [thread for thread in threads() if thread not in before]
     assert own
     del service
     gc.collect()  # fakeredis keeps its errors in a circle
-    deadline = time.monotonic() + 10
-    while any(thread.is_alive() for thread in own) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(thread.is_alive() for thread in own)
+    wait_until(lambda: not any(thread.is_alive() for thread in own))
 
 
 # --- Other summarizers ---------------------------------------------------------------------------
@@ -733,19 +710,18 @@ async def test_a_cancelled_summary_gives_way_in_time(
     """Whoever was cancelled leaves its lease, which runs out."""
     witness = Witness.make(2)
     async with RedisSessionService(
-        redis_server.url, summarizer=witness, auto_summarize=False, summary_job_timeout=0.1
+        redis_server.url, summarizer=witness, auto_summarize=False
     ) as service:
         await service.aappend_messages(key, turn(0), create=True)
         hanging = RedisSessionService(
             redis_server.url, summarizer=_never, auto_summarize=False, summary_job_timeout=30
         )
         task = asyncio.create_task(hanging.acreate_summary(key, force=True))
-        await asyncio.sleep(0.2)
+        await await_until(lambda: told == ["begun"])
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        await asyncio.sleep(0.01)
-        assert cancelled == ["the summarizer"]
+        await await_until(lambda: told == ["begun", "cancelled"])
         with redis_server.client() as client:
             (lease,) = client.keys(f"sumlease:{{{key.app_name}}}*")
             assert 0 < client.pttl(lease) <= 35_000
@@ -755,14 +731,15 @@ async def test_a_cancelled_summary_gives_way_in_time(
         await hanging.aclose()
 
 
-cancelled: list[str] = []
+told: list[str] = []
 
 
 async def _never(_: SummaryRequest) -> str:
+    told.append("begun")
     try:
         await asyncio.sleep(600)
     except asyncio.CancelledError:
-        cancelled.append("the summarizer")
+        told.append("cancelled")
         raise
     return ""
 
@@ -781,7 +758,7 @@ def test_a_bug_is_told_without_content(
     ) as service:
         fill(service, key)
         service.enqueue_summary(key, force=True)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert service.stats().summaries.failed == 1  # type: ignore[union-attr]
     assert "ZeroDivisionError" in caplog.text
     assert "in fail" in caplog.text

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import gc
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +34,9 @@ from langchain_redis_session import (
     UnserializableMessageError,
 )
 from langchain_redis_session._observe import tracing as _tracing
+from tests.processes import run_python
 from tests.servers import RedisCluster, RedisServer
+from tests.waits import PATIENCE_S
 
 SECRET = "s3cr3t"
 KEY = SessionKey("shop", "ann", "s1")
@@ -176,7 +176,7 @@ async def test_spans_nest(mode: str, is_write_behind: bool) -> None:
             await call(service, mode, "append_messages", KEY, [HumanMessage("x")], create=True)
             with tracer.start_as_current_span("next"):
                 pass
-        await service.aflush(5)
+        await service.aflush(PATIENCE_S)
     append, caller_id = take("append_event"), caller.get_span_context().span_id
     assert append.context is not None
     assert parent_of(append) == caller_id
@@ -249,7 +249,7 @@ async def test_what_write_behind_gives_up() -> None:
         dead = value_of(_tracing.METRIC_DEAD)
         with tracer.start_as_current_span("caller"):
             await service.aappend_messages(KEY, [HumanMessage("x"), HumanMessage("y")])
-        assert not await service.aflush(5)
+        assert not await service.aflush(PATIENCE_S)
         assert take("append_event").status.status_code is StatusCode.UNSET
         persist = take(_tracing.SPAN_PERSIST)
         assert persist.status.status_code is StatusCode.ERROR
@@ -263,11 +263,11 @@ async def test_a_cancelled_call_ends_its_span() -> None:
     class Sleepy(fakeredis.FakeAsyncRedis):
         async def execute_command(self, *_: Any, **__: Any) -> Any:
             entered.set()
-            await asyncio.sleep(10)
+            await asyncio.sleep(600)
 
     service = RedisSessionService(async_client=Sleepy(), enable_tracing=True)
     task = asyncio.create_task(service.aget_messages(KEY))
-    await entered.wait()
+    await asyncio.wait_for(entered.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -370,7 +370,7 @@ async def test_counters_and_queue_depth() -> None:
         service.append_messages(KEY, [HumanMessage("x")])
     assert value_of(_tracing.METRIC_QUEUE_DEPTH) == depth + 3
     server.connected = True
-    assert service.flush(5)
+    assert service.flush(PATIENCE_S)
     assert value_of(_tracing.METRIC_QUEUE_DEPTH) == depth
     service.close()
     del service
@@ -404,7 +404,7 @@ service.get_messages(SessionKey("a", "b", "c"))
 ours = {name for name in sys.modules if name.startswith("opentelemetry")} - before
 print(len(ours))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    result = run_python("-c", program)
     assert result.stdout.strip() == "0", result.stderr
 
 
@@ -455,5 +455,5 @@ def test_background_summaries_have_spans_too() -> None:
     with open_service(summarizer=lambda _: "s", auto_summarize=False) as service:
         service.append_messages(KEY, [HumanMessage("hi")], create=True)
         service.enqueue_summary(KEY, force=True)
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert take("create_session_summary").status.status_code == StatusCode.UNSET

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,13 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
+from langchain_redis_session import (
+    BackendUnavailableError,
+    Event,
+    PersistStats,
+    RedisSessionService,
+    SessionKey,
+)
 from tests.integration.persist_load import (
     Load,
     check_complete,
@@ -23,6 +28,7 @@ from tests.integration.persist_load import (
 )
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, RedisServer
+from tests.waits import PATIENCE_S, still_waits, wait_until
 
 
 @dataclass
@@ -41,13 +47,6 @@ class Pair:
 def wait_for_link(replica: RedisServer) -> None:
     with replica.client() as client:
         wait_until(lambda: client.info("replication").get("master_link_status") == "up")
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module", params=["redis_binary", "field_ttl_binary"])
@@ -75,20 +74,29 @@ def key() -> SessionKey:
     return make_keys(1)[0]
 
 
+def persist_stats(service: RedisSessionService) -> PersistStats:
+    stats = service.stats().persist
+    assert stats is not None
+    return stats
+
+
 def event_of(text: str) -> Event:
     return Event(HumanMessage(text, id=text))
 
 
 def test_an_append_waits_until_the_replica_has_it(pair: Pair, key: SessionKey) -> None:
-    with RedisSessionService(pair.primary.url, wait_replicas=1, wait_timeout=5) as service:
+    options: Any = {"wait_replicas": 1, "wait_timeout": PATIENCE_S}
+    with RedisSessionService(pair.primary.url, **options) as service:
         create_all(service, [key])
         service.append_event(key, event_of("a"))
         assert pair.replica_has(key) == ["a"]
         pair.replica.pause()
-        threading.Timer(0.2, pair.replica.resume).start()
-        started = time.monotonic()
-        service.append_events(key, [event_of("b"), event_of("c")])
-        assert time.monotonic() - started > 0.15
+        with ThreadPoolExecutor(1) as pool:
+            events = [event_of("b"), event_of("c")]
+            appending = pool.submit(service.append_events, key, events)
+            assert still_waits(appending)
+            pair.replica.resume()
+            appending.result(PATIENCE_S)
         assert pair.replica_has(key) == ["a", "b", "c"]
 
         async def body() -> None:
@@ -124,8 +132,10 @@ def test_without_a_replica_the_error_tells_and_sending_again_waits(
             asyncio.run(append_async(service, key, event))
         # The primary has it.
         assert len(service.get_events(key)) == 1
-        pair.replica.resume()
-        wait_for_link(pair.replica)
+    pair.replica.resume()
+    wait_for_link(pair.replica)
+    options["wait_timeout"] = PATIENCE_S
+    with RedisSessionService(pair.primary.url, **options) as service:
         assert service.append_event(key, event).written == 0
         assert pair.replica_has(key) == ["a"]
 
@@ -135,21 +145,20 @@ async def append_async(service: RedisSessionService, key: SessionKey, event: Eve
 
 
 def test_write_behind_tries_until_the_replica_has_it(pair: Pair, key: SessionKey) -> None:
-    options: Any = {"wait_replicas": 1, "wait_timeout": 0.05, "persist_put_timeout": 10}
+    options: Any = {"wait_replicas": 1, "wait_timeout": 0.05, "persist_put_timeout": PATIENCE_S}
     with make_service(pair.primary.url, **options) as service:
         create_all(service, [key])
         pair.replica.pause()
         for number in range(5):
             service.append_event(key, event_of(str(number)))
             service.append_track_event(key, "t", number)
-        assert not service.flush(0.7)
-        stats = service.stats().persist
-        assert stats is not None
-        assert stats.retried > 1
+        wait_until(lambda: persist_stats(service).retried > 1)
+        assert not service.flush(0)
+        stats = persist_stats(service)
         assert "only 0 of 1 replicas" in stats.last_error
         assert service.dead_letters() == []
         pair.replica.resume()
-        assert service.flush(10)
+        assert service.flush(PATIENCE_S)
         assert pair.replica_has(key) == [*"01234"]
         with RedisSessionService(pair.replica.url) as reader:
             assert [e.payload for e in reader.get_track_events(key, "t")] == [0, 1, 2, 3, 4]
@@ -173,17 +182,17 @@ def test_a_promoted_replica_lacks_only_what_nobody_waited_for(
         wait_until(lambda: client.dbsize() > 0)
         load = Load(service, keys, threads=3, tasks=3)
         with load.running():
-            time.sleep(0.2)
+            load.go_on(30)
             link.stall()
-            time.sleep(0.4)
+            load.go_on(30)
             primary.kill()
             link.refuse()
             client.execute_command("REPLICAOF", "NO", "ONE")
             front.target_port = replica.port
             follower = make_redis_server(["--replicaof", HOST, str(replica.port)])
             wait_for_link(follower)
-            time.sleep(0.2)
-        assert service.flush(15)
+            load.go_on(30)
+        assert service.flush(PATIENCE_S)
     with RedisSessionService(replica.url) as reader:
         if wait_replicas:
             check_complete(load, reader)

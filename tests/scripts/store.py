@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import redis
 
-from langchain_redis_session._flow.requests import Argument
-from langchain_redis_session._flow.scripts import load_script
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session._keys.zset import SessionKeys
 
 MINUTE = 60_000
+YEAR = 365 * 24 * 60 * MINUTE
 CREATED = "2026-01-01T00:00:00.000000000Z"
 CORE = '{"id":"s","state":{},"createdAt":"' + CREATED + '"'
+CORE_WITH_LIMIT = CORE.replace(',"createdAt"', ',"eventLimit":0,"createdAt"')
+"""As trpc-agent-go never writes it: without a lifetime, it was never to have one."""
 UPDATED = ',"updatedAt":"2026-01-02T00:00:00.000000000Z"}'
+CREATED_BY_GO = "2026-01-01T00:00:00Z"
+"""The same time as `CREATED`, as trpc-agent-go writes it."""
+
+
+R = TypeVar("R")
 
 
 class Store:
@@ -22,6 +30,7 @@ class Store:
 
     Attributes:
         has_field_ttl: What scripts should find out about the server.
+        keys: All of them; the session's id is "s".
     """
 
     def __init__(self, client: redis.Redis, has_field_ttl: bool) -> None:
@@ -36,23 +45,26 @@ class Store:
         self.lease = self.key("lease")
         self.user = self.key("user")
         self.app = self.key("app")
-
-    @property
-    def session_keys(self) -> list[bytes]:
-        """The five that most scripts begin with."""
-        return [self.sessions, self.events, self.index, self.tracks, self.summaries]
-
-    @property
-    def field_ttl(self) -> int:
-        """What a script gives that tried TTLs per field."""
-        return int(self.has_field_ttl)
+        self.keys = SessionKeys(
+            sessions=self.sessions,
+            events=self.events,
+            message_index=self.index,
+            track_index=self.tracks,
+            summaries=self.summaries,
+            summary_lease=self.lease,
+            user_state=self.user,
+            app_state=self.app,
+            track_prefix=self._start,
+            session_field=b"s",
+            summary_field=b"s:",
+        )
 
     def key(self, name: str) -> bytes:
         return (self._start + name).encode()
 
-    def call(self, name: str, keys: Sequence[bytes], args: Sequence[Argument]) -> Any:
+    def call(self, call: ScriptCall[R]) -> R:
         """Run a script."""
-        return self.client.eval(load_script(name).source, len(keys), *keys, *args)
+        return call.parse(self.client.execute_command(*call.by_source()))
 
     # What is there before.
 
@@ -117,18 +129,27 @@ class Store:
             found[name] = (kind, read(key))
         return found
 
-    def refuses(
-        self, wrong: bytes, name: str, keys: Sequence[bytes], args: Sequence[Argument]
-    ) -> bool:
+    def refuses(self, wrong: bytes, call: ScriptCall[Any]) -> bool:
         """Whether a script refuses a key of the wrong type, and then changes nothing."""
         self.client.unlink(wrong)
         self.client.set(wrong, "of another program")
         before = self.dump(), self.ttls()
         try:
-            self.call(name, keys, args)
+            self.call(call)
         except redis.ResponseError as error:
             return "WRONGTYPE" in str(error) and (self.dump(), self.ttls()) == before
         return False
+
+
+def make_foreign(at: str, last_event_id: str = "", filter_key: str = "") -> dict[str, Any]:
+    """Give a summary as trpc-agent-go stores it, in its map."""
+    boundary = {"version": 1, "cutoff_at": at, "last_event_id": last_event_id}
+    return {filter_key: {"summary": "theirs", "updated_at": at, "boundary": boundary}}
+
+
+def make_event(event_id: str, **members: Any) -> str:
+    """Give an event's JSON."""
+    return json.dumps({"id": event_id, **members}, separators=(",", ":"))
 
 
 def make_summary(score: float, text: str = "x") -> str:

@@ -1,64 +1,111 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow.requests import Argument
-from tests.scripts.store import CORE, CREATED, MINUTE, UPDATED, Store, make_summary
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session._times import trim_time
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import Create, Entry, MessageIndex, StateWrite
+from langchain_redis_session.scripts.replies import Appended, Fate, Status
+from tests.scripts.store import (
+    CORE,
+    CORE_WITH_LIMIT,
+    CREATED,
+    MINUTE,
+    UPDATED,
+    YEAR,
+    Store,
+    make_event,
+    make_foreign,
+    make_summary,
+)
 
-FRESH, STORED, REPEATED, REMOVED = 1, 2, 3, 4
-Sent = "tuple[float, str] | tuple[float, str, str]"
+FRESH, STORED, REPEATED, REMOVED = Fate
+MISSING, INDEX = Appended(Status.MISSING), Appended(Status.INDEX)
 
 
-def arguments(
+def appending(
+    store: Store,
     *sent: Any,
-    create: str = "",
-    limit: int = 0,
+    create: Create = Create.NEVER,
+    limit: int | None = None,
+    first_us: int | None = None,
     ttl: int = 0,
-    try_field_ttl: int = 1,
+    try_field_ttl: bool = True,
     once: bool = False,
     state: tuple[str, str] | None = None,
-    made_for: str = "",
-    user: dict[str, str] | None = None,
+    made_for: tuple[int, ...] = (),
+    user: dict[str, bytes] | None = None,
     user_ttl: int = 0,
-    app: dict[str, str] | None = None,
+    app: dict[str, bytes] | None = None,
     app_ttl: int = 0,
     index: tuple[int, float, dict[str, float]] | None = None,
     counts: bool = False,
-    branches: tuple[str, ...] = (),
-) -> list[Argument]:
-    args: list[Argument] = ["s", create, '{"id":"s","state":{}', limit, ttl, try_field_ttl]
-    args += [int(once), int(counts), 1 + len(branches), "s:", *branches, len(sent)]
-    for score, member, *message_id in sent:
-        args += [f"{score:.17g}", member, *(message_id or [""])]
-    if state or made_for or user or app or index:
-        args += [int(state is not None), *(state or ("", "")), made_for]
-        for ttl_ms, values in ((user_ttl, user or {}), (app_ttl, app or {})):
-            args += [ttl_ms, len(values), *(text for pair in values.items() for text in pair)]
-        if index:
-            size, top, ids = index
-            args += [size, f"{top:.17g}"]
-            for name, score in ids.items():
-                args += [name, f"{score:.17g}"]
-    return args
+    filter_keys: tuple[str, ...] = (),
+    with_app_state: bool = True,
+) -> ScriptCall[Appended]:
+    """Call the script with events as (score, member, message id or nothing)."""
+    write = found = None
+    if state or made_for or user or app:
+        expected, replacement = state or ("", "")
+        write = StateWrite(
+            changes_session=state is not None,
+            expected=expected.encode(),
+            replacement=replacement.encode(),
+            made_for=made_for,
+            user=user or {},
+            user_ttl_ms=user_ttl,
+            app=app or {},
+            app_ttl_ms=app_ttl,
+        )
+    if index:
+        size, top, ids = index
+        scores = [(name.encode(), f"{score:.17g}".encode()) for name, score in ids.items()]
+        found = MessageIndex(size, top=f"{top:.17g}".encode(), scores=scores)
+    return bindings.append_events(
+        store.keys,
+        create=create,
+        record_start=b'{"id":"s","state":{}',
+        first_us=first_us,
+        event_limit=limit,
+        session_ttl_ms=ttl,
+        try_field_ttl=try_field_ttl,
+        once=once,
+        count_unsummarized=counts,
+        summary_fields=[store.keys.summary(name) for name in ("", *filter_keys)],
+        entries=[
+            Entry(f"{score:.17g}", member.encode(), "".join(message_id).encode())
+            for score, member, *message_id in sent
+        ],
+        with_app_state=with_app_state,
+        state=write,
+        message_index=found,
+    )
 
 
-def append(store: Store, *sent: Any, **options: Any) -> list[Any]:
-    keys = [*store.session_keys, store.user, store.app]
-    reply: list[Any] = store.call("append_events", keys, arguments(*sent, **options))
-    return reply
+def append(store: Store, *sent: Any, **options: Any) -> Appended:
+    return store.call(appending(store, *sent, **options))
 
 
 def test_events_are_appended_in_order(store: Store) -> None:
     store.put_record()
     reply = append(store, (5, "a"), (3, "b"), (9, "c"))
     up = math.nextafter(5, 6)
-    scores = [b"5", f"{up:.17g}".encode(), b"9"]
-    assert reply == [b"OK", 0, -1, [FRESH] * 3, scores, 0, -1]
-    assert append(store, (1, "d"))[4] == [f"{math.nextafter(9, 10):.17g}".encode()]
+    assert reply == Appended(
+        Status.OK,
+        removed=0,
+        field_ttl=None,
+        fates=[FRESH] * 3,
+        scores=[5, up, 9],
+        lost=0,
+        unsummarized=None,
+    )
+    assert append(store, (1, "d")).scores == [math.nextafter(9, 10)]
     assert [member for member, _ in store.scored(store.events)] == ["a", "b", "c", "d"]
     assert store.names() == ["events", "sessions"]
     assert store.record.startswith(CORE + ',"updatedAt":"')
@@ -71,22 +118,27 @@ def test_the_limit(store: Store) -> None:
         ("ab", 2, 0, "ab"),
         ("c", 2, 1, "bc"),
         ("defg", 2, 4, "fg"),
-        ("h", 0, 0, "fgh"),
+        ("h", None, 0, "fgh"),
         ("i", 1, 3, "i"),
     ):
-        assert append(store, *((1, member) for member in sent), limit=limit)[1] == removed
+        assert append(store, *((1, member) for member in sent), limit=limit).removed == removed
         assert "".join(member for member, _ in store.scored(store.events)) == left
 
 
 def test_applied_twice(store: Store) -> None:
     store.put_record()
     sent = [(1, "a", "ia"), (1, "b", ""), (1, "c", "ic")]
-    options: dict[str, Any] = {"limit": 2, "once": True, "user": {"k": "1"}, "made_for": "1,2,3"}
+    options: dict[str, Any] = {"limit": 2, "once": True, "user": {"k": b"1"}, "made_for": (0, 1, 2)}
     first = append(store, *sent, **options)
     after = store.dump()
     again = append(store, *sent, **options)
-    assert first[3] == [FRESH] * 3
-    assert again == [b"OK", 0, -1, [REMOVED, STORED, STORED], [b"", *first[4][1:]], 0, -1]
+    assert first.fates == [FRESH] * 3
+    assert again == Appended(
+        Status.OK,
+        fates=[REMOVED, STORED, STORED],
+        scores=[None, *first.scores[1:]],
+        event_limit=2,
+    )
     assert store.dump() == after
 
 
@@ -94,45 +146,105 @@ def test_one_event_twice_in_one_call(store: Store) -> None:
     store.put_record()
     store.put_events("x", "y")
     reply = append(store, (5, "a"), (5, "a"), limit=3)
-    assert (reply[1], reply[3]) == (0, [FRESH, REPEATED])
+    assert (reply.removed, reply.fates) == (0, [FRESH, REPEATED])
     assert [member for member, _ in store.scored(store.events)] == ["x", "y", "a"]
 
 
 def test_many_events(store: Store) -> None:
     store.put_record()
     reply = append(store, *((7, f"e{n:04}") for n in range(2500)), limit=2400)
-    assert (reply[1], reply[3]) == (100, [FRESH] * 2500)
+    assert (reply.removed, reply.fates) == (100, [FRESH] * 2500)
     members = [member for member, _ in store.scored(store.events)]
     assert members == [f"e{n:04}" for n in range(100, 2500)]
 
 
 def test_a_session_is_made(store: Store) -> None:
-    assert append(store, (1, "a")) == [b"MISSING"]
+    assert append(store, (1, "a")) == MISSING
     assert store.names() == []
-    append(store, (1, "a"), create="1")
-    times = r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"'
+    append(store, (1, "a"), create=Create.MISSING)
+    time = r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.'
     made = re.fullmatch(
-        rf'{{"id":"s","state":{{}},"createdAt":({times}),"updatedAt":({times})}}', store.record
+        rf'{{"id":"s","state":{{}},"createdAt":({time}\d*Z"),"updatedAt":({time}\d{{9}}Z")}}',
+        store.record,
     )
     assert made is not None
-    assert made[1] == made[2]
+    assert made[1] == f'"{trim_time(made[2][1:-1])}"'
     before = store.record
-    assert append(store, create="new") == [b"EXISTS"]
+    assert append(store, create=Create.ONLY) == Appended(Status.EXISTS)
     assert store.record == before
-    assert append(store, create="1")[0] == b"OK"
+    assert append(store, create=Create.MISSING).status is Status.OK
     assert store.record.startswith(before[: before.index(',"updatedAt"')])
+
+
+@pytest.mark.parametrize(
+    ("first_us", "created"),
+    [
+        (1_790_000_000_123_450, "2026-09-21T14:13:20.12345Z"),
+        (1_790_000_000_000_000, "2026-09-21T14:13:20Z"),
+        (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (-62_135_596_800_000_000, "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_session_is_as_old_as_its_first_event(store: Store, first_us: int, created: str) -> None:
+    append(store, (1, "a"), create=Create.MISSING, first_us=first_us)
+    assert json.loads(store.record)["createdAt"] == created
+
+
+def test_a_session_is_not_of_the_future(store: Store) -> None:
+    append(store, (1, "a"), create=Create.MISSING, first_us=2**52)
+    record = json.loads(store.record)
+    assert record["createdAt"] == trim_time(record["updatedAt"])
+
+
+@pytest.mark.parametrize(
+    ("score", "created"),
+    [
+        (1_790_000_000_000_000_000, "2026-09-21T14:13:19.999999Z"),  # it may be rounded up
+        (5, "1969-12-31T23:59:59.999999Z"),
+        ("-inf", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_session_is_as_old_as_the_events_it_is_made_anew_for(
+    store: Store, score: Any, created: str
+) -> None:
+    store.client.zadd(store.events, {"old": score})
+    append(store, (2e18, "a"), create=Create.MISSING, first_us=1_800_000_000_000_000)
+    assert json.loads(store.record)["createdAt"] == created
+
+
+def test_a_session_that_lost_its_lifetime(store: Store) -> None:
+    store.put_record()
+    before = store.dump()
+    assert append(store, (1, "a"), ttl=MINUTE, create=Create.MISSING) == Appended(Status.PURGE)
+    assert append(store, create=Create.ONLY, ttl=MINUTE) == Appended(Status.PURGE)
+    assert store.dump() == before
+    assert append(store, (1, "a"), ttl=100 * YEAR).status is Status.OK
+
+
+def test_what_theirs_covers_is_counted_out(store: Store) -> None:
+    store.put_record()
+    store.put_events(*map(make_event, "abcd"), at=5_000_000_000)
+    store.client.hset(store.summaries, "s", json.dumps(make_foreign("1970-01-01T00:00:05Z", "c")))
+    assert append(store, (6e9, "x"), counts=True).unsummarized == 2
+    store.client.hset(store.summaries, "s:", make_summary(5_000_000_000))
+    assert append(store, (7e9, "y"), counts=True).unsummarized == 3
+    store.client.hset(store.summaries, "s:", make_summary(5_000_000_003))
+    found = append(store, (8e9, "z"), counts=True, limit=2)
+    assert (found.unsummarized, found.removed, found.lost) == (2, 5, 1)
 
 
 def test_state_is_compared_and_set(store: Store) -> None:
     record = store.put_record()
     core = CORE.replace("{}", '{"k":"x"}')
-    options: dict[str, Any] = {"user": {"u": "1"}, "app": {"a": "2"}, "made_for": "1"}
+    options: dict[str, Any] = {"user": {"u": b"1"}, "app": {"a": b"2"}, "made_for": (0,)}
     before = store.dump()
     for expected in ("", "other", record):
         reply = append(store, (1, "a"), state=(expected, core), **options)
-        assert reply == [b"STATE", record.encode()]
+        assert reply == Appended(Status.STATE, record=record.encode())
         assert store.dump() == before
-    assert append(store, (1, "a"), state=(CORE, core), **options)[0] == b"OK"
+    assert append(store, (1, "a"), state=(CORE, core), **options).status is Status.OK
     assert store.record.startswith(core + ',"updatedAt":"')
     assert store.client.hgetall(store.user) == {b"u": b"1"}
     assert store.client.hgetall(store.app) == {b"a": b"2"}
@@ -142,10 +254,10 @@ def test_the_state_of_other_events(store: Store) -> None:
     store.put_record()
     store.put_events("a")
     before = store.dump()
-    reply = append(store, (1, "a"), (2, "b"), user={"u": "1"}, made_for="1,2")
-    assert reply == [b"FATES", [STORED, FRESH]]
+    reply = append(store, (1, "a"), (2, "b"), user={"u": b"1"}, made_for=(0, 1))
+    assert reply == Appended(Status.FATES, fates=[STORED, FRESH])
     assert store.dump() == before
-    assert append(store, (1, "a"), (2, "b"), user={"u": "1"}, made_for="2")[0] == b"OK"
+    assert append(store, (1, "a"), (2, "b"), user={"u": b"1"}, made_for=(1,)).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -159,8 +271,8 @@ def test_the_state_of_other_events(store: Store) -> None:
 )
 def test_a_foreign_record_is_rewritten(store: Store, record: str) -> None:
     store.client.hset(store.sessions, "s", record)
-    assert append(store, (1, "a")) == [b"STATE", record.encode()]
-    assert append(store, (1, "a"), state=(record, CORE))[0] == b"OK"
+    assert append(store, (1, "a")) == Appended(Status.STATE, record=record.encode())
+    assert append(store, (1, "a"), state=(record, CORE)).status is Status.OK
     assert store.record.startswith(CORE + ',"updatedAt":"')
 
 
@@ -168,9 +280,9 @@ def test_message_ids(store: Store) -> None:
     store.put_record()
     store.put_events("old", "older")
     before = store.dump()
-    assert append(store, (9, "a", "i"), once=True) == [b"INDEX"]
-    assert append(store, (9, "a", "i"), once=True, index=(2, 1, {"x": 1})) == [b"INDEX"]
-    assert append(store, (9, "a", "i"), once=True, index=(1, 2, {"x": 1})) == [b"INDEX"]
+    assert append(store, (9, "a", "i"), once=True) == INDEX
+    assert append(store, (9, "a", "i"), once=True, index=(2, 1, {"x": 1})) == INDEX
+    assert append(store, (9, "a", "i"), once=True, index=(1, 2, {"x": 1})) == INDEX
     assert store.dump() == before
     reply = append(
         store,
@@ -178,39 +290,39 @@ def test_message_ids(store: Store) -> None:
         once=True,
         index=(2, 2, {"x": 1}),
     )
-    assert reply[3] == [REPEATED, FRESH, REPEATED, FRESH, FRESH]
+    assert reply.fates == [REPEATED, FRESH, REPEATED, FRESH, FRESH]
     assert store.scored(store.index) == [("x", 1), ("i", 9)]
     append(store, (9, "f", "j"))  # kept where it is, asked or not
     assert [name for name, _ in store.scored(store.index)] == ["x", "i", "j"]
     append(store, (99, "g", ""), limit=2)
     assert [name for name, _ in store.scored(store.index)] == ["j"]
     full = append(store, (99, "h", "gone"), (99, "k", "j"), (99, "l", "m"), once=True, limit=2)
-    assert full[3] == [REMOVED, REPEATED, FRESH]
+    assert full.fates == [REMOVED, REPEATED, FRESH]
 
 
 def test_remains_of_an_expired_session(store: Store) -> None:
     store.put_record(expires=1)
-    for options in ({}, {"create": "1"}, {"create": "new"}):
-        assert append(store, (1, "a"), **options) == [b"PURGE"]
+    for options in ({}, {"create": Create.MISSING}, {"create": Create.ONLY}):
+        assert append(store, (1, "a"), **options) == Appended(Status.PURGE)
     store.put_events("x")  # while it has events it lives
-    assert append(store, (1, "a"))[0] == b"OK"
+    assert append(store, (1, "a")).status is Status.OK
     store.client.unlink(store.sessions, store.events)
     store.client.sadd(store.tracks, "t")
-    assert append(store, (1, "a"), create="1") == [b"PURGE"]
-    assert append(store, (1, "a")) == [b"MISSING"]
+    assert append(store, (1, "a"), create=Create.MISSING) == Appended(Status.PURGE)
+    assert append(store, (1, "a")) == MISSING
     assert store.names() == ["tracks"]
 
 
 def test_the_ttl_of_every_key(store: Store) -> None:
     store.client.sadd(store.tracks, "t")
     store.client.pexpire(store.tracks, MINUTE)
-    store.put_record()
+    store.put_record(core=CORE_WITH_LIMIT)
     store.client.pexpire(store.sessions, MINUTE)
-    everything: dict[str, Any] = {"once": True, "user": {"u": "1"}, "app": {"a": "1"}}
+    everything: dict[str, Any] = {"once": True, "user": {"u": b"1"}, "app": {"a": b"1"}}
     reply = append(
         store, (1, "a", "i"), ttl=2 * MINUTE, user_ttl=3 * MINUTE, app_ttl=4 * MINUTE, **everything
     )
-    assert reply[2] == store.field_ttl
+    assert reply.field_ttl is store.has_field_ttl
     assert store.ttls() == {
         **{"events": 2, "index": 2, "sessions": 2, "tracks": 2, "user": 3, "app": 4},
     }
@@ -221,9 +333,9 @@ def test_the_ttl_of_every_key(store: Store) -> None:
         **{"events": 1, "index": 1, "sessions": 2, "tracks": 2, "user": 3, "app": 4},
     }
     assert store.field_minutes() in (None, 1)
-    assert append(store, (3, "c"), ttl=2 * MINUTE, try_field_ttl=0)[2] == -1
+    assert append(store, (3, "c"), ttl=2 * MINUTE, try_field_ttl=False).field_ttl is None
     assert store.field_minutes() in (None, -1)
-    assert append(store, (4, "d", "l"), **everything)[2] == -1
+    assert append(store, (4, "d", "l"), **everything).field_ttl is None
     assert set(store.ttls().values()) == {-1}
     append(store, (5, "e", "m"), ttl=MINUTE, user_ttl=MINUTE, app_ttl=MINUTE, **everything)
     assert store.ttls() == {
@@ -236,36 +348,33 @@ def test_the_ttl_of_every_key(store: Store) -> None:
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     store.put_record()
     store.put_events("x")
-    keys = [*store.session_keys, store.user, store.app]
-    args = arguments(
-        (1, "a", "i"), create="1", ttl=MINUTE, user={"u": "1"}, app={"a": "1"}, made_for="1"
-    )
-    assert store.refuses(store.key(wrong), "append_events", keys, args)
+    state: dict[str, Any] = {"user": {"u": b"1"}, "app": {"a": b"1"}, "made_for": (0,)}
+    call = appending(store, (1, "a", "i"), create=Create.MISSING, ttl=MINUTE, **state)
+    assert store.refuses(store.key(wrong), call)
 
 
 def test_app_state_elsewhere(store: Store) -> None:
     store.put_record()
-    keys = [*store.session_keys, store.user]
-    reply = store.call("append_events", keys, arguments((1, "a"), user={"u": "1"}, made_for="1"))
-    assert reply[0] == b"OK"
+    reply = append(store, (1, "a"), user={"u": b"1"}, made_for=(0,), with_app_state=False)
+    assert reply.status is Status.OK
     assert CREATED in store.record
 
 
 def test_summaries_live_on(store: Store) -> None:
-    store.put_record()
+    store.put_record(core=CORE_WITH_LIMIT)
     values = {name: make_summary(1) for name in ("s:", "s:a", "s:b", "s2:")}
     store.client.hset(store.summaries, mapping=values)
     store.client.pexpire(store.summaries, MINUTE)
     if store.has_field_ttl:
         names = list(values)
         store.client.execute_command("HPEXPIRE", store.summaries, MINUTE, "FIELDS", 4, *names)
-    append(store, (1, "a"), ttl=3 * MINUTE, branches=("s:a",))
+    append(store, (1, "a"), ttl=3 * MINUTE, filter_keys=("a",))
     assert store.ttls()["summaries"] == 3
     if store.has_field_ttl:
         assert [store.summary_minutes(name) for name in values] == [3, 3, 1, 1]
     append(store, (2, "b"), ttl=2 * MINUTE)
     assert store.ttls()["summaries"] == 3
-    append(store, (3, "c"), branches=("s:b",))
+    append(store, (3, "c"), filter_keys=("b",))
     assert store.ttls()["summaries"] == -1
     if store.has_field_ttl:
         assert [store.summary_minutes(name) for name in values] == [-1, 3, -1, 1]
@@ -278,8 +387,9 @@ def test_what_no_summary_covers_is_counted(store: Store, covered: int | None) ->
     if covered is not None:
         store.client.hset(store.summaries, "s:", make_summary(covered))
     reply = append(store, (8, "e"), (9, "f"), limit=3, counts=True)
-    assert (reply[1], reply[5]) == (3, {None: 3, 0: 3, 2: 1, 9: 0}[covered])
-    assert reply[6] == {None: 3, 0: 3, 2: 3, 9: 0}[covered]
+    assert (reply.removed, reply.lost) == (3, {None: 3, 0: 3, 2: 1, 9: 0}[covered])
+    assert reply.unsummarized == {None: 3, 0: 3, 2: 3, 9: 0}[covered]
     again = append(store, (8, "e"), (9, "f"), limit=3, counts=True)
-    assert again[5:] == [0, -1]  # a second try
-    assert append(store, (10, "g"), limit=3)[5:] == [0, -1]  # not asked for
+    assert (again.lost, again.unsummarized) == (0, None)  # a second try
+    unasked = append(store, (10, "g"), limit=3)
+    assert (unasked.lost, unasked.unsummarized) == (0, None)

@@ -1,74 +1,96 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow.requests import Argument
-from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import Entry
+from langchain_redis_session.scripts.replies import Appended, Fate, Status
+from tests.scripts.store import CORE, MINUTE, UPDATED, YEAR, Store
 
-FRESH, STORED, REMOVED = 1, 2, 4
+FRESH, STORED, REMOVED = Fate.FRESH, Fate.STORED, Fate.REMOVED
+MISSING = Appended(Status.MISSING)
 NAMED = CORE.replace("{}", '{"tracks":"x"}')
 
 
-def arguments(
+def appending(
+    store: Store,
     *sent: tuple[float, str],
-    limit: int = 0,
+    limit: int | None = None,
     ttl: int = 0,
     track_ttl: int = 0,
     expected: str = CORE,
     replacement: str = NAMED,
-) -> list[Argument]:
-    args: list[Argument] = ["s", "t", limit, ttl, track_ttl, 1, expected, replacement, "s:"]
-    for score, member in sent:
-        args += [f"{score:.17g}", member]
-    return args
+) -> ScriptCall[Appended]:
+    return bindings.append_track_events(
+        store.keys,
+        track="t",
+        event_limit=limit,
+        session_ttl_ms=ttl,
+        track_ttl_ms=track_ttl,
+        try_field_ttl=True,
+        expected=expected.encode(),
+        replacement=replacement.encode(),
+        entries=[Entry(f"{score:.17g}", member.encode()) for score, member in sent],
+    )
 
 
-def append(store: Store, *sent: tuple[float, str], **options: Any) -> list[Any]:
-    keys = [*store.session_keys, store.key("track")]
-    reply: list[Any] = store.call("append_track_events", keys, arguments(*sent, **options))
-    return reply
+def append(store: Store, *sent: tuple[float, str], **options: Any) -> Appended:
+    return store.call(appending(store, *sent, **options))
 
 
 def test_the_first_one_names_the_track(store: Store) -> None:
-    assert append(store, (1, "a")) == [b"MISSING"]
+    assert append(store, (1, "a")) == MISSING
     assert store.names() == []
     record = store.put_record()
-    assert append(store, (1, "a"), expected="other") == [b"STATE", record.encode()]
+    assert append(store, (1, "a"), expected="other") == Appended(
+        Status.STATE, record=record.encode()
+    )
     assert store.names() == ["sessions"]
-    assert append(store, (5, "a"), (5, "b"))[:4] == [b"OK", 0, -1, [FRESH, FRESH]]
+    up = math.nextafter(5, 6)
+    assert append(store, (5, "a"), (5, "b")) == Appended(
+        Status.OK, removed=0, field_ttl=None, fates=[FRESH, FRESH], scores=[5, up]
+    )
     assert store.client.smembers(store.tracks) == {b"t"}
     assert store.record.startswith(NAMED + ',"updatedAt":"')
     assert store.record != NAMED + UPDATED
-    assert append(store, (1, "c"), expected="", replacement="")[0] == b"OK"
-    assert [member for member, _ in store.scored(store.key("track"))] == ["a", "b", "c"]
+    assert append(store, (1, "c"), expected="", replacement="").status is Status.OK
+    assert [member for member, _ in store.scored(store.key("t"))] == ["a", "b", "c"]
     assert store.record.startswith(NAMED + ',"updatedAt":"')
 
 
 def test_the_limit_and_twice(store: Store) -> None:
     store.put_record()
     sent = [(n, f"e{n}") for n in range(5)]
-    assert append(store, *sent, limit=3)[1] == 2
+    assert append(store, *sent, limit=3).removed == 2
     after = store.dump()
-    assert append(store, *sent, limit=3)[3] == [REMOVED, REMOVED, STORED, STORED, STORED]
+    assert append(store, *sent, limit=3).fates == [REMOVED, REMOVED, STORED, STORED, STORED]
     assert store.dump() == after
-    assert append(store, (1, "e4"), (1, "new"), limit=3)[3] == [STORED, FRESH]
-    assert [m for m, _ in store.scored(store.key("track"))] == ["e3", "e4", "new"]
+    assert append(store, (1, "e4"), (1, "new"), limit=3).fates == [STORED, FRESH]
+    assert [m for m, _ in store.scored(store.key("t"))] == ["e3", "e4", "new"]
 
 
 def test_an_expired_session(store: Store) -> None:
     store.put_record(expires=1)
     before = store.dump()
-    assert append(store, (1, "a")) == [b"MISSING"]
+    assert append(store, (1, "a")) == MISSING
     assert store.dump() == before
+
+
+def test_a_session_that_lost_its_lifetime(store: Store) -> None:
+    store.put_record()
+    assert append(store, (1, "a"), ttl=MINUTE).status is Status.MISSING
+    assert append(store, (1, "a"), ttl=100 * YEAR).status is Status.OK
 
 
 def test_a_foreign_record(store: Store) -> None:
     record = store.put_record(end=',"updatedAt":"x","generation":7}')
     store.client.sadd(store.tracks, "t")
-    assert append(store, (1, "a"), expected="") == [b"STATE", record.encode()]
-    assert append(store, (1, "a"), expected=record)[0] == b"OK"
+    assert append(store, (1, "a"), expected="") == Appended(Status.STATE, record=record.encode())
+    assert append(store, (1, "a"), expected=record).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -89,15 +111,13 @@ def test_the_ttl_of_every_key(
     own = ttl or -1
     assert store.ttls() == {
         "summaries": own,
-        **{"track": track, "tracks": index, "events": own, "index": own, "sessions": own},
+        **{"t": track, "tracks": index, "events": own, "index": own, "sessions": own},
     }
-    assert reply[2] == (store.field_ttl if ttl else -1)
+    assert reply.field_ttl is (store.has_field_ttl if ttl else None)
     assert store.field_minutes() in (None, own)
 
 
-@pytest.mark.parametrize("wrong", ["sessions", "track", "tracks"])
+@pytest.mark.parametrize("wrong", ["sessions", "t", "tracks"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     store.put_record()
-    keys = [*store.session_keys, store.key("track")]
-    args = arguments((1, "a"), ttl=MINUTE)
-    assert store.refuses(store.key(wrong), "append_track_events", keys, args)
+    assert store.refuses(store.key(wrong), appending(store, (1, "a"), ttl=MINUTE))

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_redis_session._flow.requests import Argument
-from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Removed, Status
+from tests.scripts.store import CORE, MINUTE, UPDATED, YEAR, Store
 
 OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'
 
 
-def arguments(ttl: int = 0, highest: str = "+inf") -> list[Argument]:
-    return ["s", "s:", ttl, 1, highest]
+def clearing(store: Store, ttl: int = 0, highest: str = "+inf") -> ScriptCall[Removed]:
+    return bindings.clear_events(
+        store.keys, session_ttl_ms=ttl, try_field_ttl=True, highest=highest
+    )
 
 
-def keys(store: Store) -> list[bytes]:
-    return [*store.session_keys, store.lease]
+def clear(store: Store, ttl: int = 0, highest: str = "+inf") -> Removed:
+    return store.call(clearing(store, ttl, highest))
 
 
 def fill(store: Store) -> None:
@@ -29,34 +33,42 @@ def fill(store: Store) -> None:
 
 def test_events_and_summaries_go(store: Store) -> None:
     fill(store)
-    assert store.call("clear_events", keys(store), arguments()) == [3, -1]
+    assert clear(store) == Removed(Status.OK, 3, None)
     assert store.names() == ["sessions", "summaries", "tracks"]
     assert set(store.client.hkeys(store.summaries)) == {b"s2:", b"s2", b"s:theirs"}
     assert store.record.startswith(CORE + ',"updatedAt":"')
     assert store.record != CORE + UPDATED
-    assert store.call("clear_events", keys(store), arguments()) == [0, -1]
+    assert clear(store) == Removed(Status.OK, 0, None)
 
 
 def test_what_came_later_stays(store: Store) -> None:
     fill(store)
     for highest, removed, left in (("-inf", 0, "abc"), ("2", 2, "c"), ("2", 0, "c")):
-        assert store.call("clear_events", keys(store), arguments(highest=highest))[0] == removed
+        assert clear(store, highest=highest).removed == removed
         assert "".join(member for member, _ in store.scored(store.events)) == left
         assert [i for i, _ in store.scored(store.index)] == [f"i{member}" for member in left]
 
 
 def test_no_session(store: Store) -> None:
-    assert store.call("clear_events", keys(store), arguments(MINUTE)) == [0, -1]
+    assert clear(store, MINUTE) == Removed(Status.OK, 0, None)
     store.put_events("a")
-    assert store.call("clear_events", keys(store), arguments(MINUTE)) == [1, -1]
+    assert clear(store, MINUTE) == Removed(Status.OK, 1, None)
     assert store.names() == []
+
+
+def test_a_session_that_lost_its_lifetime_is_not_brought_back(store: Store) -> None:
+    record = store.put_record()
+    assert clear(store, MINUTE).field_ttl is None
+    assert store.record == record
+    clear(store, 100 * YEAR)
+    assert store.record != record
 
 
 def test_a_foreign_record(store: Store) -> None:
     fill(store)
     store.put_record(end=',"updatedAt":"x","generation":7}')
     before = store.dump()
-    assert store.call("clear_events", keys(store), arguments(MINUTE)) == [b"FOREIGN"]
+    assert clear(store, MINUTE) == Removed(Status.FOREIGN)
     assert store.dump() == before
 
 
@@ -64,16 +76,16 @@ def test_the_ttl_of_every_key(store: Store) -> None:
     fill(store)
     for key in (store.sessions, store.tracks):
         store.client.pexpire(key, MINUTE)
-    reply = store.call("clear_events", keys(store), arguments(2 * MINUTE, "1"))
-    assert reply == [1, store.field_ttl]
+    reply = clear(store, 2 * MINUTE, "1")
+    assert reply == Removed(Status.OK, 1, store.has_field_ttl)
     expected = {"sessions": 2, "tracks": 2, "events": 2, "index": 2, "summaries": -1}
     assert store.ttls() == expected
     assert store.field_minutes() in (None, 2)
-    store.call("clear_events", keys(store), arguments(0, "1"))
+    clear(store, 0, "1")
     assert set(store.ttls().values()) == {-1}
 
 
 @pytest.mark.parametrize("wrong", ["sessions", "events", "index", "summaries"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
-    assert store.refuses(store.key(wrong), "clear_events", keys(store), arguments(MINUTE))
+    assert store.refuses(store.key(wrong), clearing(store, MINUTE))

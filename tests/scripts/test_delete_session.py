@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow.requests import Argument
-from tests.scripts.store import CREATED, MINUTE, Store
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status
+from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, YEAR, Store
 
 OURS, THEIRS = '{"summary":"x"}', '{"":{"summary":"x"}}'
 
@@ -23,61 +25,88 @@ def fill(store: Store, *, expires: int | None = None) -> None:
     store.client.set(store.lease, "t")
 
 
-def delete(
+def deletion(
     store: Store,
     *,
     tracks: str = "tu",
+    ttl: int = 0,
     only_expired: bool = False,
     created: str = CREATED,
-) -> Any:
-    keys = [*store.session_keys, store.lease, *(store.key(track) for track in tracks)]
-    return store.call("delete_session", keys, ["s", "s:", int(only_expired), created, *tracks])
+) -> ScriptCall[Status]:
+    return bindings.delete_session(
+        store.keys,
+        session_ttl_ms=ttl,
+        only_expired=only_expired,
+        created=created.encode(),
+        tracks=[track.encode() for track in tracks],
+    )
+
+
+def delete(store: Store, **options: Any) -> Status:
+    return store.call(deletion(store, **options))
 
 
 def test_everything_goes(store: Store) -> None:
     fill(store)
-    assert delete(store) == 1
+    assert delete(store) is Status.OK
     assert store.names() == ["sessions", "summaries"]
     assert store.client.hkeys(store.sessions) == [b"other"]
     assert store.client.hkeys(store.summaries) == [b"s2:"]
-    assert delete(store) == 0
+    assert delete(store) is Status.MISSING
 
 
 def test_a_track_that_came_meanwhile(store: Store) -> None:
     fill(store)
     before = store.dump()
-    assert delete(store, tracks="t") == -2
+    assert delete(store, tracks="t") is Status.TRACKS
     assert store.dump() == before
-    assert delete(store, tracks="tux") == 1
+    assert delete(store, tracks="tux") is Status.OK
 
 
 def test_a_later_session_of_that_id(store: Store) -> None:
     fill(store)
     before = store.dump()
-    assert delete(store, created="2025-01-01T00:00:00Z") == -3
+    assert delete(store, created="2025-01-01T00:00:00Z") is Status.CHANGED
     assert store.dump() == before
+
+
+@pytest.mark.parametrize("created", [CREATED, CREATED_BY_GO, "2026-01-01T00:00:00.00Z"])
+@pytest.mark.parametrize("found", [CREATED, CREATED_BY_GO])
+def test_a_record_that_was_written_anew_meanwhile(store: Store, found: str, created: str) -> None:
+    fill(store)
+    store.put_record(core=CORE.replace(CREATED, found))
+    assert delete(store, created="2026-01-01T00:00:00.1Z") is Status.CHANGED
+    assert delete(store, created=created) is Status.OK
+
+
+def test_one_that_lost_its_lifetime(store: Store) -> None:
+    fill(store)
+    store.client.unlink(store.events)
+    assert delete(store, only_expired=True) is Status.ALIVE
+    assert delete(store, only_expired=True, ttl=100 * YEAR) is Status.ALIVE
+    assert delete(store, only_expired=True, ttl=MINUTE) is Status.OK
 
 
 def test_only_what_has_expired(store: Store) -> None:
     fill(store)
     before = store.dump()
-    assert delete(store, only_expired=True) == -1
+    assert delete(store, only_expired=True) is Status.ALIVE
     fill(store, expires=1)  # but it has events
-    assert delete(store, only_expired=True) == -1
+    assert delete(store, only_expired=True) is Status.ALIVE
     fill(store)
     assert store.dump() == before
     fill(store, expires=1)
     store.client.unlink(store.events)
-    assert delete(store, only_expired=True) == 1
+    assert delete(store, only_expired=True) is Status.OK
     assert store.names() == ["sessions", "summaries"]
 
 
 def test_events_whose_record_was_evicted(store: Store) -> None:
     fill(store)
     store.client.hdel(store.sessions, "s")
-    assert delete(store, only_expired=True, created="") == 0
+    assert delete(store, only_expired=True, created="") is Status.MISSING
     assert store.names() == ["events", "index", "sessions", "summaries"]
-    assert delete(store, created="") == 0
+    assert delete(store, created="") is Status.MISSING
     assert store.names() == ["sessions", "summaries"]
 
 
@@ -92,6 +121,4 @@ def test_what_is_shared_keeps_its_ttl(store: Store) -> None:
 @pytest.mark.parametrize("wrong", ["sessions", "tracks", "summaries"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
-    keys = [*store.session_keys, store.lease, store.key("t"), store.key("u")]
-    args: list[Argument] = ["s", "s:", 0, CREATED, "t", "u"]
-    assert store.refuses(store.key(wrong), "delete_session", keys, args)
+    assert store.refuses(store.key(wrong), deletion(store))

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import time
 
-from tests.scripts.store import CORE, UPDATED, Store
+import pytest
+
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import ListedSession, ListedSessions
+from tests.scripts.store import CORE, MINUTE, UPDATED, Store
+
+
+def listing(store: Store, ttl: int = 0) -> ScriptCall[ListedSessions]:
+    return bindings.list_sessions(store.sessions, session_ttl_ms=ttl)
 
 
 def test_what_is_listed(store: Store) -> None:
@@ -16,20 +25,45 @@ def test_what_is_listed(store: Store) -> None:
         },
     )
     before = store.dump()
-    now_ms, listed = store.call("list_sessions", [store.sessions], [])
-    assert abs(int(now_ms) - time.time() * 1000) < 60_000
+    begun_ms = time.time_ns() // 1_000_000
+    now_ms, listed = store.call(listing(store))
+    assert begun_ms <= now_ms <= time.time_ns() // 1_000_000
     updated = b"2026-01-02T00:00:00.000000000Z"
     assert sorted(listed) == [
-        [b"f", b"", b"", foreign.encode()],
-        [b"s", updated, b"", b""],
-        [b"t", updated, b"1790000000123", b""],
+        ListedSession(b"f", updated=b"", expires_ms=None, foreign=foreign.encode()),
+        ListedSession(b"s", updated, expires_ms=None, foreign=b""),
+        ListedSession(b"t", updated, expires_ms=1_790_000_000_123, foreign=b""),
     ]
     assert store.dump() == before
 
 
+@pytest.mark.parametrize(
+    ("record", "expires_ms"),
+    [
+        (CORE + UPDATED, 1_767_312_000_000 + MINUTE),
+        (CORE + ',"updatedAt":"2026-01-02T01:00:00.0019+01:00"}', 1_767_312_000_001 + MINUTE),
+        (CORE + ',"updatedAt":"2026-01-01T23:59:59-00:00"}', 1_767_311_999_000 + MINUTE),
+        (CORE + ',"updatedAt":"2024-02-29T00:00:00z"}', 1_709_164_800_000 + MINUTE),
+        (CORE + ',"updatedAt":"1969-12-31T23:59:59.5Z"}', -500 + MINUTE),
+        (CORE + ',"updatedAt":"x"}', None),
+        (CORE + ',"expiresAtMs":5' + UPDATED, 5),
+        ('{"updatedAt":"2026-01-02T00:00:00Z","id":"f"}', 1_767_312_000_000 + MINUTE),
+        ('{"updatedAt": "2026-01-02T00:00:00Z", "id": "f"}', 1_767_312_000_000 + MINUTE),
+        (CORE.replace(',"createdAt"', ',"eventLimit":0,"createdAt"') + UPDATED, None),
+        (CORE.replace('"state":{}', '"state":{"eventLimit":"MQ=="}') + UPDATED, 1_767_312_060_000),
+    ],
+)
+def test_when_a_session_expires_that_lost_its_lifetime(
+    store: Store, record: str, expires_ms: int | None
+) -> None:
+    store.client.hset(store.sessions, "s", record)
+    (listed,) = store.call(listing(store, MINUTE)).sessions
+    assert listed.expires_ms == expires_ms
+
+
 def test_none(store: Store) -> None:
-    assert store.call("list_sessions", [store.sessions], [])[1] == []
+    assert store.call(listing(store)).sessions == []
 
 
 def test_a_key_of_the_wrong_type(store: Store) -> None:
-    assert store.refuses(store.sessions, "list_sessions", [store.sessions], [])
+    assert store.refuses(store.sessions, listing(store))

@@ -1,34 +1,47 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
-from langchain_redis_session._flow.requests import Argument
-from tests.scripts.store import CREATED, MINUTE, Store, make_summary
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.replies import Status, StoredSummary
+from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, Store, make_summary
+
+GONE = StoredSummary(Status.GONE)
 
 
-def keys(store: Store) -> list[bytes]:
-    return [store.sessions, store.events, store.summaries, store.lease]
-
-
-def arguments(
+def storing(
+    store: Store,
     score: float = 2,
     *,
     token: str = "t",
     text: str = "new",
     created: str = CREATED,
-    not_before: str = CREATED,
+    ttl: int = 0,
     idle: str = "",
-) -> list[Argument]:
+) -> ScriptCall[StoredSummary]:
     tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
     head = f'{{"summary":"{text}"'
-    return ["s", "s:", token, created, head, tail, f"{score:.17g}", 1, not_before, idle]
+    return bindings.put_summary(
+        store.keys,
+        filter_key="",
+        token=token,
+        session_ttl_ms=ttl,
+        created=created.encode(),
+        head=head.encode(),
+        tail=tail.encode(),
+        new_cutoff=f"{score:.17g}",
+        try_field_ttl=True,
+        idle_cutoff=idle.encode(),
+    )
 
 
-def put(store: Store, score: float = 2, **options: Any) -> Any:
-    return store.call("put_summary", keys(store), arguments(score, **options))
+def put(store: Store, score: float = 2, **options: Any) -> StoredSummary:
+    return store.call(storing(store, score, **options))
 
 
 def fill(store: Store, *, lease: str = "t") -> None:
@@ -46,7 +59,7 @@ def test_it_is_stored_and_the_lease_given_back(store: Store) -> None:
     fill(store)
     record = store.record
     status, value, field_ttl = put(store)
-    assert (status, field_ttl) == (b"OK", -1)
+    assert (status, field_ttl) == (Status.OK, None)
     assert value == stored(store)
     expected = rb'\{"summary":"new","updated_at":"20\d\d-[^"]*Z","boundary":\{.*"2"\}\}'
     assert re.fullmatch(expected, value)
@@ -62,10 +75,10 @@ def test_the_one_that_goes_further_wins(store: Store, score: float, is_newer: bo
     reply = put(store, score)
     assert store.client.exists(store.lease) == 0
     if is_newer:
-        assert reply[0] == b"OK"
+        assert reply.status is Status.OK
         assert b'"new"' in stored(store)
     else:
-        assert reply == [b"FURTHER", old.encode()]
+        assert reply == StoredSummary(Status.FURTHER, old.encode())
         assert stored(store) == old.encode()
 
 
@@ -74,23 +87,49 @@ def test_applied_twice(store: Store, idle: str) -> None:
     fill(store)
     _, value, _ = put(store, idle=idle)
     after = store.dump()
-    assert put(store, idle=idle) == [b"FURTHER", value]
+    assert put(store, idle=idle) == StoredSummary(Status.FURTHER, value)
     assert store.dump() == after
 
 
 def test_one_that_counts_for_nothing_gives_way(store: Store) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", make_summary(9, "old"))
-    assert put(store, idle="8")[0] == b"FURTHER"
+    assert put(store, idle="8").status is Status.FURTHER
     store.client.set(store.lease, "t")
-    assert put(store, idle="9")[0] == b"OK"
+    assert put(store, idle="9").status is Status.OK
     assert b'"new"' in stored(store)
 
 
 def test_it_is_not_older_than_its_session(store: Store) -> None:
     fill(store)
-    put(store, not_before="2099-01-01T00:00:00.000000000Z")
-    assert b',"updated_at":"2099-01-01T00:00:00.000000000Z",' in stored(store)
+    later = "2099-01-01T08:00:00.0000005+08:00"  # of another clock, by another writer
+    store.put_record(core=CORE.replace(CREATED, later))
+    put(store, created=later)
+    assert b',"updated_at":"2099-01-01T00:00:00.000001Z",' in stored(store)
+
+
+def test_its_time_has_no_zeros_at_the_end(store: Store) -> None:
+    for _ in range(20):
+        fill(store)
+        store.client.unlink(store.summaries)
+        put(store)
+        time = json.loads(stored(store))["updated_at"]
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z", time)
+
+
+@pytest.mark.parametrize("created", [CREATED, CREATED_BY_GO, "2026-01-01T00:00:00.0Z"])
+def test_a_record_that_was_written_anew_meanwhile(store: Store, created: str) -> None:
+    fill(store)
+    store.put_record(core=CORE.replace(CREATED, CREATED_BY_GO))
+    assert put(store, created=created).status is Status.OK
+
+
+def test_of_a_session_that_lost_its_lifetime(store: Store) -> None:
+    fill(store)
+    assert put(store, ttl=MINUTE).status is Status.OK
+    store.client.unlink(store.events)
+    store.client.set(store.lease, "t")
+    assert put(store, 3, ttl=MINUTE) == GONE
 
 
 @pytest.mark.parametrize("lease", [None, "another's"])
@@ -99,22 +138,22 @@ def test_without_the_lease(store: Store, lease: str | None) -> None:
     if lease is None:
         store.client.unlink(store.lease)
     before = store.dump()
-    assert put(store) == [b"LOST"]
+    assert put(store) == GONE
     assert store.dump() == before
     store.client.hset(store.summaries, "s:", make_summary(9))
-    assert put(store)[0] == b"FURTHER"
+    assert put(store).status is Status.FURTHER
     assert store.client.get(store.lease) == (lease.encode() if lease else None)
 
 
 def test_no_session_or_another_one(store: Store) -> None:
     fill(store)
-    assert put(store, created="2020-01-01T00:00:00Z") == [b"LOST"]
+    assert put(store, created="2020-01-01T00:00:00Z") == GONE
     assert not store.client.exists(store.lease)  # it does not keep others from a later session
     store.client.unlink(store.sessions)
-    assert put(store) == [b"LOST"]
+    assert put(store) == GONE
     store.put_record(expires=1)
     store.client.unlink(store.events)
-    assert put(store) == [b"LOST"]
+    assert put(store) == GONE
     assert not store.client.exists(store.summaries)
 
 
@@ -122,7 +161,7 @@ def test_no_session_or_another_one(store: Store) -> None:
 def test_another_programs_value_stays(store: Store, value: str) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", value)
-    assert put(store) == put(store) == [b"FOREIGN"]
+    assert put(store) == put(store) == StoredSummary(Status.FOREIGN)
     assert stored(store) == value.encode()
     assert not store.client.exists(store.lease)
 
@@ -130,13 +169,13 @@ def test_another_programs_value_stays(store: Store, value: str) -> None:
 def test_what_is_ours_and_broken_is_replaced(store: Store) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", '{"summary":"broken')
-    assert put(store)[0] == b"OK"
+    assert put(store).status is Status.OK
 
 
 def test_it_lives_as_long_as_the_session(store: Store) -> None:
     fill(store)
     store.client.pexpire(store.events, 3 * MINUTE)
-    assert put(store)[2] == store.field_ttl
+    assert put(store).field_ttl is store.has_field_ttl
     assert store.ttls() == {"events": 3, "sessions": -1, "summaries": 3}
     if store.has_field_ttl:
         (left,) = store.client.execute_command("HPTTL", store.summaries, "FIELDS", 1, "s:")
@@ -164,13 +203,4 @@ def test_a_neighbours_life_is_not_shortened(store: Store) -> None:
 @pytest.mark.parametrize("wrong", ["sessions", "summaries"])
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
-    assert store.refuses(store.key(wrong), "put_summary", keys(store), arguments())
-
-
-def test_release(store: Store) -> None:
-    store.client.set(store.lease, "t")
-    assert store.call("release_summary", [store.lease], ["other"]) == 0
-    assert store.client.get(store.lease) == b"t"
-    assert store.call("release_summary", [store.lease], ["t"]) == 1
-    assert store.names() == []
-    assert store.call("release_summary", [store.lease], ["t"]) == 0
+    assert store.refuses(store.key(wrong), storing(store))

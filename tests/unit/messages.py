@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import pydantic
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -45,6 +46,9 @@ NASTY_TEXTS = st.sampled_from(
 )
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=8) | NASTY_TEXTS
 CLEAN_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+# With pydantic before 2.10 no message can be made with such an id.
+TAKES_SURROGATE_IDS = tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 10)
+MESSAGE_IDS = st.none() | (TEXTS if TAKES_SURROGATE_IDS else CLEAN_TEXTS)
 NUMBERS = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 0.0, 1e308, 5e-324, 1.0]),
@@ -83,9 +87,23 @@ BLOCKS: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(
         lambda kind, data, mime: {"type": kind, "base64": data, "mime_type": mime},
-        st.sampled_from(["image", "audio", "file"]),
+        st.sampled_from(["image", "audio", "video", "file"]),
         BASE64,
         st.sampled_from(["image/png", "audio/wav", "application/pdf", "png", ""]),
+    ),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["image", "audio", "video", "file", "text-plain"])},
+        optional={
+            "id": TEXTS,
+            "url": TEXTS,
+            "base64": BASE64,
+            "file_id": TEXTS,
+            "mime_type": st.sampled_from(["image/png", "video/image/png", "text/plain", ""]),
+            "extras": DICTS | st.builds(lambda name: {"filename": name}, TEXTS),
+            "source_type": st.sampled_from(["url", "base64", "id"]),
+            "data": BASE64,
+            "index": st.integers(0, 2),
+        },
     ),
     st.builds(
         lambda name: {
@@ -172,7 +190,7 @@ def _common(draw: st.DrawFn) -> dict[str, Any]:
         "additional_kwargs": kwargs,
         "response_metadata": draw(DICTS),
         "name": draw(st.none() | TEXTS),
-        "id": draw(st.none() | TEXTS),
+        "id": draw(MESSAGE_IDS),
     }
     if draw(st.booleans()):
         fields["example"] = draw(st.booleans())

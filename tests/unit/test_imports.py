@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import langchain_redis_session as package
+from tests.processes import run_python
 
 PACKAGE = "langchain_redis_session"
 ROOT = Path(__file__).parents[2] / PACKAGE
@@ -41,6 +41,7 @@ FLOORS: list[set[str]] = [
     {"runs"},
     {"models"},
     {"stats"},
+    {"_wire"},
     {"errors"},
     {"_display"},
     {"_times", "_logs", "_counters"},
@@ -260,9 +261,8 @@ def test_the_package_itself_is_a_sorted_table_of_lazy_names() -> None:
 
 def test_importing_the_package_loads_none_of_its_modules() -> None:
     program = "import sys, langchain_redis_session; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = run_python("-c", program)
+    assert done.returncode == 0, done.stderr
     loaded = [m for m in done.stdout.split() if m.startswith(f"{PACKAGE}.")]
     assert not loaded
     assert "langchain_core" not in done.stdout.split()

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session import Event, RedisSessionService
-from langchain_redis_session.models import select_messages
+from langchain_redis_session.models import list_messages, select_messages
 
 HUMAN, AI = HumanMessage("q"), AIMessage("a")
 CALL = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c1"}])
@@ -28,8 +28,8 @@ def test_results_whose_call_was_cut_off_are_dropped(
     messages: list[BaseMessage], kept: list[BaseMessage]
 ) -> None:
     events = [Event(), *map(Event, messages)]
-    assert select_messages(events, is_cut=True) == kept
-    assert select_messages(events, is_cut=False) == messages
+    assert select_messages(events) == kept
+    assert list_messages(events) == messages
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, None])

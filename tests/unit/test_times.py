@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_redis_session._times import format_time, parse_time
+from langchain_redis_session._times import format_time, parse_time, trim_time
 
 SECOND = 10**9
 FIRST = -62_135_596_800 * SECOND
@@ -21,6 +21,32 @@ def test_every_nanosecond_comes_back(time_ns: int) -> None:
     assert len(text) == 30
     assert text.endswith("Z")
     assert parse_time(text) == time_ns
+
+
+@given(st.integers(FIRST, LAST), st.integers(0, 9))
+def test_without_trailing_zeros_it_is_the_same_time(time_ns: int, digits: int) -> None:
+    time_ns -= time_ns % 10 ** (9 - digits)
+    text = trim_time(format_time(time_ns))
+    assert parse_time(text) == time_ns
+    assert "." not in text or text[-2] != "0"
+    assert len(text) <= 20 + (digits and digits + 1)
+    assert trim_time(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "trimmed"),
+    [
+        ("2026-11-23T11:13:00.312000Z", "2026-11-23T11:13:00.312Z"),
+        ("2026-11-23T11:13:00.000000000Z", "2026-11-23T11:13:00Z"),
+        ("2026-11-23T11:13:00Z", "2026-11-23T11:13:00Z"),
+        ("2026-11-23T11:13:00.1000+08:00", "2026-11-23T11:13:00.1+08:00"),
+        ("2026-11-23T11:13:00.0-00:00", "2026-11-23T11:13:00-00:00"),
+        ("no time", "no time"),
+        ("", ""),
+    ],
+)
+def test_trailing_zeros_are_those_of_the_fraction(text: str, trimmed: str) -> None:
+    assert trim_time(text) == trimmed
 
 
 @given(st.integers(FIRST, LAST))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from langchain_redis_session._background.waiting import Progress
+from tests.waits import MOMENT_S, PATIENCE_S, still_waits
 
 
 class Counter:
@@ -60,28 +61,23 @@ async def test_what_is_true_needs_no_waiting(counter: Counter) -> None:
 
 def test_a_thread_waits(counter: Counter) -> None:
     timer = after(0.02, counter.add, counter.add)
-    assert counter.progress.wait(counter.is_at(2), 5)
-    timer.join()
+    assert counter.progress.wait(counter.is_at(2), PATIENCE_S)
+    timer.join(PATIENCE_S)
 
 
 async def test_a_task_waits_and_its_loop_goes_on(counter: Counter) -> None:
-    timer = after(0.02, counter.add, counter.add)
-    task = asyncio.create_task(counter.progress.await_(counter.is_at(2), 5))
-    ticks = 0
-    while not task.done():
-        ticks += 1
-        await asyncio.sleep(0.001)
+    task = asyncio.create_task(counter.progress.await_(counter.is_at(1), PATIENCE_S))
+    await asyncio.sleep(MOMENT_S)
+    assert not task.done()
+    timer = after(0, counter.add)
     assert await task
-    assert ticks > 2
-    timer.join()
+    timer.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, 0.05])
 async def test_time_outs(counter: Counter, timeout_s: float) -> None:
-    begun = time.monotonic()
     assert not counter.progress.wait(counter.is_at(1), timeout_s)
     assert not await counter.progress.await_(counter.is_at(1), timeout_s)
-    assert 2 * timeout_s <= time.monotonic() - begun < 2
     assert counter.progress.waiting_tasks == 0
 
 
@@ -95,31 +91,24 @@ async def test_progress_that_is_not_enough_does_not_lengthen_the_wait(counter: C
 
     thread = threading.Thread(target=go_on)
     thread.start()
-    begun = time.monotonic()
     assert not await counter.progress.await_(counter.is_at(10**9), 0.05)
     assert not await asyncio.to_thread(counter.progress.wait, counter.is_at(10**9), 0.05)
-    assert time.monotonic() - begun < 2
     stop.set()
-    thread.join()
+    thread.join(PATIENCE_S)
 
 
 async def test_what_comes_true_in_the_last_moment_counts(counter: Counter) -> None:
-    def set_silently() -> None:
-        with counter.progress.lock:
-            counter.value = 1
-
-    timer = after(0.02, set_silently)
-    assert await counter.progress.await_(counter.is_at(1), 0.1)
-    timer.join()
+    looks = iter([False, True])
+    assert await counter.progress.await_(lambda: next(looks), 0.02)
 
 
 def test_threads_and_tasks_of_several_loops_are_all_woken(counter: Counter) -> None:
     def in_a_thread() -> bool:
-        return counter.progress.wait(counter.is_at(3), 10)
+        return counter.progress.wait(counter.is_at(3), PATIENCE_S)
 
     def in_a_loop() -> bool:
         async def main() -> bool:
-            waits = [counter.progress.await_(counter.is_at(3), 10) for _ in range(5)]
+            waits = [counter.progress.await_(counter.is_at(3), PATIENCE_S) for _ in range(5)]
             return all(await asyncio.gather(*waits))
 
         return asyncio.run(main())
@@ -127,8 +116,7 @@ def test_threads_and_tasks_of_several_loops_are_all_woken(counter: Counter) -> N
     with ThreadPoolExecutor(6) as pool:
         waiting = [pool.submit(f) for f in (in_a_thread, in_a_loop) * 3]
         for _ in range(3):
-            time.sleep(0.01)
-            assert not any(future.done() for future in waiting)
+            assert still_waits(*waiting)
             counter.add()
         assert all(future.result(5) for future in waiting)
     assert counter.progress.waiting_tasks == 0
@@ -140,7 +128,7 @@ async def test_a_notification_between_look_and_wait_is_not_missed(counter: Count
     with ThreadPoolExecutor(1) as pool:
         for value in range(1, 300):
             pool.submit(counter.add)
-            assert await counter.progress.await_(counter.is_at(value), 5)
+            assert await counter.progress.await_(counter.is_at(value), PATIENCE_S)
 
 
 async def test_a_condition_that_raises(counter: Counter) -> None:
@@ -151,13 +139,13 @@ async def test_a_condition_that_raises(counter: Counter) -> None:
 
     timer = after(0.02, counter.add)
     with pytest.raises(KeyError):
-        await counter.progress.await_(look, 5)
-    timer.join()
+        await counter.progress.await_(look, PATIENCE_S)
+    timer.join(PATIENCE_S)
     counter.value = 0
     timer = after(0.02, counter.add)
     with pytest.raises(KeyError):
         counter.progress.wait(look, 5)
-    timer.join()
+    timer.join(PATIENCE_S)
     assert counter.progress.waiting_threads == 0
     assert counter.progress.waiting_tasks == 0
     with counter.progress.lock:  # and nobody holds it
@@ -165,7 +153,7 @@ async def test_a_condition_that_raises(counter: Counter) -> None:
 
 
 async def test_cancelling_a_task_that_waits(counter: Counter) -> None:
-    task = asyncio.create_task(counter.progress.await_(counter.is_at(1), 5))
+    task = asyncio.create_task(counter.progress.await_(counter.is_at(1), PATIENCE_S))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -177,7 +165,7 @@ async def test_cancelling_a_task_that_waits(counter: Counter) -> None:
 
 async def test_a_cancellation_is_never_swallowed(counter: Counter) -> None:
     """Nor where the wake-up has come in the same turn of the loop."""
-    task = asyncio.create_task(counter.progress.await_(counter.is_at(10), 5))
+    task = asyncio.create_task(counter.progress.await_(counter.is_at(10), PATIENCE_S))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     counter.add()  # not enough
@@ -197,7 +185,7 @@ async def test_what_was_taken_is_kept_although_it_is_cancelled_later(counter: Co
             return True
         return False
 
-    tasks = [asyncio.create_task(counter.progress.await_(take, 5)) for _ in range(20)]
+    tasks = [asyncio.create_task(counter.progress.await_(take, PATIENCE_S)) for _ in range(20)]
     await asyncio.sleep(0)
     for _ in range(10):
         counter.add()
@@ -212,14 +200,14 @@ async def test_what_was_taken_is_kept_although_it_is_cancelled_later(counter: Co
 
 def test_a_loop_that_has_ended_is_passed_over(counter: Counter) -> None:
     loop = asyncio.new_event_loop()
-    coroutine = counter.progress.await_(counter.is_at(1), 5)
+    coroutine = counter.progress.await_(counter.is_at(1), PATIENCE_S)
     task = loop.create_task(coroutine)
     loop.run_until_complete(asyncio.sleep(0))
     assert counter.progress.waiting_tasks == 1
     loop.close()
     others = after(0.01, counter.add)
     assert counter.progress.wait(counter.is_at(1), 5)
-    others.join()
+    others.join(PATIENCE_S)
     assert counter.progress.waiting_tasks == 0
     coroutine.close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001

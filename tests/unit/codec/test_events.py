@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
@@ -19,13 +19,10 @@ from langchain_redis_session._codec.events import decode_event, encode_event
 from langchain_redis_session._codec.track_events import decode_track_event, encode_track_event
 from langchain_redis_session.errors import CorruptEventError, UnserializableMessageError
 from langchain_redis_session.models import Event, TrackEvent
+from tests.effort import examples
 from tests.unit.messages import CLEAN_TEXTS, LONG, VALUES, messages, outcome, same
 
-SLOW = settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+SLOW = examples(300)
 
 FULL = Event(
     HumanMessage("hi", id="m1"),
@@ -270,7 +267,7 @@ def replaced(value: Any, place: tuple[Any, ...], new: Any) -> Any:
     return changed
 
 
-@settings(max_examples=3000, deadline=None)
+@examples(3000)
 @given(st.data())
 def test_a_wrong_type_anywhere_is_read_or_corrupt(data: st.DataObject) -> None:
     sample = data.draw(st.sampled_from([SAMPLE, TOOL_SAMPLE, PARTS_SAMPLE]))
@@ -285,7 +282,7 @@ def test_a_wrong_type_anywhere_is_read_or_corrupt(data: st.DataObject) -> None:
             event.message.model_dump(warnings=False)
 
 
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 @given(st.data())
 def test_mutated_bytes_are_read_or_corrupt(data: st.DataObject) -> None:
     raw = bytearray(orjson.dumps(data.draw(st.sampled_from([SAMPLE, TOOL_SAMPLE, PARTS_SAMPLE]))))

@@ -15,7 +15,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session.models import Event, select_messages
+from langchain_redis_session.models import Event, list_messages
 from tests.unit.messages import same_message
 
 EMPTY_DELTA = {"role": "", "content": ""}
@@ -173,7 +173,7 @@ def test_results_of_parallel_calls_in_one_event() -> None:
     again = rewritten(event)
     assert again == event
     assert again.further_messages == event.further_messages
-    assert select_messages([again], is_cut=False) == [again.message, *again.further_messages]
+    assert list_messages([again]) == [again.message, *again.further_messages]
     assert decode_event(encode_event(Event(HumanMessage("hi")))).further_messages == ()
 
 
@@ -204,10 +204,52 @@ def test_without_a_message(choices: Any) -> None:
 
 def test_partial_delta_survives() -> None:
     part = {"index": 0, "message": EMPTY_DELTA, "delta": {"role": "assistant", "content": "he"}}
-    event = decode_event(go_event(part))
+    event = decode_event(go_event(part, is_partial=True))
     assert event.message is None
     assert event.extra["choices"] == [part]
     assert rewritten(event) == event
+
+
+def test_delta_alone_is_the_message() -> None:
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "f", "arguments": "{}"},
+        "extra_fields": {"signature": "s"},
+    }
+    part = {
+        "index": 0,
+        "message": EMPTY_DELTA,
+        "delta": {"role": "assistant", "content": "hello", "tool_calls": [call], "new": 1},
+        "finish_reason": "stop",
+    }
+    further = {"index": 1, "message": EMPTY_DELTA, "delta": {"role": "user", "content": "two"}}
+    event = decode_event(go_event(part, further))
+    assert event.message == AIMessage("hello", tool_calls=[{"name": "f", "args": {}, "id": "c1"}])
+    assert event.further_messages == (HumanMessage("two"),)
+    again = rewritten(event)
+    assert again == event
+    assert again.further_messages == event.further_messages
+    stored = json.loads(encode_event(event))["choices"]
+    assert stored[0]["message"]["content"] == "hello"
+    assert stored[0]["message"]["tool_calls"][0]["extra_fields"] == {"signature": "s"}
+    assert (stored[0]["message"]["new"], stored[0]["finish_reason"]) == (1, "stop")
+    assert encode_event(event).count(b"hello") == 1
+
+
+def test_delta_beside_a_message_is_not_a_second_one() -> None:
+    part = choice("assistant", "hello") | {"delta": {"role": "assistant", "content": "lo"}}
+    event = decode_event(go_event(part))
+    assert event.message == AIMessage("hello")
+    assert event.extra["choices"] == [{"delta": {"role": "assistant", "content": "lo"}}]
+    assert rewritten(event) == event
+
+
+def test_reasoning_alone_is_a_message() -> None:
+    event = decode_event(go_event(choice("assistant", reasoning_content="hm")))
+    assert event.message == AIMessage("", additional_kwargs={"reasoning_content": "hm"})
+    assert rewritten(event) == event
+    assert "extensions" not in json.loads(encode_event(event))
 
 
 @pytest.mark.parametrize(
@@ -237,6 +279,14 @@ def test_content_parts() -> None:
             "file": {"filename": "a.pdf", "data": "AAAA", "file_id": "", "format": "m"},
         },
         {"type": "file", "file": {"filename": "", "data": None, "file_id": "f1"}},
+        {
+            "type": "file",
+            "file": {"url": "https://a.b/r", "data": None, "filename": "r", "format": "m"},
+        },
+        {"type": "file", "file": {"file_id": "f2", "filename": "b.pdf", "format": "m"}},
+        {"type": "audio", "audio": {"url": "https://a.b/s", "data": None, "format": "mp3"}},
+        {"type": "video", "video": {"url": "https://a.b/v", "format": "video/webm"}},
+        {"type": "video", "video": {"url": "https://a.b/v", "data": "AAAA", "format": "mp4"}},
         {"type": "text", "text": "and?"},
     ]
     event = decode_event(go_event(choice("user", "What?", content_parts=parts)))
@@ -253,6 +303,16 @@ def test_content_parts() -> None:
             "extras": {"filename": "a.pdf"},
         },
         {"type": "file", "file_id": "f1"},
+        {
+            "type": "file",
+            "url": "https://a.b/r",
+            "mime_type": "m",
+            "extras": {"filename": "r"},
+        },
+        {"type": "file", "file_id": "f2", "mime_type": "m", "extras": {"filename": "b.pdf"}},
+        {"type": "audio", "url": "https://a.b/s", "mime_type": "audio/mp3"},
+        {"type": "video", "url": "https://a.b/v", "mime_type": "video/webm"},
+        {"type": "video", "url": "https://a.b/v", "base64": "AAAA", "mime_type": "video/mp4"},
         {"type": "text", "text": "and?"},
     ]
     assert rewritten(event) == event

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -22,17 +22,22 @@ from langchain_redis_session._codec import events as _codec
 from langchain_redis_session._codec.message_form import Shape
 from langchain_redis_session.errors import CorruptEventError, UnserializableMessageError
 from langchain_redis_session.models import Event
+from tests.effort import examples
 from tests.unit.codec.test_events import JUNK, places, replaced
-from tests.unit.messages import CLEAN_TEXTS, TEXTS, VALUES, messages, outcome, same_message
-
-SLOW = settings(
-    max_examples=600,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+from tests.unit.messages import (
+    CLEAN_TEXTS,
+    MESSAGE_IDS,
+    TEXTS,
+    VALUES,
+    messages,
+    outcome,
+    same_message,
 )
 
+SLOW = examples(600)
+
 PLAIN_MESSAGES: st.SearchStrategy[BaseMessage] = st.one_of(
-    st.builds(HumanMessage, TEXTS, id=st.none() | TEXTS),
+    st.builds(HumanMessage, TEXTS, id=MESSAGE_IDS),
     st.builds(AIMessage, TEXTS, name=st.none() | TEXTS),
     st.builds(SystemMessage, TEXTS),
     st.builds(ToolMessage, TEXTS, tool_call_id=TEXTS, name=st.none() | TEXTS),

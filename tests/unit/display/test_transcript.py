@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -226,14 +226,12 @@ SESSIONS = st.builds(
 
 
 @given(SESSIONS)
-@settings(deadline=None)
 def test_nothing_in_a_session_becomes_markup(session: Session) -> None:
     read(session)
 
 
 @given(TEXTS.filter(str.strip))
 @example("\ud800")
-@settings(deadline=None)
 def test_every_text_is_shown_as_it_is(text: str) -> None:
     shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", text)
     name = f"<{shown}>"
@@ -512,7 +510,6 @@ def make_summary(text: str, cutoff_ns: int = NOON_NS) -> Summary:
 
 
 @given(TEXTS.filter(str.strip))
-@settings(deadline=None)
 def test_a_summary_is_folded_and_only_text(text: str) -> None:
     page = read(make_session(HumanMessage("hi"), summary=make_summary(text)))
     shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", text)

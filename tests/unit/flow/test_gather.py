@@ -8,7 +8,7 @@ import pytest
 
 from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.requests import Flow, Settle
-from langchain_redis_session._flow.scripts import ScriptMissingError, call_script
+from langchain_redis_session._flow.scripts import ScriptCall, ScriptMissingError
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     RedisSessionError,
@@ -98,12 +98,16 @@ def test_an_error_of_the_whole_batch_reaches_every_flow() -> None:
 
 
 def test_scripts_that_are_missing_are_sent_in_one_round_trip() -> None:
-    flow = gather([call_script("find_event", [name], []) for name in (b"a", b"b", b"c")])
+    calls = [
+        ScriptCall("find_event", [name], [], parse=lambda reply: f"parsed {reply}")
+        for name in (b"a", b"b", b"c")
+    ]
+    flow = gather([iter(call) for call in calls])
     missing = ScriptMissingError("NOSCRIPT")
     requests, result = play(flow, [[missing, "B", missing], ["A", "C"]])
     assert [command[0] for command in requests[0]] == ["EVALSHA"] * 3
     assert [(command[0], command[3]) for command in requests[1]] == [("EVAL", b"a"), ("EVAL", b"c")]
-    assert result == ["A", "B", "C"]
+    assert result == ["parsed A", "parsed B", "parsed C"]
 
 
 def test_other_errors_are_not_caught() -> None:

@@ -20,6 +20,7 @@ from langchain_redis_session import (
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session.models import SummaryRequest
 from tests.contract.hooks import Kind, make_handler, raise_
@@ -137,3 +138,60 @@ def test_a_subclass_of_a_handler_inherits_its_hooks() -> None:
     class Child(Base): ...
 
     assert Hooks([Child()], Counters()).of_appends
+
+
+@pytest.mark.parametrize("base", [SessionCallbackHandler, AsyncSessionCallbackHandler])
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_append_events_start", "on_append_event_start"),
+        ("on_get_session_begin", "on_get_session_"),
+        ("on_persist_errors", "on_persist_error"),
+        ("on_corrupt_entry", "on_corrupt_event"),
+        ("on_get_weather", ""),
+    ],
+)
+def test_a_misspelt_hook_is_refused_when_it_is_given(base: Any, name: str, meant: str) -> None:
+    handler = type("Guard", (base,), {name: lambda self, context: None})()
+    with pytest.raises(ConfigurationError, match=rf"Guard\.{name} is no hook.*{meant}"):
+        Hooks(list_handlers([handler]), Counters())
+    handler = base()
+    setattr(handler, name, lambda context: None)
+    with pytest.raises(ConfigurationError, match=f"{name} is no hook"):
+        Hooks(list_handlers([handler]), Counters())
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("on_append_event_start", lambda self: None),
+        ("on_append_event_start", lambda self, context, more: None),
+        ("on_get_session_end", lambda self, *, context: None),
+        ("on_append_event_error", lambda self, context: None),
+        ("on_persist_error", lambda self, letter, error: None),
+        ("on_corrupt_event", staticmethod(lambda: None)),
+    ],
+)
+def test_a_hook_that_can_not_be_called_is_refused_when_it_is_given(name: str, method: Any) -> None:
+    handler = type("Guard", (SessionCallbackHandler,), {name: method})()
+    with pytest.raises(ConfigurationError, match=rf"Guard\.{name} is called with \("):
+        list_handlers([handler])
+
+
+def test_hooks_of_every_shape_that_can_be_called_are_taken() -> None:
+    class Guard(SessionCallbackHandler):
+        def on_append_event_start(self, context: Any, more: int = 0) -> None: ...
+
+        def on_append_event_error(self, *args: Any) -> None: ...
+
+        @staticmethod
+        def on_get_session_end(context: Any) -> None: ...
+
+        @classmethod
+        def on_corrupt_event(cls, report: Any) -> None: ...
+
+        def on_llm_start(self, *args: Any, **kwargs: Any) -> None: ...
+
+        def on_get(self) -> None: ...
+
+    assert list_handlers([Guard(), StdOutCallbackHandler()])

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -227,7 +227,6 @@ times = st.integers(NOON_NS, NOON_NS + 10**9) | st.integers(-(2**63), 2**63) | s
 
 
 @given(st.lists(st.tuples(payloads, times), max_size=30))
-@settings(deadline=None)
 def test_any_payloads_make_a_tree(found: list[tuple[Any, int]]) -> None:
     tree = read_runs([TrackEvent("runs", payload, time_ns=at) for payload, at in found])
     starts = [

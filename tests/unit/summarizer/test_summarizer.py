@@ -174,7 +174,7 @@ async def test_a_text_model_and_other_runnables_are_models(mode: str) -> None:
         FakeListLLM(responses=["Ann."]),
         answering("Ann.") | StrOutputParser(),
         answering("Ann.").bind(stop=["."]),
-        lambda prompt: f"{prompt.to_messages()[0].text[-4:]}",
+        RunnableLambda(lambda prompt: f"{prompt.to_messages()[0].text[-4:]}"),
     ]
     for model in models:
         summarizer = SessionSummarizer(model, prompt="{conversation_text}")
@@ -183,8 +183,23 @@ async def test_a_text_model_and_other_runnables_are_models(mode: str) -> None:
 
 @pytest.mark.parametrize("model", [None, 5, "openai:gpt-5", ScriptedModel, {"a": 1}])
 def test_what_is_no_model_is_refused(model: Any) -> None:
-    with pytest.raises(ConfigurationError, match="model has to be a chat model, a runnable or"):
+    with pytest.raises(ConfigurationError, match="model has to be a chat model, or a runnable"):
         SessionSummarizer(model)
+
+
+def _summarize(request: SummaryRequest) -> str:
+    return f"{len(request.messages)} messages"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [_summarize, RunnableLambda(_summarize), lambda request: "s"],
+    ids=["function", "runnable", "lambda"],
+)
+def test_a_function_of_a_request_goes_to_the_service_and_is_no_model(function: Any) -> None:
+    with pytest.raises(ConfigurationError, match="goes to the service's summarizer= as it is"):
+        SessionSummarizer(function)
+    assert to_summarizer(function).invoke([HUMAN])
 
 
 # The prompt.
@@ -730,11 +745,11 @@ async def test_async_functions_run_in_async_code_only(value: Any) -> None:
         summarizer.invoke([HUMAN])
 
 
-def test_an_async_function_may_be_the_model() -> None:
+def test_an_async_runnable_may_be_the_model() -> None:
     async def model(_: Any) -> str:
         return "Ann."
 
-    assert SessionSummarizer(model).is_async_only
+    assert SessionSummarizer(RunnableLambda(model)).is_async_only
     assert not SessionSummarizer(ScriptedModel()).is_async_only
     assert not to_summarizer(PROMPT | ScriptedModel()).is_async_only
 

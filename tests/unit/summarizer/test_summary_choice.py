@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session import ConfigurationError, Event, Session, SessionSummarizer
-from langchain_redis_session.models import select_messages
+from langchain_redis_session.models import list_messages
 from tests.integration.scripted import ScriptedModel
 from tests.unit.summaries import calling, make_session, make_summary, result
 
@@ -263,7 +263,7 @@ def waiting_of(events: list[Event]) -> int:
     """The first place with a call that waits for a result; the end if there is none."""
     answered = {
         message.tool_call_id
-        for message in select_messages(events, is_cut=False)
+        for message in list_messages(events)
         if isinstance(message, ToolMessage)
     }
     last_human = max(
@@ -326,7 +326,7 @@ def test_going_on_covers_every_event_once(events: list[Event], limit: int) -> No
     covered: list[Event] = []
     while chosen := summarizer.choose_events(make_session(left)):
         request = summarizer.make_request(make_session(left), chosen)
-        assert request.messages == select_messages(chosen, is_cut=False)
+        assert request.messages == list_messages(chosen)
         summarizer.invoke(request)
         covered += chosen
         left = left[len(chosen) :]

@@ -1,0 +1,158 @@
+"""Checks of what methods are called with, each under the argument's own name."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session.config import check_filter_key
+from langchain_redis_session.errors import (
+    ConfigurationError,
+    InvalidSessionKeyError,
+    RedisSessionError,
+    UnserializableMessageError,
+    shorten,
+)
+from langchain_redis_session.models import Event, SessionKey, validate_id
+
+T = TypeVar("T")
+_MOST = 2**31 - 1
+"""More than a session can hold, and what every server and script can count to."""
+
+
+def check_key(key: object) -> SessionKey:
+    """Refuse what is no session's key."""
+    if not isinstance(key, SessionKey):
+        raise InvalidSessionKeyError(
+            f"key must be a SessionKey(app_name, user_id, session_id), not {shorten(key)}"
+        )
+    return key
+
+
+def check_user(app_name: object, user_id: object) -> None:
+    """Refuse what can't name a user."""
+    validate_id(app_name, "app_name")
+    validate_id(user_id, "user_id")
+
+
+def check_count(name: str, value: object) -> int:
+    """Refuse what does not say how many.
+
+    >>> check_count("before", 5)
+    5
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise ConfigurationError(
+            f"{name} must be a whole number from 0 to {_MOST}, not {shorten(value)}"
+        )
+    return value
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Refuse what is neither true nor false; a text such as "no" would count as true."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {shorten(value)}")
+    return value
+
+
+def check_text(name: str, value: object) -> str:
+    """Refuse what is no text that can be stored."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a string, not {shorten(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{name} is not valid UTF-8 (a lone surrogate): {shorten(value)}"
+        ) from None
+    return value
+
+
+def check_mapping(name: str, value: object) -> Mapping[str, Any]:
+    """Refuse what is no dict."""
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name} must be a dict, not {shorten(value)}")
+    return value
+
+
+def check_timeout(name: str, value: object) -> float | None:
+    """Refuse what is no time to wait."""
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return value
+    raise ConfigurationError(
+        f"{name} must be a number of seconds from 0, or None for as long as it takes, "
+        f"not {shorten(value)}"
+    )
+
+
+def check_branch(filter_key: object) -> str:
+    """Refuse what can't be a filter key."""
+    try:
+        return check_filter_key(filter_key)
+    except ValueError as error:
+        raise ConfigurationError(f"filter_key={shorten(filter_key)}: {error}") from None
+
+
+def check_event(event: object) -> Event:
+    """Refuse what is no event."""
+    if isinstance(event, Event):
+        return event
+    if isinstance(event, BaseMessage):
+        raise ConfigurationError(
+            f"event must be an Event, not the message {shorten(event)}; append_messages takes "
+            "messages"
+        )
+    raise ConfigurationError(f"event must be an Event, not {shorten(event)}")
+
+
+def check_message(message: object) -> BaseMessage:
+    """Refuse what is no message."""
+    if not isinstance(message, BaseMessage):
+        raise UnserializableMessageError(f"message must be a BaseMessage, not {shorten(message)}")
+    return message
+
+
+def list_events(name: str, events: object) -> list[Event]:
+    """Give a list of events; one alone is one too."""
+    return _list_of(Event, name, events, "append_messages takes messages")
+
+
+def list_messages(name: str, messages: object) -> list[BaseMessage]:
+    """Give a list of messages; one alone is one too."""
+    advice = "make a message of a text: HumanMessage('hi')"
+    return _list_of(BaseMessage, name, messages, advice, UnserializableMessageError)
+
+
+def list_payloads(name: str, payloads: object) -> Sequence[Any]:
+    """Refuse what is no list of payloads; one alone may be a list itself."""
+    if not isinstance(payloads, (list, tuple)):
+        raise ConfigurationError(
+            f"{name} must be a list of payloads, not {shorten(payloads)}; append_track_event "
+            "takes one"
+        )
+    return payloads
+
+
+def _list_of(
+    kind: type[T],
+    name: str,
+    values: object,
+    advice: str,
+    item_error: type[RedisSessionError] = ConfigurationError,
+) -> list[T]:
+    if isinstance(values, kind):
+        return [values]
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise ConfigurationError(
+            f"{name} must be a list of {kind.__name__}, not {shorten(values)}; {advice}"
+        )
+    values = list(values)
+    for place, value in enumerate(values):
+        if not isinstance(value, kind):
+            raise item_error(
+                f"{name}[{place}] must be {kind.__name__}, not {shorten(value)}; {advice}"
+            )
+    return values

@@ -1,0 +1,1 @@
+"""The Lua scripts that write and read, each with one typed function that calls it."""

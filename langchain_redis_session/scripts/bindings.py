@@ -1,0 +1,456 @@
+"""One function for each Lua script: what it takes by name, what it replies as a named tuple.
+
+What a script does, and when it gives which status, its own header says. Nothing else knows in
+which order a script takes its keys and arguments.
+
+>>> call = read_events(b"event:{shop}:ann:s1", count=50)
+>>> call.name, call.keys, call.args
+('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Literal, NamedTuple, TypeAlias
+
+from langchain_redis_session._flow.requests import Argument
+from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session._keys.zset import SessionKeys
+from langchain_redis_session.scripts.replies import (
+    Appended,
+    Claim,
+    FoundEntries,
+    ListedSessions,
+    Page,
+    Refreshed,
+    Removed,
+    Status,
+    StoredSession,
+    StoredSummaries,
+    StoredSummary,
+    parse_appended,
+    parse_claim,
+    parse_found,
+    parse_listed,
+    parse_page,
+    parse_refreshed,
+    parse_removed,
+    parse_session,
+    parse_status,
+    parse_stored_summary,
+    parse_summaries,
+)
+
+EventLimit: TypeAlias = 'int | Literal["session"] | None'
+"""The most events of a session; None = no limit, "session" = as its record says."""
+
+
+class Create(Enum):
+    """Whether a write may create its session."""
+
+    NEVER = "never"
+    MISSING = "missing"
+    """Where there is none."""
+    ONLY = "only"
+    """Where there is none; else nothing is to be written."""
+
+
+class End(Enum):
+    """The end of a sequence that a read starts from."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+class Entry(NamedTuple):
+    """An event, or a track event, to be appended.
+
+    Attributes:
+        score: The score that it wants, as Redis writes it.
+        member: Its JSON.
+        message_id: Its message's id; b"" for none.
+    """
+
+    score: str
+    member: bytes
+    message_id: bytes = b""
+
+
+class StateWrite(NamedTuple):
+    """A change of state that goes with an append.
+
+    Attributes:
+        changes_session: Whether it changes the session's own.
+        expected: The core of the record that was read; b"" before one was.
+        replacement: What takes that core's place; b"" likewise.
+        made_for: The places of the events that it was made for; none if for whichever.
+        user: Encoded values of the user's state, by name.
+        user_ttl_ms: How long the user's state lives on; 0 = for ever.
+        app: Likewise of the app's state.
+        app_ttl_ms: Likewise.
+    """
+
+    changes_session: bool = False
+    expected: bytes = b""
+    replacement: bytes = b""
+    made_for: Collection[int] = ()
+    user: Mapping[str, bytes] = {}
+    user_ttl_ms: int = 0
+    app: Mapping[str, bytes] = {}
+    app_ttl_ms: int = 0
+
+
+class MessageIndex(NamedTuple):
+    """The ids of a session's messages, as they were read from its events.
+
+    Attributes:
+        size: How many events it has.
+        top: The highest score; b"" for none.
+        scores: The score of each message, by its id.
+    """
+
+    size: int
+    top: bytes
+    scores: Sequence[tuple[bytes, bytes]]
+
+
+def append_events(
+    keys: SessionKeys,
+    *,
+    create: Create,
+    record_start: bytes,
+    first_us: int | None,
+    event_limit: EventLimit,
+    session_ttl_ms: int,
+    try_field_ttl: bool,
+    once: bool,
+    count_unsummarized: bool,
+    summary_fields: Sequence[bytes],
+    entries: Sequence[Entry],
+    with_app_state: bool,
+    state: StateWrite | None = None,
+    message_index: MessageIndex | None = None,
+) -> ScriptCall[Appended]:
+    """Append events to a session, with their changes of state.
+
+    Args:
+        keys: The session's keys.
+        create: Whether it may be created.
+        record_start: A new session's record, up to its event limit.
+        first_us: The time of its first event in µs; None if it gets none.
+        event_limit: How many events stay; "session" = as many as its record says.
+        session_ttl_ms: 0 = for ever.
+        try_field_ttl: Whether the server may have TTLs per field.
+        once: Whether to leave out messages whose id is stored.
+        count_unsummarized: Whether to count the events that the session's summary does not cover.
+        summary_fields: The summaries that live on, first the session's own.
+        entries: The events.
+        with_app_state: Whether the app's state lies in the session's slot.
+        state: The changes of state, if there are any.
+        message_index: Given where the script has asked for it.
+    """
+    script_keys = (*keys.common, keys.user_state)
+    if with_app_state:
+        script_keys += (keys.app_state,)
+    args: list[Argument] = [
+        keys.session_field,
+        create.value,
+        record_start,
+        "" if first_us is None else first_us,
+        "" if event_limit == "session" else event_limit or 0,
+        session_ttl_ms,
+        int(try_field_ttl),
+        int(once),
+        int(count_unsummarized),
+        len(summary_fields),
+        len(entries),
+        *summary_fields,
+    ]
+    for entry in entries:
+        args += entry
+    if state is not None or message_index is not None:
+        state = state or StateWrite()
+        args += [
+            int(state.changes_session),
+            state.expected,
+            state.replacement,
+            ",".join(str(place + 1) for place in state.made_for),
+            state.user_ttl_ms,
+            len(state.user),
+            *_flatten(state.user),
+            state.app_ttl_ms,
+            len(state.app),
+            *_flatten(state.app),
+        ]
+    if message_index is not None:
+        args += (message_index.size, message_index.top)
+        for pair in message_index.scores:
+            args += pair
+    return ScriptCall("append_events", script_keys, args, parse_appended)
+
+
+def append_track_events(
+    keys: SessionKeys,
+    *,
+    track: str,
+    event_limit: int | None,
+    session_ttl_ms: int,
+    track_ttl_ms: int,
+    try_field_ttl: bool,
+    expected: bytes,
+    replacement: bytes,
+    entries: Iterable[Entry],
+) -> ScriptCall[Appended]:
+    """Append events to one track of a session.
+
+    `replacement` is a core of the record that names the track, in the place of the `expected`
+    one; both are b"" before the script has given the record.
+    """
+    args: list[Argument] = [
+        keys.session_field,
+        keys.summary_field,
+        track.encode(),
+        event_limit or 0,
+        session_ttl_ms,
+        track_ttl_ms,
+        int(try_field_ttl),
+        expected,
+        replacement,
+    ]
+    for entry in entries:
+        args += (entry.score, entry.member)
+    script_keys = [*keys.common, keys.track(track)]
+    return ScriptCall("append_track_events", script_keys, args, parse_appended)
+
+
+def clear_events(
+    keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, highest: bytes | str
+) -> ScriptCall[Removed]:
+    """Remove a session's events up to a score, and its summaries."""
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), highest]
+    return ScriptCall("clear_events", [*keys.common, keys.summary_lease], args, parse_removed)
+
+
+def remove_events(
+    keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, entries: Iterable[bytes]
+) -> ScriptCall[Removed]:
+    """Remove the given entries from a session's events."""
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), *entries]
+    return ScriptCall("remove_events", [*keys.common, keys.summary_lease], args, parse_removed)
+
+
+def delete_session(
+    keys: SessionKeys,
+    *,
+    session_ttl_ms: int,
+    only_expired: bool,
+    created: bytes,
+    tracks: Sequence[bytes],
+) -> ScriptCall[Status]:
+    """Delete a session that has these tracks and was made at this time (b"" = no record)."""
+    track_keys = [keys.track(name.decode("utf-8", "replace")) for name in tracks]
+    args: list[Argument] = [
+        keys.session_field,
+        keys.summary_field,
+        session_ttl_ms,
+        int(only_expired),
+        created,
+        *tracks,
+    ]
+    script_keys = [*keys.common, keys.summary_lease, *track_keys]
+    return ScriptCall("delete_session", script_keys, args, parse_status)
+
+
+def refresh_ttl(
+    keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool
+) -> ScriptCall[Refreshed]:
+    """Start a session's lifetime anew."""
+    args = _lifetime_args(keys, session_ttl_ms, try_field_ttl)
+    return ScriptCall("refresh_ttl", keys.common, args, parse_refreshed)
+
+
+def read_events(
+    events: bytes,
+    *,
+    first: End = End.NEWEST,
+    highest: str = "+inf",
+    lowest: str = "-inf",
+    skip: int = 0,
+    count: int | None = None,
+) -> ScriptCall[Page]:
+    """Read a stretch of events or track events, from one end on."""
+    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
+    return ScriptCall("read_events", [events], args, parse_page)
+
+
+def find_event(events: bytes, *, text: bytes, step: int) -> ScriptCall[FoundEntries]:
+    """Find the entries that hold a text."""
+    return ScriptCall("find_event", [events], [text, step], parse_found)
+
+
+def get_session(
+    keys: SessionKeys,
+    *,
+    session_ttl_ms: int,
+    filter_key: str = "",
+    at_least: int = 0,
+    highest: str = "+inf",
+    lowest: str = "-inf",
+    since_summary: bool = False,
+    skip: int = 0,
+    count: int | None = None,
+    with_user_state: bool = False,
+    with_app_state: bool = False,
+) -> ScriptCall[StoredSession]:
+    """Read a session.
+
+    Args:
+        keys: Its keys.
+        session_ttl_ms: 0 = for ever.
+        filter_key: Whose summary to read.
+        at_least: Give no events if there are fewer.
+        highest: The highest score.
+        lowest: The lowest.
+        since_summary: Whether the summary's end is the lowest score.
+        skip: How many of the newest to pass over.
+        count: How many to give; None = all.
+        with_user_state: Whether to give the user's state.
+        with_app_state: Whether to give the app's too, where it lies in the session's slot.
+    """
+    script_keys = [keys.sessions, keys.events, keys.summaries]
+    if with_user_state:
+        script_keys.append(keys.user_state)
+        if with_app_state:
+            script_keys.append(keys.app_state)
+    args: list[Argument] = [
+        keys.session_field,
+        keys.summary(filter_key),
+        session_ttl_ms,
+        at_least,
+        highest,
+        lowest,
+        int(since_summary),
+        skip,
+        _unlimited(count),
+    ]
+    return ScriptCall("get_session", script_keys, args, parse_session)
+
+
+def list_sessions(sessions: bytes, *, session_ttl_ms: int) -> ScriptCall[ListedSessions]:
+    """List a user's sessions."""
+    return ScriptCall("list_sessions", [sessions], [session_ttl_ms], parse_listed)
+
+
+def get_summaries(
+    keys: SessionKeys, *, session_ttl_ms: int, filter_keys: Iterable[str]
+) -> ScriptCall[StoredSummaries]:
+    """Read summaries of a session."""
+    args: list[Argument] = [keys.session_field, session_ttl_ms, *map(keys.summary, filter_keys)]
+    script_keys = [keys.sessions, keys.events, keys.summaries]
+    return ScriptCall("get_summaries", script_keys, args, parse_summaries)
+
+
+def claim_summary(
+    keys: SessionKeys,
+    *,
+    filter_key: str,
+    token: str,
+    lease_ms: int,
+    created: bytes,
+    stored_cutoff: bytes,
+    last_score: str,
+) -> ScriptCall[Claim]:
+    """Take the lease to summarize a session.
+
+    Args:
+        keys: Its keys.
+        filter_key: Whose summary it is.
+        token: The owner's.
+        lease_ms: How long it holds.
+        created: The `createdAt` of the session meant.
+        stored_cutoff: The score that the stored summary goes to; b"" for none.
+        last_score: That of the last event to be covered.
+    """
+    args: list[Argument] = [
+        keys.session_field,
+        keys.summary(filter_key),
+        token,
+        lease_ms,
+        created,
+        stored_cutoff,
+        last_score,
+    ]
+    return ScriptCall("claim_summary", _summary_keys(keys), args, parse_claim)
+
+
+def put_summary(
+    keys: SessionKeys,
+    *,
+    filter_key: str,
+    token: str,
+    session_ttl_ms: int,
+    created: bytes,
+    head: bytes,
+    tail: bytes,
+    new_cutoff: str,
+    try_field_ttl: bool,
+    idle_cutoff: bytes,
+) -> ScriptCall[StoredSummary]:
+    """Store a summary and give the lease back.
+
+    Args:
+        keys: The session's keys.
+        filter_key: Whose summary it is.
+        token: The lease's.
+        session_ttl_ms: 0 = for ever.
+        created: The `createdAt` of the session meant.
+        head: The summary up to its `updated_at`.
+        tail: The rest, behind it.
+        new_cutoff: The score that it goes to.
+        try_field_ttl: Whether the server may have TTLs per field.
+        idle_cutoff: The score of a stored one that counts for nothing; b"" for none.
+    """
+    args: list[Argument] = [
+        keys.session_field,
+        keys.summary(filter_key),
+        token,
+        session_ttl_ms,
+        created,
+        head,
+        tail,
+        new_cutoff,
+        int(try_field_ttl),
+        idle_cutoff,
+    ]
+    return ScriptCall("put_summary", _summary_keys(keys), args, parse_stored_summary)
+
+
+def release_summary(keys: SessionKeys, *, token: str) -> ScriptCall[Status]:
+    """Give the lease back unused."""
+    return ScriptCall("release_summary", [keys.summary_lease], [token], parse_status)
+
+
+def update_state(
+    state_key: bytes, *, values: Mapping[str, bytes], ttl_ms: int
+) -> ScriptCall[Status]:
+    """Set names in an app's or a user's state."""
+    return ScriptCall("update_state", [state_key], [ttl_ms, *_flatten(values)], parse_status)
+
+
+def _lifetime_args(keys: SessionKeys, session_ttl_ms: int, try_field_ttl: bool) -> list[Argument]:
+    return [keys.session_field, keys.summary_field, session_ttl_ms, int(try_field_ttl)]
+
+
+def _summary_keys(keys: SessionKeys) -> list[bytes]:
+    return [keys.sessions, keys.events, keys.summaries, keys.summary_lease]
+
+
+def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:
+    for name, value in values.items():
+        yield name.encode("utf-8", "surrogatepass")
+        yield value
+
+
+def _unlimited(count: int | None) -> int:
+    return -1 if count is None else count

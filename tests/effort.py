@@ -1,0 +1,34 @@
+"""How hard the tests try: in CI (`CI` is set) more than elsewhere.
+
+The settings of hypothesis are here, and nowhere else. Its seed is that of pytest-randomly,
+which the first lines of a run tell; what fails says how to do it again, too.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+PROFILE = "ci" if IN_CI else "local"
+
+_FEWEST = 25
+
+_common = settings(
+    settings.get_profile("default"),
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("ci", _common, max_examples=100)
+settings.register_profile("local", _common, max_examples=50)
+
+
+def examples(count: int) -> settings:
+    """Give the settings for a test that tries so many examples in CI, and a sixth elsewhere."""
+    return settings(
+        settings.get_profile(PROFILE),
+        max_examples=count if IN_CI else max(count // 6, _FEWEST),
+    )

@@ -1,0 +1,110 @@
+"""What type checkers make of the other public classes: of what has methods of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from langchain_core.language_models import FakeListLLM
+from langchain_core.messages import BaseMessage, HumanMessage
+from typing_extensions import assert_type
+
+from langchain_redis_session import (
+    AppendEventContext,
+    AsyncTrackCallbackHandler,
+    Event,
+    RedisSessionChatMessageHistory,
+    RedisSessionService,
+    Run,
+    RunTree,
+    Session,
+    SessionKey,
+    SessionSummarizer,
+    SummaryRequest,
+    TrackCallbackHandler,
+    TrackEvent,
+    all_of,
+    any_of,
+    context_threshold,
+    event_threshold,
+    read_runs,
+    time_threshold,
+    token_threshold,
+)
+from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
+
+
+def history(service: RedisSessionService) -> None:
+    history = RedisSessionChatMessageHistory("s", service=service)
+    assert_type(history.session_id, str)
+    assert_type(history.id, str)
+    assert_type(history.messages, list[BaseMessage])
+    assert_type(history.add_messages([HumanMessage("hi")]), None)
+    assert_type(history.add_message(HumanMessage("hi")), None)
+    assert_type(history.add_user_message("hi"), None)
+    assert_type(history.add_ai_message("hi"), None)
+    assert_type(history.clear(), None)
+    assert_type(history.search_messages("hi", limit=3), list[dict[str, Any]])
+
+
+async def async_history(history: RedisSessionChatMessageHistory) -> None:
+    assert_type(await history.aget_messages(), list[BaseMessage])
+    assert_type(await history.aadd_messages([HumanMessage("hi")]), None)
+    assert_type(await history.aclear(), None)
+
+
+def summarizer(session: Session, request: SummaryRequest) -> None:
+    summarizer = SessionSummarizer(FakeListLLM(responses=["s"]))
+    assert_type(summarizer.InputType, Any)
+    assert_type(summarizer.OutputType, type[str])
+    assert_type(summarizer.trigger, SummaryTrigger)
+    assert_type(summarizer.is_async_only, bool)
+    assert_type(summarizer.minimum_events, int)
+    assert_type(summarizer.should_summarize(session), bool)
+    assert_type(summarizer.choose_events(session), list[Event])
+    assert_type(summarizer.make_request(session), SummaryRequest)
+    assert_type(summarizer.count_input_tokens(request), int)
+    assert_type(summarizer.summarize(request), SummaryResult)
+    assert_type(summarizer.invoke(request), str)
+
+
+async def async_summarizer(summarizer: SessionSummarizer, request: SummaryRequest) -> None:
+    assert_type(await summarizer.asummarize(request), SummaryResult)
+    assert_type(await summarizer.ainvoke([HumanMessage("hi")]), str)
+
+
+async def tracks(
+    tracks: TrackCallbackHandler,
+    async_tracks: AsyncTrackCallbackHandler,
+    track_event: TrackEvent,
+) -> None:
+    assert_type(tracks.flush(), bool)
+    assert_type(await tracks.aflush(), bool)
+    assert_type(await async_tracks.aflush(), bool)
+    assert_type(tracks.dropped, int)
+    assert_type(tracks.waiting, int)
+    assert_type(async_tracks.dropped, int)
+    assert_type(async_tracks.waiting, int)
+    assert_type(track_event.timestamp, datetime)
+    tree = read_runs([track_event])
+    assert_type(read_runs([track_event]), RunTree)
+    assert_type(tree.errors, list[Run])
+    assert_type(tree.usage, dict[str, int])
+    run = next(iter(tree))
+    assert_type(run.is_hidden, bool)
+
+
+def values(context: AppendEventContext, event: Event, key: SessionKey, session: Session) -> None:
+    assert_type(context.skip(), None)
+    assert_type(event.timestamp, datetime)
+    assert_type(key.scope, tuple[str, str, str])
+    assert_type(session.messages, list[BaseMessage])
+
+
+def triggers() -> None:
+    assert_type(event_threshold(20), SummaryTrigger)
+    assert_type(token_threshold(count=2000), SummaryTrigger)
+    assert_type(context_threshold(0.5, 8192), SummaryTrigger)
+    assert_type(time_threshold(seconds=60), SummaryTrigger)
+    assert_type(all_of(event_threshold(2), any_of(time_threshold(1))), SummaryTrigger)
+    assert_type(any_of(event_threshold(2)), SummaryTrigger)
