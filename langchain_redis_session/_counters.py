@@ -11,15 +11,16 @@ class Counters:
     """Plain counters, added to without a lock: threads at the same moment may lose one.
 
     Attributes:
-        operations: Calls of each method.
+        operations: How often the methods of each operation were called.
         round_trips: Requests sent to Redis; a batch is one.
         bytes_in: JSON of events that was read.
         bytes_out: JSON of events that was stored.
         events_written: Events that were stored, those of tracks included.
         corrupt_entries: Unreadable entries that reads skipped.
+        corrupt_keys: Keys that had some; of many not all.
         dead_events: Events that write-behind gave up.
         hook_vetoes: Operations that a hook rejected.
-        uncovered_events: Events that retention removed before a summary covered them.
+        lost_events: Events that retention removed before a summary covered them.
     """
 
     operations: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -28,6 +29,7 @@ class Counters:
     bytes_out: int = 0
     events_written: int = 0
     corrupt_entries: int = 0
+    corrupt_keys: set[bytes] = field(default_factory=set)
     dead_events: int = 0
     hook_vetoes: int = 0
-    uncovered_events: int = 0
+    lost_events: int = 0

@@ -77,8 +77,9 @@ class GetSessionContext(BriefRepr):
 
     Attributes:
         key: The session.
-        method: "get_session", "get_events", "get_messages" (whose `limit` and `offset` count
-            messages), or "get_summarized_messages" (likewise, behind the session's summary).
+        method: The one that was called: "get_session", "get_events", "get_messages" (whose
+            `limit` and `offset` count messages), or "get_summarized_messages" (likewise, behind
+            the session's summary).
         limit: The most to read; a start hook may change it, and the bounds that follow.
         after: The earliest, inclusive.
         before: The latest, inclusive.
@@ -109,7 +110,7 @@ class SummaryContext(BriefRepr):
 
     Attributes:
         key: The session.
-        filter_key: The branch of events; "" = the whole session.
+        filter_key: Of which events; "" = of the whole session.
         request: What the summarizer is asked for; a start hook may change it.
         text: What it gave; an end hook may change it before it is stored.
         force: Whether it was asked for regardless of what is new.
@@ -188,13 +189,13 @@ class SessionCallbackHandler(BaseCallbackHandler):
     def on_get_session_error(self, context: GetSessionContext, error: Exception) -> Any:
         """A session could not be read."""
 
-    def on_summary_start(self, context: SummaryContext) -> Any:
+    def on_create_summary_start(self, context: SummaryContext) -> Any:
         """Before a summary is made: change the request, or raise."""
 
-    def on_summary_end(self, context: SummaryContext) -> Any:
+    def on_create_summary_end(self, context: SummaryContext) -> Any:
         """After the model, before the summary is stored: change its text, or raise."""
 
-    def on_summary_error(self, context: SummaryContext, error: Exception) -> Any:
+    def on_create_summary_error(self, context: SummaryContext, error: Exception) -> Any:
         """A summary could not be made or stored."""
 
     def on_persist_error(self, letter: DeadLetter) -> Any:
@@ -230,13 +231,13 @@ class AsyncSessionCallbackHandler(AsyncCallbackHandler):
     async def on_get_session_error(self, context: GetSessionContext, error: Exception) -> Any:
         """A session could not be read."""
 
-    async def on_summary_start(self, context: SummaryContext) -> Any:
+    async def on_create_summary_start(self, context: SummaryContext) -> Any:
         """Before a summary is made: change the request, or raise."""
 
-    async def on_summary_end(self, context: SummaryContext) -> Any:
+    async def on_create_summary_end(self, context: SummaryContext) -> Any:
         """After the model, before the summary is stored: change its text, or raise."""
 
-    async def on_summary_error(self, context: SummaryContext, error: Exception) -> Any:
+    async def on_create_summary_error(self, context: SummaryContext, error: Exception) -> Any:
         """A summary could not be made or stored."""
 
     async def on_persist_error(self, letter: DeadLetter) -> Any:

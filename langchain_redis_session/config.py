@@ -69,7 +69,7 @@ def _check_seconds(seconds: float) -> float:
 
 
 def check_filter_key(value: object) -> str:
-    """Refuse what can't name a branch of events.
+    """Refuse what can't be a filter key.
 
     >>> check_filter_key("app/tools")
     'app/tools'
@@ -153,7 +153,7 @@ class ServiceOptions(ObjectOptions):
     max_event_bytes: Count = DEFAULT_MAX_EVENT_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
-    unserializable_artifacts: Literal["raise", "drop"] = "raise"
+    unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
     async_persister_num: Count = 10
     persist_queue_size: Count = 100

@@ -202,7 +202,7 @@ class Summary(BriefRepr):
 
     Attributes:
         text: The summary.
-        filter_key: The branch of events it covers; "" = the whole session.
+        filter_key: Of which events it is; "" = of the whole session.
         boundary: Up to where. Events behind it stand for themselves.
         updated_at: When it was stored (UTC, the server's clock).
         topics: What it is about; of trpc-agent-go's summaries only.
@@ -316,7 +316,7 @@ class SummaryRequest(BriefRepr):
         previous_summary: The last summary's text; "" for none.
         session: The session; its `events` are those of the messages, its `summary` the
             last one of the filter key. None where there is no session.
-        filter_key: The branch that the summary is of; "" = the whole session.
+        filter_key: Of which events the summary is; "" = of the whole session.
     """
 
     messages: list[Message]

@@ -94,8 +94,11 @@ class RedisSessionService(
         max_event_bytes: The largest JSON of one event or track payload.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
-        unserializable_artifacts: What to do with a tool's `artifact` that can't become
-            JSON: "raise", or "drop" it with a warning.
+        unserializable: What to do with values that JSON can't carry, in messages, state and
+            tracks. "convert" stores them as plain data: models and dataclasses as dicts,
+            enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
+            else as its `str()`; the log tells of it once for each type and place. "raise"
+            raises `UnserializableMessageError` before anything is written.
         enable_async_persist: Whether appends return at once, and background threads write
             them. Other methods first wait for what was appended before them in their scope.
         async_persister_num: How many threads; a session always has the same one.
@@ -122,9 +125,9 @@ class RedisSessionService(
         summary_queue_size: How many jobs may wait; then they run in the caller.
         summary_job_timeout: Seconds that a summarizer may take.
         summary_close_timeout: Seconds that `close` waits for jobs.
-        cascade_full_session_summary: Whether the summary of a branch (a filter key) is
+        cascade_full_session_summary: Whether the summary of a filter key is
             followed by the whole session's.
-        summary_filter_allowlist: Filter keys: only these branches, and those below them, are
+        summary_filter_allowlist: Only these filter keys, and those below them, are
             summarized. None = all.
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
         clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.
@@ -163,7 +166,7 @@ class RedisSessionService(
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
-        unserializable_artifacts: Literal["raise", "drop"] = "raise",
+        unserializable: Literal["convert", "raise"] = "convert",
         enable_async_persist: bool = False,
         async_persister_num: int = 10,
         persist_queue_size: int = 100,
@@ -191,7 +194,7 @@ class RedisSessionService(
         options = parse_options({name: given[name] for name in ServiceOptions.model_fields})
         self._clock = options.clock
         summarizing = make_summarizing(summarizer, pick_summarizer)
-        context = Context(options, counts_uncovered=summarizing is not None)
+        context = Context(options, counts_unsummarized=summarizing is not None)
         if extra_options is not None:
             check_mapping("extra_options", extra_options)
         self._connections = open_connections(
@@ -236,7 +239,7 @@ class RedisSessionService(
 
     def stats(self) -> ServiceStats:
         """What this service has counted so far."""
-        counters = self._context.counters
+        counters, conversions = self._context.counters, self._context.conversions
         return ServiceStats(
             operations=dict(counters.operations),
             round_trips=counters.round_trips,
@@ -247,7 +250,8 @@ class RedisSessionService(
             hook_vetoes=counters.hook_vetoes,
             persist=self._write_behind.stats() if self._write_behind else None,
             summaries=self._summary_workers.stats() if self._summary_workers else None,
-            uncovered_events=counters.uncovered_events,
+            lost_events=counters.lost_events,
+            converted_values=conversions.count if conversions else 0,
         )
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -64,8 +64,30 @@ class ServiceStats:
 
     Plain counters without a lock: threads that count at the same moment may lose one.
 
+    An operation has one name everywhere: here, as OpenTelemetry's span and `db.operation.name`,
+    as LangChain's custom event (`redis_session.<name>`), and in the names of hooks
+    (`on_<name>_start`, …):
+
+    ====================  ============================================  =====  ======  =====
+    name                  methods, sync or async                        spans  events  hooks
+    ====================  ============================================  =====  ======  =====
+    `create_session`      `create_session`                              yes    yes
+    `get_session`         `get_session`, `get_events`, `get_messages`,  yes    yes     yes
+                          `get_summarized_messages`
+    `delete_session`      `delete_session`                              yes    yes
+    `append_event`        `append_event`, `append_events`,              yes    yes     yes
+                          `append_messages`
+    `append_track_event`  `append_track_event`, `append_track_events`   yes    yes
+    `create_summary`      `create_summary`, and background workers      yes    yes     yes
+    `get_summary`         `get_summary`                                 yes    yes
+    `persist`             write-behind, of an accepted append           yes
+    ====================  ============================================  =====  ======  =====
+
+    Every other method is counted under its own name. What write-behind gives up is the custom
+    event `redis_session.persist_error` and the hook `on_persist_error`.
+
     Attributes:
-        operations: How often each method was called ("append_messages", …), sync or async.
+        operations: How often the methods of each operation were called.
         round_trips: Requests to Redis, those of background threads included; a batch is one.
         bytes_in: JSON of events (and track events) that was read.
         bytes_out: JSON of events (and track events) that was stored.
@@ -74,8 +96,10 @@ class ServiceStats:
         hook_vetoes: Appends, reads and summaries that a hook rejected.
         persist: What write-behind did; None where it is off.
         summaries: What summary jobs did; None where there are none.
-        uncovered_events: How many events retention has removed before a summary of their
+        lost_events: How many events retention has removed before a summary of their
             session covered them, by appends of this service; 0 without a summarizer.
+        converted_values: Values in messages, state and tracks that JSON can't carry, and that
+            were stored as plain data.
     """
 
     operations: dict[str, int]
@@ -87,4 +111,5 @@ class ServiceStats:
     hook_vetoes: int
     persist: PersistStats | None = None
     summaries: SummaryStats | None = None
-    uncovered_events: int = 0
+    lost_events: int = 0
+    converted_values: int = 0

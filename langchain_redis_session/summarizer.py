@@ -24,6 +24,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
 
+from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
 from langchain_redis_session._summarizer.choice import choose_count, find_turn_start
@@ -48,12 +49,10 @@ from langchain_redis_session._summarizer.writers import (
     PromptedModel,
     SummaryWriter,
     WholeRunnable,
-    arun_steps,
     find_start,
     is_model,
     make_variables,
     needs_async,
-    run_steps,
     take_request,
     takes_requests,
 )
@@ -265,7 +264,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         Args:
             session: As for `should_summarize`.
             events: Which; as `choose_events` does by default.
-            filter_key: The branch of events that the summary is of.
+            filter_key: Of which events the summary is; "" = of the whole session.
         """
         if events is None:
             events = self.choose_events(session)
@@ -302,10 +301,10 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
             )
         call = SummaryCall(self._writer, request)
 
-        def run(_: Any, run_manager: Any, config: RunnableConfig) -> str:
-            return call.finish(run_steps(call.steps, call.watch(config)))
+        def make(_: Any, run_manager: Any, config: RunnableConfig) -> str:
+            return run(call.make(config), None)
 
-        self._call_with_config(run, call.shown_input, config)
+        self._call_with_config(make, call.shown_input, config)
         return call.result
 
     async def asummarize(
@@ -316,10 +315,10 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         """As `summarize`, in async code."""
         call = SummaryCall(self._writer, request)
 
-        async def run(_: Any, run_manager: Any, config: RunnableConfig) -> str:
-            return call.finish(await arun_steps(call.steps, call.watch(config)))
+        async def make(_: Any, run_manager: Any, config: RunnableConfig) -> str:
+            return await arun(call.make(config), None)
 
-        await self._acall_with_config(run, call.shown_input, config)
+        await self._acall_with_config(make, call.shown_input, config)
         return call.result
 
     def invoke(

@@ -43,6 +43,9 @@ def find_fault(messages: Sequence[BaseMessage], *, may_be_running: bool = True) 
             to run the tools.
     """
     waiting: dict[str, None] = {}
+    types = [message.type for message in messages]
+    if "system" in types[types.count("system") :]:
+        return f"a system message that is not in front: {types}"
     for place, message in enumerate(messages):
         if isinstance(message, ToolMessage):
             if message.tool_call_id not in waiting:

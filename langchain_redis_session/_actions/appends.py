@@ -26,11 +26,11 @@ class SummaryScheduler(Protocol):
     """Has somebody look, after appends, whether a summary is due."""
 
     def schedule(
-        self, key: SessionKey, branches: Iterable[str], unsummarized: int | None
+        self, key: SessionKey, filter_keys: Iterable[str], unsummarized: int | None
     ) -> Flow[None]: ...
 
     def when_settled(
-        self, key: SessionKey, branches: Iterable[str]
+        self, key: SessionKey, filter_keys: Iterable[str]
     ) -> Callable[[Exception | None], None]: ...
 
 
@@ -76,7 +76,7 @@ def _then_schedule(
 ) -> Flow[AppendResult]:
     result = yield from flow
     if result.written:
-        yield from scheduler.schedule(key, prepared.branches, result.unsummarized)
+        yield from scheduler.schedule(key, prepared.filter_keys, result.unsummarized)
     return result
 
 
@@ -86,7 +86,7 @@ def _queue(
     if prepared.events:
         on_settled = None
         if scheduler is not None:
-            on_settled = scheduler.when_settled(key, prepared.branches)
+            on_settled = scheduler.when_settled(key, prepared.filter_keys)
         yield from submit(hooks, key, prepared, on_settled)
     return AppendResult(list(prepared.events), written=0, removed=0, queued=True)
 
@@ -113,6 +113,7 @@ def _append_with_hooks(
         yield from refuse_in_sync(hooks.persist)
     yield from hooks.start("append_event", *calls)
     kept = [(call, event) for call, event in zip(calls, events, strict=True) if not call.is_skipped]
+    places = [place for place, call in enumerate(calls) if not call.is_skipped]
     calls = [call for call, _ in kept]
     started_s = time.perf_counter()
 
@@ -122,7 +123,13 @@ def _append_with_hooks(
             event.score = call.event.score
 
     try:
-        prepared = prepare_events(context, [call.event for call in calls], create=create, once=once)
+        prepared = prepare_events(
+            context,
+            [call.event for call in calls],
+            create=create,
+            once=once,
+            places=places,
+        )
         if is_write_behind:
             return (yield from _submit(hooks, key, prepared, calls, finish, scheduler))
         result = yield from append_prepared(context, key, prepared)
@@ -134,7 +141,7 @@ def _append_with_hooks(
     stored = [call.event for call in calls]
     yield from hooks.end("append_event", *calls)
     if scheduler is not None and result.written:
-        yield from scheduler.schedule(key, prepared.branches, result.unsummarized)
+        yield from scheduler.schedule(key, prepared.filter_keys, result.unsummarized)
     shown = {id(event): call.event for event, call in zip(stored, calls, strict=True)}
     return replace(result, events=[shown[id(event)] for event in result.events])
 
@@ -148,7 +155,7 @@ def _submit(
     scheduler: SummaryScheduler | None,
 ) -> Flow[AppendResult]:
     loop = yield from find_loop()
-    ask = scheduler.when_settled(key, prepared.branches) if scheduler is not None else None
+    ask = scheduler.when_settled(key, prepared.filter_keys) if scheduler is not None else None
 
     def settle(error: Exception | None) -> None:
         finish()

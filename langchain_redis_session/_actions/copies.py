@@ -7,11 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import (
+    AIMessageChunk,
     BaseMessage,
     BaseMessageChunk,
     message_chunk_to_message,
 )
 
+from langchain_redis_session._codec.chunks import list_calls
 from langchain_redis_session.models import (
     Event,
 )
@@ -56,5 +58,8 @@ def _to_whole_message(message: BaseMessage) -> BaseMessage:
     """A streamed chunk as the message that is stored of it."""
     if isinstance(message, BaseMessageChunk):
         with suppress(Exception):  # a subclass with ideas of its own; the codec knows
-            return message_chunk_to_message(message)
+            whole = message_chunk_to_message(message)
+            if isinstance(message, AIMessageChunk):
+                whole = whole.model_copy(update=list_calls(message))
+            return whole
     return message

@@ -7,11 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from langchain_redis_session._flow.requests import Call, Flow, Request, Settle, Submit
+from langchain_redis_session._flow.interception import intercept
+from langchain_redis_session._flow.requests import (
+    Call,
+    Flow,
+    Request,
+    Settle,
+    Submit,
+    Unreadable,
+)
+from langchain_redis_session._flow.unreadable import note_unreadable
 from langchain_redis_session._hooks.hooks import Hooks, refuse_in_sync
 from langchain_redis_session._observe.custom_events import find_run, tell
 from langchain_redis_session._observe.tracing import OperationSpan, Tracing
-from langchain_redis_session._operations.context import Unreadable, unreadable_entries
 from langchain_redis_session.callbacks import CorruptEventReport
 from langchain_redis_session.models import (
     AppendResult,
@@ -23,40 +31,23 @@ from langchain_redis_session.models import (
 )
 
 T = TypeVar("T")
-_EVENT_NAMES = {"create_session_summary": "summary", "get_session_summary": "get_summary"}
+_NOT_FOR_REDIS = (Call, Settle, Unreadable)
 
 
-def report_corrupt(hooks: Hooks, flow: Flow[T]) -> Flow[T]:
+def tell_of_unreadable(hooks: Hooks, flow: Flow[T]) -> Flow[T]:
     """Run a flow, and tell the hooks of the entries that it could not read."""
+
+    def answer(request: Request) -> Flow[Any]:
+        if not isinstance(request, Unreadable):
+            return (yield request)
+        note_unreadable(request, hooks.counters)
+        report = CorruptEventReport(
+            request.session, request.key.decode("utf-8", "replace"), request.what
+        )
+        yield from hooks.report_corrupt([report] * request.count)
+
     yield from refuse_in_sync(hooks.corrupt)
-    reply: Any = None
-    error: Exception | None = None
-    entries: list[Unreadable] = []
-    try:
-        while True:
-            token = unreadable_entries.set(entries)
-            try:
-                request = flow.send(reply) if error is None else flow.throw(error)
-            finally:
-                unreadable_entries.reset(token)
-            if entries:
-                yield from hooks.report_corrupt(_make_reports(entries))
-                entries = []
-            reply, error = None, None
-            try:
-                reply = yield request
-            except Exception as raised:
-                error = raised
-    except StopIteration as stop:
-        if entries:
-            yield from hooks.report_corrupt(_make_reports(entries))
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
-
-
-def _make_reports(entries: Sequence[Unreadable]) -> list[CorruptEventReport]:
-    return [CorruptEventReport(entry.session, entry.key, entry.what) for entry in entries]
+    return (yield from intercept(flow, answer))
 
 
 @dataclass(slots=True)
@@ -108,13 +99,13 @@ class _Observation:
             self.request_bytes += sum(map(len, request.write.members))
             if self.span is not None:
                 return replace(request, on_settled=self.span.follow(request.on_settled))
-        elif not isinstance(request, (Call, Settle)):
+        elif not isinstance(request, _NOT_FOR_REDIS):
             self.round_trips += 1
             self.request_bytes += _size(request)
         return request
 
     def note_reply(self, request: Request, reply: Any) -> None:
-        if not isinstance(request, (Call, Settle, Submit)):
+        if not isinstance(request, (Submit, *_NOT_FOR_REDIS)):
             self.reply_bytes += _size(reply)
 
     def end(self, error: BaseException | None = None) -> None:
@@ -138,7 +129,7 @@ def observe(
     Args:
         tracing: Makes the span; None = there is none.
         hooks: Whom to tell.
-        operation: The name of the span.
+        operation: Its name in `_observe.operations`.
         key: The session.
         flow: What does it.
         events: What is to be written, for the case that it is not.
@@ -147,7 +138,7 @@ def observe(
     seen = _Observation(operation, key)
     if events:
         seen.details = {"event_ids": [event.id for event in events], "events": len(events)}
-    handlers, name = hooks.observers, _EVENT_NAMES.get(operation, operation)
+    handlers = hooks.observers
     run = find_run(hooks.manager) if handlers else None
     if tracing is not None:
         seen.span = tracing.start(operation, key)
@@ -157,32 +148,21 @@ def observe(
     except BaseException as error:
         seen.end(error)
         if run is not None and isinstance(error, Exception):
-            yield from tell(handlers, run, name, seen.data())
+            yield from tell(handlers, run, operation, seen.data())
         raise
     seen.end()
     if run is not None:
-        yield from tell(handlers, run, name, seen.data())
+        yield from tell(handlers, run, operation, seen.data())
     return result
 
 
 def _watch(flow: Flow[T], seen: _Observation) -> Flow[T]:
-    reply: Any = None
-    error: Exception | None = None
-    try:
-        while True:
-            request = flow.send(reply) if error is None else flow.throw(error)
-            request = seen.note_request(request)
-            reply, error = None, None
-            try:
-                reply = yield request
-            except Exception as raised:
-                error = raised
-            else:
-                seen.note_reply(request, reply)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
+    def answer(request: Request) -> Flow[Any]:
+        reply = yield (request := seen.note_request(request))
+        seen.note_reply(request, reply)
+        return reply
+
+    return intercept(flow, answer)
 
 
 def _size(value: Any) -> int:

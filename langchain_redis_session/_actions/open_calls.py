@@ -69,7 +69,7 @@ def close_calls(messages: Sequence[BaseMessage], how: OpenToolCalls) -> list[Bas
     closed: list[BaseMessage] = []
     for turn in turns:
         open_ids = [] if turn.is_pending else turn.open_ids
-        message = turn.message
+        message: BaseMessage | None = turn.message
         if open_ids and how == "drop":
             message = _drop_calls(turn.message, set(open_ids))
         if message is not None and turn.is_unanswerable:

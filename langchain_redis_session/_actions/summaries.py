@@ -15,7 +15,7 @@ from langchain_redis_session._actions.summarizing import Summarizing
 from langchain_redis_session._actions.time_limit import acall_within, call_within
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._hooks.hooks import Hooks
-from langchain_redis_session._observe.tracing import SPAN_CREATE_SUMMARY
+from langchain_redis_session._observe.operations import CREATE_SUMMARY
 from langchain_redis_session._operations.reading import (
     get_unsummarized,
 )
@@ -136,7 +136,7 @@ class SummaryMaker:
                     flow = observe(
                         self._tracing,
                         hooks,
-                        SPAN_CREATE_SUMMARY,
+                        CREATE_SUMMARY,
                         task.key,
                         flow,
                         describe=_describe,
@@ -177,15 +177,15 @@ class SummaryMaker:
         try:
             if hooks.of_summaries:
                 call.input_tokens = yield from _count_tokens(task, plan)
-            yield from hooks.start("summary", call)
+            yield from hooks.start("create_summary", call)
             try:
                 result = yield from self._summarize(plan.summarizer, call)
                 call.text, call.usage = _check_text(result.text), result.usage
             except Exception as error:
                 failure = _explain(task, error)
-                yield from hooks.error("summary", call, error=failure)
+                yield from hooks.error("create_summary", call, error=failure)
                 raise failure from failure.__cause__
-            yield from hooks.end("summary", call)
+            yield from hooks.end("create_summary", call)
             call.text = _check_text(call.text)
         except Exception:
             yield from lease.release()
@@ -193,7 +193,7 @@ class SummaryMaker:
         try:
             return (yield from lease.store(call.text, plan.boundary))
         except RedisSessionError as error:
-            yield from hooks.error("summary", call, error=error)
+            yield from hooks.error("create_summary", call, error=error)
             raise
 
     def _summarize(

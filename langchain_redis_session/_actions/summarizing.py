@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_redis_session._operations.matching import is_in_branch
+from langchain_redis_session._operations.matching import is_below
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import (
     ConfigurationError,
@@ -33,11 +33,11 @@ class Summarizing:
 
 
 def is_allowed(options: ServiceOptions, filter_key: str) -> bool:
-    """Whether a branch may be summarized."""
+    """Whether a filter key may be summarized."""
     allowed = options.summary_filter_allowlist
     if not filter_key or allowed is None:
         return True
-    return any(is_in_branch(filter_key, branch) for branch in allowed if branch)
+    return any(is_below(filter_key, other) for other in allowed if other)
 
 
 def make_summarizing(

@@ -1,1 +1,1 @@
-"""What runs behind the methods: write-behind persistence."""
+"""What goes on behind the methods, in threads: write-behind, and summaries."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
-from langchain_redis_session._background.jobs import Job, Outcome, write_jobs
+from langchain_redis_session._background.jobs import Job, JobResult, write_jobs
 from langchain_redis_session._flow.drivers import RunFlow
 from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.requests import Flow, T
@@ -31,40 +31,44 @@ class Delivery:
     context: Context
     run_flow: RunFlow
 
-    def deliver(self, ready: dict[SessionKey, list[Job]]) -> list[Outcome]:
-        """Write jobs; gives what became of those that were tried."""
+    def deliver(self, ready: dict[SessionKey, list[Job]]) -> list[JobResult]:
+        """Write jobs.
+
+        Returns:
+            What became of those that were tried.
+        """
         flows = [write_jobs(self.context, key, jobs) for key, jobs in ready.items()]
         try:
-            results = self.run_flow(gather(flows) if len(flows) > 1 else _alone(flows[0]))
+            replies = self.run_flow(gather(flows) if len(flows) > 1 else _alone(flows[0]))
         except BackendUnavailableError as error:
-            return [Outcome(jobs[0], error) for jobs in ready.values()]
+            return [JobResult(jobs[0], error) for jobs in ready.values()]
         except Exception as error:  # ours to find: it must not stop the worker
             return self._deliver_singly(ready, error)
-        outcomes: list[Outcome] = []
-        for jobs, result in zip(ready.values(), results, strict=True):
-            if isinstance(result, RedisSessionError):
-                outcomes.append(Outcome(jobs[0], result))
+        results: list[JobResult] = []
+        for jobs, reply in zip(ready.values(), replies, strict=True):
+            if isinstance(reply, RedisSessionError):
+                results.append(JobResult(jobs[0], reply))
             else:
-                outcomes += result
-        return outcomes
+                results += reply
+        return results
 
     def _deliver_singly(
         self, ready: dict[SessionKey, list[Job]], error: Exception
-    ) -> list[Outcome]:
+    ) -> list[JobResult]:
         """After an error nobody expected: find the job that it comes from."""
         if len(ready) == 1:
             ((key, jobs),) = ready.items()
             if len(jobs) == 1:
-                return [Outcome(jobs[0], _wrap(error))]
+                return [JobResult(jobs[0], _wrap(error))]
             parts = [{key: [job]} for job in jobs]
         else:
             parts = [{key: jobs} for key, jobs in ready.items()]
-        outcomes: list[Outcome] = []
+        results: list[JobResult] = []
         for part in parts:
-            outcomes += self.deliver(part)
-            if len(ready) == 1 and not outcomes[-1].is_final:
+            results += self.deliver(part)
+            if len(ready) == 1 and not results[-1].is_final:
                 break  # those behind it must not overtake
-        return outcomes
+        return results
 
 
 def _wrap(error: Exception) -> PersistError:

@@ -7,11 +7,13 @@ import threading
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from langchain_redis_session._background.process_end import close_at_exit, tell_of_forks
 from langchain_redis_session._background.waiting import Progress
+from langchain_redis_session._flow.drivers import arun, run
+from langchain_redis_session._flow.requests import Call, Flow, off_loop
 
 _LONGEST_JOIN_S = 1.0
 """How long closing waits for threads that have nothing left to do."""
@@ -62,7 +64,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _begin_flush(self) -> Callable[[], bool]:
-        """Hurry; gives what tells, with the lock held, whether all that is queued now is done."""
+        """Hurry; returns what tells, with the lock held, whether all that is queued now is done."""
 
     @abstractmethod
     def _begin_close(self) -> Callable[[], bool]:
@@ -97,24 +99,22 @@ class Engine(ABC):
     # Flushing
 
     def flush(self, timeout_s: float | None) -> bool:
-        """Wait until all that is queued is done; gives whether it is, and all went well."""
-        is_done = self._begin_flush()
-        return self._progress.wait(is_done, timeout_s) and self._is_flushed()
+        """Wait until all that is queued now is done.
+
+        Returns:
+            Whether it is, and all went well.
+        """
+        return run(self._flush(timeout_s), None)
 
     async def aflush(self, timeout_s: float | None) -> bool:
         """Wait, without blocking the event loop; as `flush`."""
-        is_done = self._begin_flush()
-        return await self._progress.await_(is_done, timeout_s) and self._is_flushed()
+        return await arun(self._flush(timeout_s), None)
+
+    def _flush(self, timeout_s: float | None) -> Flow[bool]:
+        is_in_time = yield self._progress.until(self._begin_flush(), timeout_s)
+        return is_in_time and self._is_flushed()
 
     # Closing
-
-    def begin_close(self) -> Callable[[], bool]:
-        """Queue no more; gives what tells whether all that is left is done."""
-        with self.lock:
-            self._is_closing = True
-            is_done = self._begin_close()
-            self._progress.notify()  # who waits for a place in a queue gets none
-            return is_done
 
     def close(self, timeout_s: float | None = None, join_s: float = _LONGEST_JOIN_S) -> None:
         """Do what is left, at most for `close_timeout_s`, then stop the threads.
@@ -122,37 +122,65 @@ class Engine(ABC):
         In a thread of its own (a handler's call, garbage collection) it can't wait for itself,
         and does that in the background.
         """
-        if self._is_own_thread():
-            self.close_in_background()
-            return
-        is_done = self.begin_close()
-        self._progress.wait(is_done, self.close_timeout_s if timeout_s is None else timeout_s)
-        deadline_s = time.monotonic() + join_s
-        for thread in self._stop():
-            thread.join(max(0.0, deadline_s - time.monotonic()))
+        most_s = self.close_timeout_s if timeout_s is None else timeout_s
+        run(self._close(most_s, join_s), None)
 
     async def aclose(self) -> None:
         """Do what is left without blocking the event loop, then stop; as `close`."""
-        is_done = self.begin_close()
-        await self._progress.await_(is_done, self.close_timeout_s)
-        deadline_s = time.monotonic() + _LONGEST_JOIN_S
-        for thread in await asyncio.to_thread(self._stop):  # which may write to files
-            while thread.is_alive() and time.monotonic() < deadline_s:
-                await asyncio.sleep(0.001)
+        await arun(self._close(self.close_timeout_s, _LONGEST_JOIN_S), None)
 
     def close_in_background(self) -> None:
         """Close without holding up who drops the service: perhaps an event loop."""
         try:
             threading.Thread(target=self.close, name="redis-session-closer", daemon=True).start()
         except RuntimeError:  # no more threads at the end of the interpreter
-            self.close()
+            run(self._close_here(self.close_timeout_s, _LONGEST_JOIN_S), None)
+
+    def _close(self, timeout_s: float, join_s: float) -> Flow[None]:
+        if self._is_own_thread():
+            self.close_in_background()
+        else:
+            yield from self._close_here(timeout_s, join_s)
+
+    def _close_here(self, timeout_s: float, join_s: float) -> Flow[None]:
+        yield self._progress.until(self.begin_close(), timeout_s)
+        threads = yield from off_loop(self._stop)  # which may write to files
+        yield _join(threads, join_s)
+
+    def begin_close(self) -> Callable[[], bool]:
+        """Queue no more.
+
+        Returns:
+            What tells, with the lock held, whether all that is left is done.
+        """
+        with self.lock:
+            self._is_closing = True
+            is_done = self._begin_close()
+            self._progress.notify()  # who waits for a place in a queue gets none
+            return is_done
 
     def _stop(self) -> list[threading.Thread]:
-        """Give the threads, which end now, or when what they are at lets go of them."""
+        """Have the threads end: now, or when what they are at lets go of them."""
         with self.lock:
-            threads = self._threads()
+            threads = [t for t in self._threads() if t is not threading.current_thread()]
             if self._is_stopped:
                 return threads
             self._is_stopped = True
         self._end_close()
         return threads
+
+
+def _join(threads: Sequence[threading.Thread], timeout_s: float) -> Call:
+    """Wait until threads have ended, or for so long."""
+    deadline_s = time.monotonic() + timeout_s
+
+    def join() -> None:
+        for thread in threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+
+    async def ajoin() -> None:
+        for thread in threads:
+            while thread.is_alive() and time.monotonic() < deadline_s:
+                await asyncio.sleep(0.001)
+
+    return Call(join, ajoin)

@@ -81,7 +81,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobResult:
     """What became of a job.
 
     Attributes:
@@ -100,38 +100,40 @@ class Outcome:
         return not isinstance(self.error, BackendUnavailableError)
 
 
-def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[Outcome]]:
+def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:
     """Write jobs of one session in order, as many as can be in each script call.
 
     Stops at the first that Redis was not there for. One that can't be written is passed
     over, and found by sending the jobs of its call one by one.
     """
-    outcomes = yield from _drop_erased(context, key, jobs)
-    if outcomes:
-        erased = {id(outcome.job) for outcome in outcomes}
+    results = yield from _drop_erased(context, key, jobs)
+    if results:
+        erased = {id(result.job) for result in results}
         jobs = [job for job in jobs if id(job) not in erased]
     waiting = [list(run) for run in _split_runs(jobs)]
     while waiting:
         run = waiting.pop(0)
         error = yield from _write_run(context, key, [job.write for job in run])
         if isinstance(error, BackendUnavailableError):
-            outcomes.append(Outcome(run[0], error))
+            results.append(JobResult(run[0], error))
             break
         if error is not None and len(run) > 1:
             waiting[:0] = [[job] for job in run]
             continue
-        outcomes += [Outcome(job, error) for job in run]
-    return outcomes
+        results += [JobResult(job, error) for job in run]
+    return results
 
 
-def _drop_erased(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[Outcome]]:
+def _drop_erased(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:
     """Find the jobs that a deletion has overtaken."""
     # One that waits because Redis is away may be overtaken too.
     doubtful = [job for job in jobs if job.may_be_erased or job.failed_at_s is not None]
     if not doubtful:
         return []
     erased_ms = yield from read_erased_ms(context, key)
-    return [Outcome(job, None, is_erased=True) for job in doubtful if job.accepted_ms <= erased_ms]
+    return [
+        JobResult(job, None, is_erased=True) for job in doubtful if job.accepted_ms <= erased_ms
+    ]
 
 
 def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -61,7 +61,7 @@ def _find_obstacle(actions: ActionContext, connections: Connections, maker: Summ
             "the summarizer is asynchronous only, and background workers are threads; give "
             "it a sync function too (RunnableLambda(func, afunc))"
         )
-    if hook := actions.hooks.find_async("summary"):
+    if hook := actions.hooks.find_async("create_summary"):
         return (
             f"{hook} is async, and background workers are threads; make it a plain `def` of a "
             "SessionCallbackHandler"

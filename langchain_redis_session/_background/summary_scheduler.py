@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._flow.requests import Call, Flow
+from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session.models import SessionKey
 
@@ -17,30 +17,30 @@ class WorkerScheduler:
 
     Attributes:
         workers: Who looks.
-        is_allowed: Whether a branch may be summarized.
+        is_allowed: Whether a filter key may be summarized.
     """
 
     workers: SummaryWorkers
     is_allowed: Callable[[str], bool]
 
     def schedule(
-        self, key: SessionKey, branches: Iterable[str], unsummarized: int | None
+        self, key: SessionKey, filter_keys: Iterable[str], unsummarized: int | None
     ) -> Flow[None]:
-        """Ask after an append of events of these branches.
+        """Ask after an append of events with these filter keys.
 
         The session itself is only looked at if that many events may be enough.
         """
-        tasks = self._make_tasks(key, branches)
+        tasks = self._make_tasks(key, filter_keys)
         if unsummarized is not None and unsummarized < self.workers.minimum_events:
             del tasks[-1]
         if tasks:
-            yield Call(lambda: self.workers.enqueue(tasks), lambda: self.workers.aenqueue(tasks))
+            yield from self.workers.enqueue(tasks)
 
     def when_settled(
-        self, key: SessionKey, branches: Iterable[str]
+        self, key: SessionKey, filter_keys: Iterable[str]
     ) -> Callable[[Exception | None], None]:
         """What asks when write-behind is done with an append."""
-        tasks = self._make_tasks(key, branches)
+        tasks = self._make_tasks(key, filter_keys)
 
         def ask(error: Exception | None) -> None:
             if error is None:  # in a worker of write-behind, which must not be held up
@@ -48,6 +48,6 @@ class WorkerScheduler:
 
         return ask
 
-    def _make_tasks(self, key: SessionKey, branches: Iterable[str]) -> list[SummaryTask]:
-        tasks = [SummaryTask(key, branch) for branch in branches if self.is_allowed(branch)]
+    def _make_tasks(self, key: SessionKey, filter_keys: Iterable[str]) -> list[SummaryTask]:
+        tasks = [SummaryTask(key, name) for name in filter_keys if self.is_allowed(name)]
         return [*tasks, SummaryTask(key)]

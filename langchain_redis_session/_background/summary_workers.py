@@ -6,17 +6,17 @@ is one job. Nothing is lost with a job: the next append to the session asks agai
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._background.engine import Engine
 from langchain_redis_session._flow.drivers import RunFlow
-from langchain_redis_session._flow.requests import Flow, Settle
+from langchain_redis_session._flow.requests import Flow, Settle, off_loop
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.summaries import SummaryOutcome, SummaryTask
@@ -74,17 +74,11 @@ class SummaryWorkers(Engine):
 
     # Taking jobs
 
-    def enqueue(self, tasks: Iterable[SummaryTask]) -> None:
-        """Take jobs; one for which there is no room runs here and now."""
+    def enqueue(self, tasks: Iterable[SummaryTask]) -> Flow[None]:
+        """Take jobs; one for which there is no room runs now, in the caller's time."""
         for task in tasks:
             if not self._accept(task):
-                self._run_here(task)
-
-    async def aenqueue(self, tasks: Iterable[SummaryTask]) -> None:
-        """Take jobs; one for which there is no room runs now, off the event loop."""
-        for task in tasks:
-            if not self._accept(task):
-                await asyncio.to_thread(self._run_here, task)
+                yield from off_loop(partial(self._run_here, task))
 
     def enqueue_beyond(self, tasks: Iterable[SummaryTask]) -> None:
         """Take jobs however many wait: for who must not be held up."""
@@ -114,7 +108,11 @@ class SummaryWorkers(Engine):
         lane.waiting[task.filter_key] = task.force or lane.waiting.get(task.filter_key, False)
 
     def _start_worker(self) -> bool:
-        """Start another thread if it is wanted; gives whether there is any."""
+        """Start another thread if it is wanted.
+
+        Returns:
+            Whether there is any.
+        """
         if self._idle > self._waiting:
             return True
         if len(self._workers) >= self._context.options.async_summary_num:

@@ -7,6 +7,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+
+from langchain_redis_session._flow.requests import Call
 
 
 class Progress:
@@ -39,6 +42,11 @@ class Progress:
             with contextlib.suppress(RuntimeError):  # its loop has ended
                 loop.call_soon_threadsafe(_wake, future)
         self._tasks.clear()
+
+    def until(self, is_true: Callable[[], bool], timeout_s: float | None) -> Call:
+        """The request of a flow to wait; its reply is as `wait`'s."""
+        arguments = (is_true, timeout_s)
+        return Call(partial(self.wait, *arguments), partial(self.await_, *arguments))
 
     def wait(self, is_true: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait in a thread until `is_true` (called with the lock held); False on a time-out."""

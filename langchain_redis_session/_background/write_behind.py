@@ -8,23 +8,23 @@ letter. One engine serves threads and event loops alike.
 from __future__ import annotations
 
 import asyncio
-import functools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
-from langchain_redis_session._background.jobs import Job, Outcome, are_done, make_job
+from langchain_redis_session._background.jobs import Job, JobResult, are_done, make_job
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
-from langchain_redis_session._flow.requests import Scope, Submit
+from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import (
@@ -93,7 +93,7 @@ class WriteBehind(Engine):
 
     # Accepting
 
-    def submit(self, request: Submit) -> None:
+    def submit(self, request: Submit) -> Flow[None]:
         """Accept an append; waits while the queue is full.
 
         Raises:
@@ -101,27 +101,23 @@ class WriteBehind(Engine):
         """
         job = make_job(request)
         worker = self._worker_of(job.key)
-        if not self._accept(worker, job):
-            timeout_s = self._context.options.persist_put_timeout
-            if not self._progress.wait(lambda: self._accept(worker, job), timeout_s):
-                raise self._refusal()
-
-    async def asubmit(self, request: Submit) -> None:
-        """Accept an append, without blocking the event loop; as `submit`."""
-        job = make_job(request)
-        worker = self._worker_of(job.key)
         deadline_s = time.monotonic() + self._context.options.persist_put_timeout
-        while not await self._aaccept(worker, job):
+        while not (yield from self._try_to_accept(worker, job)):
             left_s = max(0.0, deadline_s - time.monotonic())
-            if not await self._progress.await_(lambda: self._may_accept(worker), left_s):
+            if not (yield self._progress.until(lambda: self._may_accept(worker), left_s)):
                 raise self._refusal()
 
-    async def _aaccept(self, worker: Worker, job: Job) -> bool:
+    def _try_to_accept(self, worker: Worker, job: Job) -> Flow[bool]:
+        accept = partial(self._accept, worker, job)
         if self._spool_dir is None or self._is_closing:  # then it is refused at once
-            return self._accept(worker, job)
-        # The spool writes to a file: in a thread, and in one, so that the order stays.
-        accepting = functools.partial(self._accept, worker, job)
-        return await asyncio.get_running_loop().run_in_executor(self._spooling, accepting)
+            return accept()
+
+        async def accept_off_loop() -> bool:
+            # The spool writes to a file: in a thread, and in one, so that the order stays.
+            return await asyncio.get_running_loop().run_in_executor(self._spooling, accept)
+
+        is_accepted: bool = yield Call(accept, accept_off_loop)
+        return is_accepted
 
     def _may_accept(self, worker: Worker) -> bool:
         return self._is_closing or not worker.is_full
@@ -207,14 +203,14 @@ class WriteBehind(Engine):
                 if worker.linger(ready, lambda: self._is_closing):
                     ready = self._take(worker)
                 worker.is_hurried = False
-            outcomes = self._delivery.deliver(ready) if ready else []
-            for outcome in outcomes:
-                if outcome.is_final:  # told before those who wait for it go on
-                    _tell(outcome.job, outcome.error)
+            results = self._delivery.deliver(ready) if ready else []
+            for result in results:
+                if result.is_final:  # told before those who wait for it go on
+                    _tell(result.job, result.error)
             with self.lock:
                 if self._is_stopped:
                     return
-                given_up = self._settle_outcomes(worker, ready, outcomes)
+                given_up = self._settle_results(worker, ready, results)
                 self._reporting += bool(given_up)  # who flushes waits for the reports, too
                 self._progress.notify()
             if given_up:
@@ -226,29 +222,33 @@ class WriteBehind(Engine):
     def _take(self, worker: Worker) -> dict[SessionKey, list[Job]]:
         return {} if self._is_stopped else worker.take()
 
-    def _settle_outcomes(
-        self, worker: Worker, ready: dict[SessionKey, list[Job]], outcomes: Sequence[Outcome]
+    def _settle_results(
+        self, worker: Worker, ready: dict[SessionKey, list[Job]], results: Sequence[JobResult]
     ) -> list[tuple[Job, DeadLetter]]:
-        """Note what was written, what is tried again and what is given up; gives the last."""
+        """Note what was written, what is tried again and what is given up.
+
+        Returns:
+            What is given up.
+        """
         given_up, gone = [], []
-        size = sum(outcome.is_final for outcome in outcomes)
+        size = sum(result.is_final for result in results)
         self._batches += bool(size)
         self._batched += size
         self._largest_batch = max(self._largest_batch, size)
         failed: dict[SessionKey, RedisSessionError] = {}
-        for outcome in outcomes:
-            job = outcome.job
-            if not outcome.is_final and outcome.error is not None:
-                failed[job.key] = outcome.error
-                self._last_error = str(outcome.error)
+        for result in results:
+            job = result.job
+            if not result.is_final and result.error is not None:
+                failed[job.key] = result.error
+                self._last_error = str(result.error)
                 continue
             worker.finish(job)
-            if outcome.error is None:
-                self._written += not outcome.is_erased
-                self._erased += outcome.is_erased
+            if result.error is None:
+                self._written += not result.is_erased
+                self._erased += result.is_erased
                 gone.append(job)
             else:
-                given_up.append((job, self._give_up(job, outcome.error)))
+                given_up.append((job, self._give_up(job, result.error)))
         for key, jobs in ready.items():
             if key not in failed:
                 worker.put_behind(key)
@@ -261,7 +261,11 @@ class WriteBehind(Engine):
     def _try_later(
         self, worker: Worker, key: SessionKey, jobs: Sequence[Job], error: RedisSessionError
     ) -> list[tuple[Job, DeadLetter]]:
-        """Let a lane pause, longer each time; gives up what has waited for too long."""
+        """Let a lane pause, longer each time, and give up what has waited for too long.
+
+        Returns:
+            What was given up.
+        """
         now_s, lane = time.monotonic(), worker.lanes[key]
         self._retried += 1
         lane.failures += 1
@@ -324,24 +328,17 @@ class WriteBehind(Engine):
                     found += worker.hurry(scope)
         return found
 
-    def settle(self, scope: Scope) -> None:
+    def settle(self, scope: Scope) -> Flow[None]:
         """Wait for what was accepted in a scope: (app,), (app, user), (app, user, session).
 
         Raises:
             BackendUnavailableError: It took longer than `persist_put_timeout`.
         """
         pending = self._hurry(scope)
+        if not pending:
+            return
         timeout_s = self._context.options.persist_put_timeout
-        if pending and not self._progress.wait(lambda: self._are_settled(pending), timeout_s):
-            raise self._unsettled()
-
-    async def asettle(self, scope: Scope) -> None:
-        """Wait for a scope, without blocking the event loop; as `settle`."""
-        pending = self._hurry(scope)
-        timeout_s = self._context.options.persist_put_timeout
-        if pending and not await self._progress.await_(
-            lambda: self._are_settled(pending), timeout_s
-        ):
+        if not (yield self._progress.until(lambda: self._are_settled(pending), timeout_s)):
             raise self._unsettled()
 
     def _are_settled(self, jobs: Sequence[Job]) -> bool:
@@ -377,7 +374,11 @@ class WriteBehind(Engine):
             return [letter for _, letter in self._dead]
 
     def retry_dead_letters(self) -> int:
-        """Accept all dead letters anew, however full the queue; gives how many."""
+        """Accept all dead letters anew, however full the queue.
+
+        Returns:
+            How many.
+        """
         with self.lock:
             if self._is_closing:
                 raise SessionServiceClosedError("the service is closing; make a new one")

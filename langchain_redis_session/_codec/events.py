@@ -8,7 +8,7 @@ message, and their size is what users pay for.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -21,12 +21,11 @@ from langchain_redis_session._codec.choices import (
     rest_of_usage,
     settle_delta,
 )
+from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.message_form import BY_ROLE, SHAPES, TOKEN_COUNTS
 from langchain_redis_session._codec.message_reader import decode_message, text_member
-from langchain_redis_session._codec.message_writer import Artifacts, encode_message
+from langchain_redis_session._codec.message_writer import encode_message
 from langchain_redis_session._codec.plain_json import (
-    TAG,
-    embed,
     is_text,
     item_path,
     load_exactly,
@@ -35,6 +34,7 @@ from langchain_redis_session._codec.plain_json import (
     show,
 )
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
+from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged, read_value
 from langchain_redis_session._times import format_time, parse_time
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
@@ -42,7 +42,6 @@ from langchain_redis_session.models import Event
 EVENT_VERSION = 1
 _TEMP_PREFIX = "temp:"
 _LANGCHAIN = "langchain"
-_TAG_BYTES = f'"{TAG}"'.encode()
 _ZERO_TIME = parse_time("0001-01-01T00:00:00Z")  # of Go
 
 _FIXED = frozenset(
@@ -72,17 +71,22 @@ _CHECKED_EXTRA = frozenset(("choices", "usage"))
 """The extras that reading looks into."""
 
 
-def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise") -> bytes:
+def encode_event(
+    event: Event,
+    *,
+    conversions: Conversions | None = None,
+    state: Mapping[str, bytes] | None = None,
+) -> bytes:
     """Write an event.
 
     Args:
         event: Any event.
-        unserializable_artifacts: What to do with a tool's artifact that can't be made
-            JSON: "raise", or "drop" it with a warning.
+        conversions: Who hears of what JSON can't carry; None = it is refused.
+        state: The values of its `state_delta`, where they are encoded already.
 
     Raises:
-        UnserializableMessageError: Something in it can't be JSON; the text names the
-            path to it.
+        UnserializableMessageError: It is none, or something in it can't be JSON and there
+            are no `conversions`; the text names the path to it.
 
     >>> from langchain_core.messages import HumanMessage
     >>> encode_event(Event(HumanMessage("hi"), id="e1", author="user", time_ns=0)).decode()
@@ -102,12 +106,14 @@ def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise")
         document["invocationId"] = to_text(event.invocation_id, "invocation_id")
     extension = None
     if event.message is not None:
-        message, usage, extension = encode_message(event.message, unserializable_artifacts)
+        message, usage, extension = encode_message(event.message, conversions)
         document["choices"] = [{"index": 0, "message": message}]
         if usage is not None:
             document["usage"] = usage
     if event.state_delta:
-        _write_state_delta(document, event.state_delta)
+        if state is None:
+            state = encode_state_delta(event.state_delta, conversions)
+        _write_state_delta(document, state)
     if event.branch:
         document["branch"] = to_text(event.branch, "branch")
     if event.tag:
@@ -116,9 +122,9 @@ def encode_event(event: Event, *, unserializable_artifacts: Artifacts = "raise")
         document["filterKey"] = to_text(event.filter_key, "filter_key")
     document["version"] = EVENT_VERSION
     if event.extra:
-        _write_extra(document, event.extra)
+        _write_extra(document, event.extra, conversions)
     if event.extensions or extension is not None:
-        _write_extensions(document, event.extensions, extension)
+        _write_extensions(document, event.extensions, extension, conversions)
     data = orjson.dumps(document)
     if event.extra and not _CHECKED_EXTRA.isdisjoint(event.extra):
         try:
@@ -149,34 +155,49 @@ def write_time(time_ns: Any) -> str:
         )
 
 
-def _write_state_delta(document: dict[str, Any], delta: dict[str, Any]) -> None:
-    stored = {}
+def encode_state_delta(
+    delta: Mapping[str, Any], conversions: Conversions | None = None
+) -> dict[str, bytes]:
+    """Write the values of a change of state, but for those of `temp:`, which nobody stores.
+
+    Raises:
+        UnserializableMessageError: A name is no text; or JSON can't carry a value, and there
+            are no `conversions`. The text names the path.
+    """
+    encoded = {}
     for name, value in delta.items():
         path = item_path("state_delta", name)
         text = to_text(name, path)
-        data = encode_state_value(value, path)
         if not text.startswith(_TEMP_PREFIX):
-            stored[text] = base64.b64encode(data).decode()
-    if stored:
-        document["stateDelta"] = stored
+            encoded[text] = encode_state_value(value, path, conversions)
+    return encoded
 
 
-def _write_extra(document: dict[str, Any], extra: dict[str, Any]) -> None:
+def _write_state_delta(document: dict[str, Any], state: Mapping[str, bytes]) -> None:
+    if state:
+        document["stateDelta"] = {
+            name: base64.b64encode(value).decode() for name, value in state.items()
+        }
+
+
+def _write_extra(
+    document: dict[str, Any], extra: dict[str, Any], conversions: Conversions | None
+) -> None:
     for name, value in _members("extra", extra):
         path = item_path("extra", name)
         if name == "choices":
             # An orjson.Fragment can't be laid over: what is odd in there stays whole.
             if "choices" not in document:
-                document[name] = embed(value, path)
+                document[name] = embed_untagged(value, path, conversions)
             elif isinstance(value, list) and value:
                 first, *others = value
                 choices = [overlay(first, document[name][0]), *others]
-                document[name] = embed(choices, path)
+                document[name] = embed_untagged(choices, path, conversions)
         elif name == "usage":
             merged = overlay(value, document[name]) if name in document else value
-            document[name] = embed(merged, path)
+            document[name] = embed_untagged(merged, path, conversions)
         elif name not in _FIXED:
-            document[to_text(name, path)] = embed(value, path)
+            document[to_text(name, path)] = embed(value, path, conversions)
 
 
 def _members(path: str, value: object) -> Iterable[tuple[Any, Any]]:
@@ -186,14 +207,17 @@ def _members(path: str, value: object) -> Iterable[tuple[Any, Any]]:
 
 
 def _write_extensions(
-    document: dict[str, Any], extensions: dict[str, Any], langchain: dict[str, Any] | None
+    document: dict[str, Any],
+    extensions: dict[str, Any],
+    langchain: dict[str, Any] | None,
+    conversions: Conversions | None,
 ) -> None:
     stored = {}
     for name, value in _members("extensions", extensions or {}):
         path = item_path("extensions", name)
         if name == _LANGCHAIN:
             refuse(path, "this name is taken by the message itself; use another one")
-        stored[to_text(name, path)] = embed(value, path)
+        stored[to_text(name, path)] = embed(value, path, conversions)
     if langchain is not None:
         stored[_LANGCHAIN] = langchain
     document["extensions"] = stored
@@ -230,15 +254,17 @@ def decode_event(data: bytes) -> Event:
             id=event_id,
             time_ns=read_time(document),
         )
+        is_tagged = TAG_BYTES in data
         langchain = None
         if extensions:
             langchain = extensions.pop(_LANGCHAIN, None)
-            event.extensions = extensions
-        _read_message(event, document, langchain, tagged=_TAG_BYTES in data)
+            event.extensions = _read_values(extensions) if is_tagged else extensions
+        _read_message(event, document, langchain, tagged=is_tagged)
         if delta := _object(document, "stateDelta"):
             event.state_delta = {name: _read_state(value) for name, value in delta.items()}
         if is_foreign:
-            event.extra.update((k, v) for k, v in document.items() if k not in _FIXED)
+            extra = {k: v for k, v in document.items() if k not in _FIXED}
+            event.extra.update(_read_values(extra) if is_tagged else extra)
         return event
     except RecursionError:
         raise CorruptEventError("an event is nested too deep to be read") from None
@@ -268,7 +294,7 @@ def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
         event.message = _read_text_message(document.get("choices"))
     if event.message is None:
         langchain = extensions[_LANGCHAIN] if extensions is not None else None
-        _read_message(event, document, langchain, tagged=_TAG_BYTES in data)
+        _read_message(event, document, langchain, tagged=TAG_BYTES in data)
     return event
 
 
@@ -335,6 +361,10 @@ def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
     if type(value) is not dict:
         raise CorruptEventError(f"{name} is {type(value).__name__}, not an object")
     return value
+
+
+def _read_values(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: read_value(value) for name, value in members.items()}
 
 
 def _read_state(value: Any) -> Any:

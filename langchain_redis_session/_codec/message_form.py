@@ -30,6 +30,10 @@ from pydantic import BaseModel
 
 EXTENSION_VERSION = 1
 
+FIELDS_WITH_REFERENCES = 4
+"""Fields that may refer to the natural message: content, both kinds of tool calls, and
+`additional_kwargs`."""
+
 CLASSES: dict[str, type[BaseMessage]] = {
     "human": HumanMessage,
     "ai": AIMessage,
@@ -38,6 +42,11 @@ CLASSES: dict[str, type[BaseMessage]] = {
     "function": FunctionMessage,
     "chat": ChatMessage,
 }
+TYPES = {
+    **{name: name for name in CLASSES},
+    **{f"{cls.__name__}Chunk": name for name, cls in CLASSES.items()},
+}
+"""The values of a message's `type`, and the class that each names."""
 NAMES = {cls: name for name, cls in CLASSES.items()}
 ROLES = {
     "human": "user",

@@ -6,21 +6,24 @@ validators would change some (they fill `tool_calls` from `additional_kwargs`).
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.content_parts import decode_parts, get_text
+from langchain_redis_session._codec.content_parts import decode_parts, get_text, iterate_texts
 from langchain_redis_session._codec.message_form import (
     BY_ROLE,
     CLASSES,
     EXTENSION_VERSION,
+    FIELDS_WITH_REFERENCES,
     SHAPES,
     TOKEN_COUNTS,
     has_payload,
 )
 from langchain_redis_session._codec.plain_json import show
-from langchain_redis_session._codec.tags import untag
+from langchain_redis_session._codec.tags import MOST_REPEATS, untag
 from langchain_redis_session._codec.tool_calls import (
     decode_tool_calls,
     parse_arguments,
@@ -34,21 +37,36 @@ class _References:
 
     def __init__(self, natural: dict[str, Any]) -> None:
         self._natural = natural
-        self._arguments: list[str] | None = None
+        self._left: int | None = None
+
+    @cached_property
+    def _arguments(self) -> list[str]:
+        return read_arguments(self._natural.get("tool_calls") or [])
 
     def content(self, start: int, length: int) -> str:
         content = text_member(self._natural, "content")
         if start + length > len(content):
             raise LookupError
-        return content[start : start + length]
+        return self._repeat(content[start : start + length])
 
     def part(self, index: int, name: str) -> str:
-        return get_text(self._natural["content_parts"], index, name)
+        return self._repeat(get_text(self._natural["content_parts"], index, name))
 
     def arguments(self, index: int) -> str:
-        if self._arguments is None:
-            self._arguments = read_arguments(self._natural.get("tool_calls"))
-        return self._arguments[index]
+        return self._repeat(self._arguments[index])
+
+    def _repeat(self, text: str) -> str:
+        """Refuse an entry whose references would make much more than it holds."""
+        if self._left is None:
+            size = len(text_member(self._natural, "content")) + sum(map(len, self._arguments))
+            with suppress(LookupError, TypeError):
+                texts = iterate_texts(self._natural.get("content_parts") or [])
+                size += sum(len(text) for _, _, text in texts)
+            self._left = MOST_REPEATS * FIELDS_WITH_REFERENCES * size
+        self._left -= len(text)
+        if self._left < 0:
+            raise LookupError
+        return text
 
     def args(self, index: int) -> Any:
         args = parse_arguments(self.arguments(index))

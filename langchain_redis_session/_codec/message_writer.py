@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, RemoveMessage
-from pydantic_core import to_jsonable_python
+from langchain_core.messages import AIMessageChunk, BaseMessage, RemoveMessage
 
+from langchain_redis_session._codec.chunks import list_calls
 from langchain_redis_session._codec.content_parts import encode_parts, iterate_texts
+from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.message_conversion import convert_fields
 from langchain_redis_session._codec.message_form import (
     BY_ROLE,
     CLASSES,
@@ -17,9 +19,11 @@ from langchain_redis_session._codec.message_form import (
     ROLES,
     SHAPES,
     TOKEN_COUNTS,
+    TYPES,
     Shape,
     has_payload,
 )
+from langchain_redis_session._codec.plain_form import make_plain
 from langchain_redis_session._codec.plain_json import (
     approximate_text,
     is_plain,
@@ -29,10 +33,7 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.tags import Tagger, tag_items
 from langchain_redis_session._codec.tool_calls import encode_tool_calls
-from langchain_redis_session._logs import logger
 from langchain_redis_session.errors import UnserializableMessageError
-
-Artifacts = Literal["raise", "drop"]
 
 
 class EncodedMessage(NamedTuple):
@@ -43,17 +44,18 @@ class EncodedMessage(NamedTuple):
     extension: dict[str, Any] | None
 
 
-def encode_message(message: BaseMessage, artifacts: Artifacts = "raise") -> EncodedMessage:
+def encode_message(message: BaseMessage, conversions: Conversions | None = None) -> EncodedMessage:
     """Write a message.
 
     Args:
         message: Any message or chunk of langchain-core, or a subclass of one.
-        artifacts: What to do with an artifact that can't be made plain data.
+        conversions: Who hears of what JSON can't carry; None = it is refused.
 
     Raises:
-        UnserializableMessageError: The message holds what JSON can't carry.
+        UnserializableMessageError: It is no message; or it holds what JSON can't carry, and
+            there are no `conversions`.
 
-    >>> from langchain_core.messages import HumanMessage
+    >>> from langchain_core.messages import AIMessage, HumanMessage
     >>> encode_message(HumanMessage("hi")).message
     {'role': 'user', 'content': 'hi'}
     >>> encode_message(AIMessage("", id="r1")).extension
@@ -65,6 +67,22 @@ def encode_message(message: BaseMessage, artifacts: Artifacts = "raise") -> Enco
         extra = message.__pydantic_extra__
     else:
         name, fields, extra = _as_base(message)
+    try:
+        return _write(name, fields, extra, converts_artifact=conversions is None)
+    except Exception:  # it may run code of the values' classes
+        if conversions is None:
+            raise
+    fields, extra = convert_fields(name, fields, extra or {}, conversions)
+    return _write(name, fields, extra)
+
+
+def _write(
+    name: str,
+    fields: dict[str, Any],
+    extra: dict[str, Any] | None,
+    *,
+    converts_artifact: bool = False,
+) -> EncodedMessage:
     shape = SHAPES[name]
     for field, check in shape.checks.items():
         if not check(fields.get(field)):
@@ -73,13 +91,13 @@ def encode_message(message: BaseMessage, artifacts: Artifacts = "raise") -> Enco
         content = fields["content"]
         if content and type(content) is str and is_text(content):  # not worth a writer
             return EncodedMessage({"role": ROLES[name], "content": content}, None, None)
-    return _Writer(name, fields, artifacts).write(extra)
+    return _Writer(name, fields, converts_artifact).write(extra)
 
 
 def _as_base(message: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Give a chunk or a custom message as the message of langchain-core that it is."""
     cls = type(message)
-    base = next((c for c in cls.__mro__ if c in NAMES), None)
+    base = next((c for c in cls.__mro__ if c in NAMES), None) or _class_of_type(message)
     if base is None:
         if isinstance(message, RemoveMessage):
             reason = "RemoveMessage is an instruction, not part of a history; don't store it"
@@ -92,17 +110,31 @@ def _as_base(message: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
     if isinstance(message, AIMessageChunk):
         dropped |= {"tool_call_chunks", "chunk_position"}
     fields: dict[str, Any] = {}
-    extra = dict(message.__pydantic_extra__ or {})
-    for name in cls.model_fields:
-        if name not in dropped and name in message.__dict__:
+    extra: dict[str, Any] = {}
+    values = {name: message.__dict__[name] for name in cls.model_fields if name in message.__dict__}
+    for name, value in {**values, **(message.__pydantic_extra__ or {})}.items():
+        if name not in dropped:
             target = fields if name in base.model_fields else extra
-            target[name] = message.__dict__[name]
+            target[name] = value
     if isinstance(message, AIMessageChunk):
-        # As `message_chunk_to_message` does: the constructor reads the tool calls that
-        # only `additional_kwargs` holds.
         with suppress(Exception):  # of a message that was changed after it was made
-            fields = AIMessage(**fields).__dict__
+            fields |= list_calls(message)
+    if isinstance(message, AIMessageChunk) or not isinstance(message, base):
+        # As `message_chunk_to_message` and `messages_from_dict` do: the constructor reads the
+        # tool calls that only `additional_kwargs` holds.
+        with suppress(Exception):
+            return NAMES[base], base(**fields).__dict__, extra
+    if not isinstance(message, base):
+        fields = SHAPES[NAMES[base]].make(fields, {}).__dict__
     return NAMES[base], fields, extra
+
+
+def _class_of_type(message: Any) -> type[BaseMessage] | None:
+    """Give the class that the `type` of a `BaseMessage` names."""
+    if not isinstance(message, BaseMessage):
+        return None
+    name = getattr(message, "type", None)
+    return CLASSES.get(TYPES.get(name, "")) if isinstance(name, str) else None
 
 
 def _refuse_field(shape: Shape, field: str, value: Any) -> None:
@@ -122,10 +154,10 @@ def _refuse_field(shape: Shape, field: str, value: Any) -> None:
 class _Writer:
     """Writes one message: `natural` is what Go reads, `data` what else is needed."""
 
-    def __init__(self, name: str, fields: dict[str, Any], artifacts: Artifacts) -> None:
+    def __init__(self, name: str, fields: dict[str, Any], converts_artifact: bool) -> None:
         self.name = name
         self.fields = fields
-        self.artifacts = artifacts
+        self.converts_artifact = converts_artifact
         self.natural: dict[str, Any] = {}
         self.data: dict[str, Any] = {}
         self.usage: dict[str, Any] | None = None
@@ -277,20 +309,10 @@ class _Writer:
         path = "message.artifact"
         try:
             self.data["artifact"] = self._value(artifact, path)
-            return
         except UnserializableMessageError:
-            pass
-        try:
-            self.data["artifact"] = self._value(to_jsonable_python(artifact), path)
-        except Exception as error:  # it runs code of the artifact's class
-            kind = type(artifact).__name__
-            if self.artifacts == "drop":
-                logger.warning("A tool's artifact (%s) can't be made JSON and is left out.", kind)
-                return
-            raise UnserializableMessageError(
-                f"{path}: {kind} can't be made JSON; store plain data, or set "
-                'unserializable_artifacts="drop" to leave such artifacts out'
-            ) from error
+            if not self.converts_artifact:
+                raise
+            self.data["artifact"] = _TAGGER.copy(make_plain(artifact, path, None), path)
 
 
 _TAGGER = Tagger()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NoReturn
 
@@ -19,6 +20,10 @@ from langchain_redis_session.errors import UnserializableMessageError, shorten
 
 MAX_DEPTH = 120
 """How deep a value may be nested; tagged and wrapped, that stays below orjson's 254."""
+
+MOST_ITEMS = 250_000
+"""How many items are looked at before it matters that the same objects stand in many places:
+a few lists that hold each other can stand for more than any memory holds."""
 
 TAG = "$lc"
 """The reserved key of `_tags`; a dict that holds it is not plain."""
@@ -42,6 +47,21 @@ _HINTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Stands for a value that has no place in JSON, where its tag is to be written.
+
+    Attributes:
+        name: The tag's name.
+        rest: The tag's other members.
+        shown: What readers that know no tags may see.
+    """
+
+    name: str
+    rest: tuple[str, ...]
+    shown: str
+
+
 def is_text(value: str) -> bool:
     """Whether `value` can be written as UTF-8, that is, has no lone surrogates."""
     if value.isascii():
@@ -53,8 +73,13 @@ def is_text(value: str) -> bool:
     return True
 
 
-def is_plain(value: object, depth: int = 0) -> bool:
+def is_plain(value: object, depth: int = 0, left: list[int] | None = None) -> bool:
     """Whether orjson writes `value` and reads it back as exactly the same.
+
+    Args:
+        value: Anything.
+        depth: How many containers it stands in.
+        left: How many more items may be looked at; what has more is not called plain.
 
     >>> is_plain({"a": [1, "x", None]}), is_plain({"a": float("nan")}), is_plain((1, 2))
     (True, False, False)
@@ -71,16 +96,49 @@ def is_plain(value: object, depth: int = 0) -> bool:
     if depth >= MAX_DEPTH:
         return False
     depth += 1
+    if kind is not dict and kind is not list:
+        return False
+    left = [MOST_ITEMS] if left is None else left
+    left[0] -= len(value)  # type: ignore[arg-type]
+    if left[0] < 0:
+        return False
     if kind is dict:
         for key, item in value.items():  # type: ignore[attr-defined]
-            if type(key) is not str or key == TAG or not is_text(key) or not is_plain(item, depth):
+            if type(key) is not str or key == TAG or not (key.isascii() or is_text(key)):
+                return False
+            # Most items are such texts, and a call costs more than the test.
+            if not ((type(item) is str and item.isascii()) or is_plain(item, depth, left)):
                 return False
         return True
-    if kind is list:
-        for item in value:  # type: ignore[attr-defined]  # noqa: SIM110 - a loop is faster
-            if not is_plain(item, depth):
-                return False
-        return True
+    for item in value:  # type: ignore[attr-defined]  # noqa: SIM110 - a loop is faster
+        if not is_plain(item, depth, left):
+            return False
+    return True
+
+
+def is_endless(value: object) -> bool:
+    """Whether the same objects stand in so many places that nobody could write them all out.
+
+    >>> nested = []
+    >>> for _ in range(60):
+    ...     nested = [nested, nested]
+    >>> is_endless(nested), is_endless([0] * 2_000_000)
+    (True, False)
+    """
+    left = MOST_ITEMS
+    waiting = [(value, 0)]
+    seen: set[int] = set()
+    while waiting:  # in the order of `PlainCopy`, which ends where it is too deep
+        container, depth = waiting.pop()
+        if depth >= MAX_DEPTH:
+            return False
+        left -= len(container)  # type: ignore[arg-type]
+        if left < 0 and id(container) in seen:
+            return True
+        seen.add(id(container))
+        items: Any = container.values() if isinstance(container, dict) else container
+        inner = [(item, depth + 1) for item in items if isinstance(item, (dict, list, tuple))]
+        waiting += reversed(inner)
     return False
 
 
@@ -117,6 +175,8 @@ class PlainCopy:
             real = float.__float__(value)
             return real if math.isfinite(real) else self.odd_float(real, path)
         if isinstance(value, (dict, list, tuple)):
+            if not depth and is_endless(value):
+                refuse(shorten_path(path), "it holds the same objects in too many places")
             if depth >= MAX_DEPTH:
                 refuse(
                     shorten_path(path),
@@ -125,9 +185,15 @@ class PlainCopy:
             if isinstance(value, dict):
                 return self.copy_dict(value, path, depth + 1)
             return [self.copy(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
+        if type(value) is Mark:
+            return self.copy_mark(value)
         name = type(value).__name__
         hint = _HINTS.get(name, "store plain dicts, lists, strings and numbers instead")
         refuse(path, f"{name} is not JSON; {hint}")
+
+    def copy_mark(self, mark: Mark) -> Any:
+        """Give what is written for a value that has no place in JSON."""
+        return approximate_text(mark.shown)
 
     def copy_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
         """Give the plain copy of a dict."""
@@ -207,20 +273,6 @@ def dump_exactly(value: Any) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Lone surrogates stand inside of strings only, where `\ud800` is JSON's own escape.
     return text.encode("utf-8", "backslashreplace")
-
-
-def embed(value: Any, path: str) -> Any:
-    """Check a value that goes into the stored JSON as it is.
-
-    Returns:
-        What orjson may write in its place.
-
-    Raises:
-        UnserializableMessageError: JSON can't carry it; the text names the path.
-    """
-    if is_plain(value):
-        return value
-    return orjson.Fragment(dump_exactly(PlainCopy().copy(value, path)))
 
 
 def _refuse_constant(name: str) -> NoReturn:

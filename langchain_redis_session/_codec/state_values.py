@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_redis_session._codec.plain_json import PlainCopy, dump_exactly, load_exactly
+from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.plain_json import load_exactly
+from langchain_redis_session._codec.tags import TAG_BYTES, dump_value, read_value
 
 
-def encode_state_value(value: Any, path: str) -> bytes:
+def encode_state_value(value: Any, path: str, conversions: Conversions | None = None) -> bytes:
     """Write a state value: `bytes` as they are, all else as compact JSON.
 
     Args:
-        value: Any JSON value, or bytes.
+        value: Anything.
         path: What to call it in an error, such as `state['k']`.
+        conversions: Who hears of what JSON can't carry; None = it is refused.
 
     Raises:
         UnserializableMessageError: JSON can't carry it (NaN, sets, keys that are no
-            strings, …); the text names the path.
+            strings, …), and there are no `conversions`; the text names the path.
 
     >>> encode_state_value({"city": "東京"}, "state['k']").decode()
     '{"city":"東京"}'
     """
-    if isinstance(value, bytes):
+    if issubclass(type(value), bytes):
         return bytes(value)
-    return dump_exactly(PlainCopy().copy(value, path))
+    return dump_value(value, path, conversions)
 
 
 def decode_state_value(data: bytes) -> Any:
@@ -33,6 +36,7 @@ def decode_state_value(data: bytes) -> Any:
     ([1, 2], b'NaN', b'')
     """
     try:
-        return load_exactly(data)
+        value = load_exactly(data)
     except ValueError:
         return data
+    return read_value(value) if TAG_BYTES in data else value

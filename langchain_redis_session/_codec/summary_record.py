@@ -39,7 +39,7 @@ def encode_summary(
 
     Args:
         text: The summary. Lone surrogates, which no JSON carries, become U+FFFD.
-        filter_key: The branch it covers.
+        filter_key: Whose events it covers.
         boundary: Up to where.
         cutoff_score: The boundary's score as Redis writes it.
     """

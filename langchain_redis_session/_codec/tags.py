@@ -7,25 +7,50 @@ A tag is an object with the one reserved key: `{"$lc":[name, …]}`.
 - `["str",text,position,code,…]`: `text` with lone surrogates at the positions
 - `["map",key,value,…]`: a dict with keys that JSON or this scheme can't write, among
   them `$lc` itself; so a user's dict never looks like a tag
+- `["bytes","AAEC"]`: bytes, in base64
+- `["text",type,text]`: what has no plain form, as its `str()`; read as that text
 - `["content",start,length]`, `["part",i,name]`, `["arguments",i]`, `["args",i]`: what the
   natural message holds already: a piece of its content, a text of its i-th content part, the
   arguments of its i-th tool call as text, and the same as an object. No long field stands
-  twice.
+  twice. Only in `extensions.langchain`.
+
+State values, tracks' payloads and members of events stand in JSON that other programs read:
+there a value is plain JSON wherever that can carry it, lone surrogates and large integers
+too. In them, what looks like a tag and is none was written by somebody else, and stays.
 """
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
 
-from langchain_redis_session._codec.plain_json import TAG, PlainCopy, approximate_text, is_plain
+from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.plain_form import make_plain
+from langchain_redis_session._codec.plain_json import (
+    TAG,
+    Approximation,
+    Mark,
+    PlainCopy,
+    approximate_text,
+    dump_exactly,
+    is_plain,
+)
 from langchain_redis_session.errors import CorruptEventError
+
+TAG_BYTES = f'"{TAG}"'.encode()
+"""What JSON with tags contains."""
 
 MIN_REFERENCE = 40
 """Shorter texts are repeated: the reference would not be smaller."""
+
+MOST_REPEATS = 2
+"""How often the whole of what is referred to may be repeated by the references of one field;
+so reading never makes much of a short entry."""
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -56,26 +81,41 @@ class Tagger(PlainCopy):
         self._arguments = arguments or []
         self._args = args or []
         self._parts = parts or {}
+        # Each part's text may stand once more, as the content may.
+        texts = [content, *self._arguments, *self._parts]
+        self._left = MOST_REPEATS * sum(map(len, texts))
 
     def copy(self, value: Any, path: str, depth: int = 0) -> Any:
         """Give the tagged copy of `value`, which stands at `path`."""
         if type(value) is str and len(value) >= MIN_REFERENCE:
-            if value in self._arguments:
+            if value in self._arguments and self._may_repeat(value):
                 return _tag("arguments", self._arguments.index(value))
-            if value in self._parts:
+            if value in self._parts and self._may_repeat(value):
                 return _tag("part", *self._parts[value])
             start = self._content.find(value)
-            if start >= 0:
+            if start >= 0 and self._may_repeat(value):
                 return _tag("content", start, len(value))
         elif type(value) is dict and self._args and is_plain(value, depth):
             spelled = orjson.dumps(value)
             if len(spelled) >= MIN_REFERENCE and spelled in self._args:
-                return _tag("args", self._args.index(spelled))
+                index = self._args.index(spelled)
+                if self._may_repeat(self._arguments[index]):
+                    return _tag("args", index)
         return super().copy(value, path, depth)
+
+    def _may_repeat(self, text: str) -> bool:
+        if len(text) > self._left:
+            return False
+        self._left -= len(text)
+        return True
 
     def copy_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
         """Give the tagged copy of a dict."""
         return tag_items(self.copy_items(value, path, depth))
+
+    def copy_mark(self, mark: Mark) -> Any:
+        """Give the tag of a value that has no place in JSON."""
+        return _tag(mark.name, *(super(Tagger, self).copy(part, mark.name) for part in mark.rest))
 
     def odd_text(self, value: str, path: str) -> Any:
         """Tag the lone surrogates of a string."""
@@ -92,6 +132,14 @@ class Tagger(PlainCopy):
     def odd_float(self, value: float, path: str) -> Any:
         """Tag NaN or an infinity."""
         return _tag("float", repr(value))
+
+
+class PlainTagger(PlainCopy):
+    """Copies a value as plain JSON, with tags only for dicts that look like tags."""
+
+    def copy_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
+        """Give the plain copy of a dict."""
+        return tag_items(self.copy_items(value, path, depth))
 
 
 def tag_items(items: list[tuple[Any, Any]]) -> dict[str, Any]:
@@ -116,6 +164,75 @@ class References(Protocol):
 
     def args(self, index: int) -> Any:
         """The arguments of a natural tool call, as a fresh object."""
+
+
+class _NoReferences:
+    """Stands where there is no message to refer to."""
+
+    def content(self, start: int, length: int) -> str:
+        raise LookupError
+
+    def part(self, index: int, name: str) -> str:
+        raise LookupError
+
+    def arguments(self, index: int) -> str:
+        raise LookupError
+
+    def args(self, index: int) -> Any:
+        raise LookupError
+
+
+_NO_REFERENCES = _NoReferences()
+
+
+def dump_value(value: Any, path: str, conversions: Conversions | None) -> bytes:
+    """Write a value that stands by itself: as plain JSON, with tags where that can't carry it.
+
+    Args:
+        value: Anything.
+        path: What to call it in an error, such as `state['k']`.
+        conversions: Who hears of what JSON can't carry; None = it is refused.
+
+    Raises:
+        UnserializableMessageError: Only without `conversions`; the text names the path.
+
+    >>> dump_value({"raw": b"x", "n": 1}, "state['k']", Conversions()).decode()
+    '{"raw":{"$lc":["bytes","eA=="]},"n":1}'
+    """
+    try:
+        return dump_exactly(PlainTagger().copy(value, path))
+    except Exception:  # it may run code of the value's class
+        if conversions is None:
+            raise
+    return orjson.dumps(_TAGGER.copy(make_plain(value, path, conversions), path))
+
+
+def embed(value: Any, path: str, conversions: Conversions | None) -> Any:
+    """Give what orjson may write for a value inside of other JSON; as `dump_value`."""
+    return value if is_plain(value) else orjson.Fragment(dump_value(value, path, conversions))
+
+
+def embed_untagged(value: Any, path: str, conversions: Conversions | None) -> Any:
+    """Give what orjson may write for a value whose form is Go's; what has none is shown."""
+    if is_plain(value):
+        return value
+    try:
+        return orjson.Fragment(dump_exactly(PlainCopy().copy(value, path)))
+    except Exception:  # it may run code of the value's class
+        if conversions is None:
+            raise
+    shown = Approximation().copy(make_plain(value, path, conversions), path)
+    return orjson.Fragment(dump_exactly(shown))
+
+
+def read_value(value: Any) -> Any:
+    """Undo the tags of `dump_value` in parsed JSON; what is not one of its tags stays."""
+    with suppress(CorruptEventError, RecursionError):
+        return untag(value, _NO_REFERENCES)
+    return value
+
+
+_TAGGER = Tagger()
 
 
 def untag(value: Any, references: References) -> Any:
@@ -158,6 +275,12 @@ def _read_tag(name: str, rest: list[Any], references: References) -> Any:
         keys = [_expect(str, untag(key, references)) for key in rest[::2]]
         values = [untag(item, references) for item in rest[1::2]]
         return dict(zip(keys, values, strict=True))
+    if name == "bytes":
+        (text,) = rest
+        return base64.b64decode(_expect(str, text), validate=True)
+    if name == "text":
+        _kind, text = rest
+        return _expect(str, untag(text, references))
     if name == "content":
         start, length = rest
         return references.content(_index(start), _index(length))

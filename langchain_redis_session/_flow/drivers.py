@@ -29,8 +29,10 @@ from langchain_redis_session._flow.requests import (
     Scope,
     Settle,
     Submit,
+    Unreadable,
 )
 from langchain_redis_session._flow.scripts import ScriptMissingError
+from langchain_redis_session._flow.unreadable import note_unreadable
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     RedisSessionError,
@@ -59,19 +61,15 @@ _NOBODYS_COUNTERS = Counters()
 class AppendQueue(Protocol):
     """What flows hand their appends to, and wait for, with write-behind."""
 
-    def settle(self, scope: Scope) -> None: ...
+    def settle(self, scope: Scope) -> Flow[None]: ...
 
-    async def asettle(self, scope: Scope) -> None: ...
-
-    def submit(self, request: Submit) -> None: ...
-
-    async def asubmit(self, request: Submit) -> None: ...
+    def submit(self, request: Submit) -> Flow[None]: ...
 
 
 def translate_error(error: Exception) -> RedisSessionError:
     """Give the error of our tree for one of redis-py; the cause is kept."""
     ours: RedisSessionError
-    if isinstance(error, RedisSessionError):  # the engine's; some of them are OSErrors too
+    if isinstance(error, RedisSessionError):  # write-behind's; some of them are OSErrors too
         return error
     if isinstance(error, redis_errors.NoScriptError):
         return ScriptMissingError(str(error))
@@ -151,13 +149,12 @@ def _execute(request: Request, client: Any, queue: AppendQueue | None, counters:
         return client.execute_command(*request, **RAW)
     if isinstance(request, Call):
         return request.function()
+    if isinstance(request, Unreadable):
+        return note_unreadable(request, counters)
     if isinstance(request, ScanPage):
         return _scan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
-        assert queue is not None, "only flows of a service with write-behind ask for it"
-        if isinstance(request, Settle):
-            return queue.settle(request.scope)
-        return queue.submit(request)
+        return run(_ask(queue, request), None)
     counters.round_trips += 1
     if hasattr(client, "get_primaries") and has_wait(request):
         return _translate_replies(execute_pinned(request, client))
@@ -175,13 +172,12 @@ async def _aexecute(
         return await client.execute_command(*request, **RAW)
     if isinstance(request, Call):
         return await request.async_function()
+    if isinstance(request, Unreadable):
+        return note_unreadable(request, counters)
     if isinstance(request, ScanPage):
         return await _ascan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
-        assert queue is not None, "only flows of a service with write-behind ask for it"
-        if isinstance(request, Settle):
-            return await queue.asettle(request.scope)
-        return await queue.asubmit(request)
+        return await arun(_ask(queue, request), None)
     counters.round_trips += 1
     if hasattr(client, "get_primaries") and has_wait(request):
         return _translate_replies(await aexecute_pinned(request, client))
@@ -189,6 +185,11 @@ async def _aexecute(
     for command in request:
         add_command(pipeline, command)
     return _translate_replies(await pipeline.execute(raise_on_error=False))
+
+
+def _ask(queue: AppendQueue | None, request: Settle | Submit) -> Flow[None]:
+    assert queue is not None, "only flows of a service with write-behind ask for it"
+    return queue.settle(request.scope) if isinstance(request, Settle) else queue.submit(request)
 
 
 def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:

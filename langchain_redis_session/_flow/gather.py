@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_redis_session._flow.requests import Command, Flow, T, Wait
+from langchain_redis_session._flow.requests import Command, Flow, T, Unreadable, Wait
 from langchain_redis_session.errors import RedisSessionError
 
 
@@ -28,11 +28,13 @@ def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
     results: list[Any] = [None] * len(flows)
     waiting: dict[int, Command | list[Command | Wait]] = {}
 
-    def advance(place: int, reply: Any) -> None:
+    def advance(place: int, reply: Any) -> Flow[None]:
         flow = flows[place]
         try:
             is_error = isinstance(reply, RedisSessionError)
             request = flow.throw(reply) if is_error else flow.send(reply)
+            while isinstance(request, Unreadable):  # which is not for Redis
+                request = flow.send((yield request))
         except StopIteration as stop:
             results[place] = stop.value
         except RedisSessionError as error:
@@ -42,7 +44,7 @@ def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
             waiting[place] = request
 
     for place in range(len(flows)):
-        advance(place, None)
+        yield from advance(place, None)
     while waiting:
         asked = dict(waiting)
         waiting.clear()
@@ -53,11 +55,11 @@ def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
             replies = iter((yield batch))
         except RedisSessionError as error:
             for place in asked:
-                advance(place, error)
+                yield from advance(place, error)
             continue
         for place, request in asked.items():
             if isinstance(request, list):
-                advance(place, [next(replies) for _ in request])
+                yield from advance(place, [next(replies) for _ in request])
             else:
-                advance(place, next(replies))
+                yield from advance(place, next(replies))
     return results

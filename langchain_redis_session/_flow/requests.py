@@ -1,7 +1,7 @@
 """Flows: operations on Redis as generators, without I/O.
 
 A flow yields what it wants from Redis and receives the reply; it opens no connection,
-reads no clock and makes no id. A driver (`_drivers.run`, `_drivers.arun`) carries the
+reads no clock and makes no id. A driver (`run` or `arun` of `_flow.drivers`) carries the
 requests to a client, so that sync and async callers share one body:
 
 >>> def count_and_drop(key: bytes) -> Flow[int]:
@@ -17,13 +17,15 @@ requests to a client, so that sync and async callers share one body:
 3
 
 A request is one command (a tuple), a batch of them (a list: one round trip; its reply is
-the list of replies, in which an error stands as a value), a `ScanPage`, or a `Call` of somebody
-else's code. Replies are raw: bytes, ints, None and lists of them. Errors are thrown in at the
-`yield`, already of our tree; those of a `Call` as they are.
+the list of replies, in which an error stands as a value) or a `ScanPage`; or what is not Redis's
+to answer: a `Call` of somebody else's code, what write-behind or who counts has to know. Replies
+are raw: bytes, ints, None and lists of them. Errors are thrown in at the `yield`, already of our
+tree; those of a `Call` as they are.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -89,8 +91,25 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Take note of entries that can't be read, and are skipped.
+
+    Attributes:
+        session: Whose they are; None where the key is several sessions'.
+        key: The key that they stand under.
+        what: What each of them is.
+        count: How many they are.
+    """
+
+    session: SessionKey | None
+    key: bytes
+    what: str = "an entry"
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """Call code that is not ours, such as a hook or a model; its reply is what that gives.
+    """Call code that is not ours, such as a hook or a model; its reply is what that returns.
 
     Attributes:
         function: What the sync driver calls.
@@ -101,6 +120,14 @@ class Call:
     async_function: Callable[[], Awaitable[Any]]
 
 
-Request: TypeAlias = "Command | list[Command | Wait] | ScanPage | Settle | Submit | Call"
+Request: TypeAlias = (
+    "Command | list[Command | Wait] | ScanPage | Settle | Submit | Unreadable | Call"
+)
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Request, Any, T]
+
+
+def off_loop(function: Callable[[], T]) -> Flow[T]:
+    """Call what may take its time; in async code it does not hold the event loop."""
+    result: T = yield Call(function, lambda: asyncio.to_thread(function))
+    return result

@@ -52,15 +52,19 @@ class _Done(Generic[T]):
     value: T
 
 
-def _advance(steps: Steps[T], outcome: Exception | None) -> _Step | _Done[T]:
+def _advance(steps: Steps[T], raised: Exception | None) -> _Step | _Done[T]:
     try:
-        return steps.send(outcome)
+        return steps.send(raised)
     except StopIteration as stop:
         return _Done(stop.value)
 
 
 def _call(hook: Hook, args: tuple[Any, ...]) -> Any:
-    """Call a hook; gives its error, or what is to be awaited, or None."""
+    """Call a hook.
+
+    Returns:
+        Its error, or what is to be awaited, or None.
+    """
     try:
         result = hook.method(*args)
     except Exception as error:
@@ -70,16 +74,16 @@ def _call(hook: Hook, args: tuple[Any, ...]) -> Any:
     return result if inspect.isawaitable(result) else None
 
 
-async def _finish(outcome: Any) -> Exception | None:
+async def _finish(given: Any) -> Exception | None:
     """Await what a call has left to be awaited."""
-    if isinstance(outcome, Awaitable):
+    if isinstance(given, Awaitable):
         try:
-            await outcome
+            await given
         except Exception as error:
             return error
         return None
-    assert outcome is None or isinstance(outcome, Exception)
-    return outcome
+    assert given is None or isinstance(given, Exception)
+    return given
 
 
 def refuse_async(hook: Hook) -> ConfigurationError:
@@ -103,12 +107,12 @@ def run_steps(steps: Steps[T], *, skips_async: bool = False) -> T:
         if hook.is_async and skips_async:
             step = _advance(steps, None)
             continue
-        outcome = _call(hook, args)
-        if outcome is not None and inspect.isawaitable(outcome):
-            if inspect.iscoroutine(outcome):
-                outcome.close()
+        given = _call(hook, args)
+        if given is not None and inspect.isawaitable(given):
+            if inspect.iscoroutine(given):
+                given.close()
             raise refuse_async(hook)
-        step = _advance(steps, outcome)
+        step = _advance(steps, given)
     return step.value
 
 
@@ -119,8 +123,8 @@ async def arun_steps(steps: Steps[T]) -> T:
     while not isinstance(step, _Done):
         hook, args = step
         if hook.is_async or hook.handler.run_inline:
-            outcome = _call(hook, args)
-            step = _advance(steps, None if outcome is None else await _finish(outcome))
+            given = _call(hook, args)
+            step = _advance(steps, None if given is None else await _finish(given))
             continue
         # In one go as many as are for the thread: going there takes longer than most hooks.
         left = await loop.run_in_executor(None, copy_context().run, _run_in_thread, steps, step)
@@ -131,10 +135,10 @@ async def arun_steps(steps: Steps[T]) -> T:
 def _run_in_thread(steps: Steps[T], step: _Step) -> _Step | _Done[T] | Awaitable[Any]:
     """Call hooks up to one that is not for a thread, or one that has to be awaited after all."""
     while True:
-        outcome = _call(*step)
-        if isinstance(outcome, Awaitable):
-            return outcome
-        following = _advance(steps, outcome)
+        given = _call(*step)
+        if isinstance(given, Awaitable):
+            return given
+        following = _advance(steps, given)
         if isinstance(following, _Done):
             return following
         step = following

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
@@ -20,8 +20,9 @@ from langchain_redis_session.callbacks import (
 )
 from langchain_redis_session.errors import ConfigurationError, suggest
 
-Operation: TypeAlias = Literal["append_event", "get_session", "summary"]
-_OPERATIONS: tuple[Operation, ...] = ("append_event", "get_session", "summary")
+Operation: TypeAlias = Literal["append_event", "get_session", "create_summary"]
+"""What hooks take part in, by its name in `_observe.operations`."""
+_OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 STAGES = ("start", "end", "error")
 _NAMES = [
     *(f"on_{operation}_{stage}" for operation in _OPERATIONS for stage in STAGES),

@@ -43,8 +43,6 @@ from langchain_redis_session.models import DeadLetter, Event, Session
 
 HookContext: TypeAlias = AppendEventContext | GetSessionContext | SummaryContext
 
-_WHAT = {"append_event": "append", "get_session": "read", "summary": "summary"}
-
 
 class Hooks:
     """What the handlers in `callbacks=` take part in.
@@ -81,7 +79,7 @@ class Hooks:
         self.persist = self._hooks.get("on_persist_error", ())
         self.of_appends = self._is_wanted("append_event")
         self.of_reads = self._is_wanted("get_session")
-        self.of_summaries = self._is_wanted("summary")
+        self.of_summaries = self._is_wanted("create_summary")
         self._async_hooks: dict[str, list[Hook]] = {}
         for hooks in self._hooks.values():
             for hook in hooks:
@@ -238,7 +236,7 @@ class Hooks:
         if raised is not None:
             self.counters.hook_vetoes += 1
             rejected = EventRejectedError(
-                f"{hook} rejected the {_WHAT[operation]} by raising {type(raised).__name__} (the "
+                f"{hook} rejected {operation} by raising {type(raised).__name__} (the "
                 "cause of this error)"
                 + ("" if operation == "get_session" else "; nothing was written")
             )

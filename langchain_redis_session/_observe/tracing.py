@@ -15,6 +15,7 @@ from typing import Any
 
 from langchain_redis_session._connections.driver import VERSION
 from langchain_redis_session._counters import Counters
+from langchain_redis_session._observe.operations import PERSIST
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
@@ -23,16 +24,6 @@ from langchain_redis_session.errors import (
     SessionNotFoundError,
 )
 from langchain_redis_session.models import SessionKey
-
-SPAN_CREATE_SESSION = "create_session"
-SPAN_GET_SESSION = "get_session"
-SPAN_DELETE_SESSION = "delete_session"
-SPAN_APPEND_EVENT = "append_event"
-SPAN_APPEND_TRACK_EVENT = "append_track_event"
-SPAN_CREATE_SUMMARY = "create_session_summary"
-SPAN_GET_SUMMARY = "get_session_summary"
-SPAN_PERSIST = "persist"
-"""From the acceptance of an append by write-behind until it is in Redis; below its span."""
 
 ATTRIBUTE_PREFIX = "redis_session."
 METRIC_DURATION = "db.client.operation.duration"
@@ -170,10 +161,10 @@ class OperationSpan:
 
         def settle(error: Exception | None) -> None:
             span = tracing.tracer.start_span(
-                SPAN_PERSIST,
+                PERSIST,
                 context=parent,
                 kind=tracing.trace.SpanKind.CLIENT,
-                attributes={**attributes, **tracing.address(), "db.operation.name": SPAN_PERSIST},
+                attributes={**attributes, **tracing.address(), "db.operation.name": PERSIST},
                 start_time=started_ns,
             )
             if error is not None:
@@ -214,7 +205,7 @@ def _keep_counts(counters: Counters) -> None:
 
 @cache
 def _open_instruments() -> Any:
-    """Make the instruments; gives the histogram of durations."""
+    """Make the instruments; that of durations is handed out, the others are asked."""
     from opentelemetry import metrics
 
     meter = metrics.get_meter(_NAME, VERSION)

@@ -72,7 +72,7 @@ class _Write:
             session_ttl_ms=options.session_ttl,
             try_field_ttl=self.context.try_field_ttl,
             once=self.prepared.once and any(entry.message_id for entry in entries),
-            count_unsummarized=self.context.counts_uncovered,
+            count_unsummarized=self.context.counts_unsummarized,
             summary_fields=self.summary_fields,
             entries=entries,
             with_app_state=self._app_state_is_near(),
@@ -196,7 +196,7 @@ def _write(
         prepared=prepared,
         create=create,
         drop_names=drop_names,
-        summary_fields=_find_summaries(keys, prepared.branches),
+        summary_fields=_find_summaries(keys, prepared.filter_keys),
         fresh=range(len(prepared.entries) or 1),
     )
     attempts = Attempts(key, "write to")
@@ -205,7 +205,7 @@ def _write(
         reply = yield from call_append(context, key, write.call())
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
-            context.counters.uncovered_events += reply.lost
+            context.counters.lost_events += reply.lost
             app_state = write.far_app_state(reply.fates)
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
@@ -227,22 +227,22 @@ def _write(
             write.index = yield from _read_message_index(keys)
 
 
-def _find_summaries(keys: SessionKeys, branches: Sequence[str]) -> list[bytes]:
-    """The fields of the summaries that cover these branches, the session's own first."""
-    if not branches:  # the usual case
+def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes]:
+    """The fields of the summaries that cover these filter keys, the session's own first."""
+    if not filter_keys:  # the usual case
         return [keys.summary_field]
-    return [keys.summary(branch) for branch in _branches_above(branches)]
+    return [keys.summary(name) for name in _filter_keys_above(filter_keys)]
 
 
-def _branches_above(branches: Iterable[str]) -> list[str]:
-    """These branches and all that cover them, the whole session's first.
+def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
+    """These filter keys and all that cover them, the whole session's first.
 
-    >>> _branches_above(["app/tools/search"])
+    >>> _filter_keys_above(["app/tools/search"])
     ['', 'app', 'app/tools', 'app/tools/search']
     """
     found = {""}
-    for branch in branches:
-        segments = branch.split("/")
+    for name in filter_keys:
+        segments = name.split("/")
         found.update("/".join(segments[:end]) for end in range(1, len(segments) + 1))
     return sorted(found)
 

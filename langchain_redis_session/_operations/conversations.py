@@ -45,7 +45,7 @@ def trim_conversations(context: Context, key: SessionKey, count: int) -> Flow[li
         try:
             event = decode_event(entry)
         except CorruptEventError:
-            context.report_corrupt(events_key)
+            yield context.unreadable(events_key)
             continue
         event.score = float(score)
         entries.append(entry)

@@ -10,6 +10,7 @@ from langchain_redis_session._codec.summary_record import (
     parse_foreign_summaries,
     parse_summary,
 )
+from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
@@ -29,11 +30,11 @@ def decode_summaries(
     ours: Mapping[str, bytes],
     foreign: bytes,
     foreign_cutoffs: Mapping[str, float],
-) -> dict[str, Summary]:
+) -> Flow[dict[str, Summary]]:
     """Read the summaries of a session; of two of a filter key, the one that goes further.
 
     Args:
-        context: What to report unreadable ones to.
+        context: Names the unreadable ones.
         keys: The session's keys.
         record: The session's record. What is older than the session is left out.
         ours: Values by filter key; b"" for none.
@@ -44,7 +45,7 @@ def decode_summaries(
     if foreign:
         theirs, is_sound = parse_foreign_summaries(foreign, foreign_cutoffs)
         if not is_sound:
-            context.report_corrupt(keys.summaries, "a summary")
+            yield context.unreadable(keys.summaries, "a summary")
     found: dict[str, Summary] = {}
     created_at = to_datetime(record.created_ns)
     for filter_key in {**ours, **theirs}:
@@ -53,7 +54,7 @@ def decode_summaries(
             try:
                 own = parse_summary(value, filter_key)
             except ValueError:
-                context.report_corrupt(keys.summaries, "a summary")
+                yield context.unreadable(keys.summaries, "a summary")
         both = (own, theirs.get(filter_key))
         newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
         if newest is not None:
@@ -61,9 +62,9 @@ def decode_summaries(
     return found
 
 
-def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Record:
-    """Read a record; report what in it can't be read."""
+def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Flow[Record]:
+    """Read a record; what in it can't be read is taken note of."""
     parsed = parse_record(record)
     if not parsed.is_sound:
-        context.report_corrupt(sessions_key, "a part of a session's record")
+        yield context.unreadable(sessions_key, "a part of a session's record")
     return parsed

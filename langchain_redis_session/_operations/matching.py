@@ -55,15 +55,15 @@ def find_newest_message(newest_first: Iterable[Event]) -> BaseMessage | None:
     return None
 
 
-def is_in_branch(filter_key: str, branch: str) -> bool:
-    """Whether a filter key is a branch or lies below it, segment by segment.
+def is_below(filter_key: str, other: str) -> bool:
+    """Whether a filter key is the other one or lies below it, segment by segment.
 
-    >>> is_in_branch("app/tools/search", "app/tools"), is_in_branch("app/toolbox", "app/tool")
+    >>> is_below("app/tools/search", "app/tools"), is_below("app/toolbox", "app/tool")
     (True, False)
-    >>> is_in_branch("app", "")  # the whole session
+    >>> is_below("app", "")  # the whole session
     True
     """
-    return not branch or filter_key == branch or filter_key.startswith(branch + "/")
+    return not other or filter_key == other or filter_key.startswith(other + "/")
 
 
 def compile_query(query: str) -> Callable[[str], bool]:

@@ -15,11 +15,11 @@ from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
     StateChange,
+    encode_state,
     route_encoded,
-    route_state,
 )
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
-from langchain_redis_session.errors import EventTooLargeError
+from langchain_redis_session.errors import EventTooLargeError, UnserializableMessageError
 from langchain_redis_session.models import Event
 from langchain_redis_session.scripts.bindings import Entry
 
@@ -83,10 +83,10 @@ class PreparedEvents:
         return [entry.member for entry in self.entries]
 
     @property
-    def branches(self) -> list[str]:
+    def filter_keys(self) -> list[str]:
         """The filter keys of the events, but for the whole session's."""
-        branches = {event.filter_key for event in self.events if event.filter_key}
-        return sorted(branches) if branches else []
+        filter_keys = {event.filter_key for event in self.events if event.filter_key}
+        return sorted(filter_keys) if filter_keys else []
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
@@ -137,32 +137,53 @@ def prepare_events(
     *,
     create: bool = False,
     once: bool = False,
+    places: Sequence[int] = (),
     new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> PreparedEvents:
     """Check and encode events.
+
+    Args:
+        context: The surroundings.
+        events: The events.
+        create: Whether to create the session if there is none.
+        once: Whether to leave out messages whose id is stored.
+        new_event_limit: The most events of a session that is created.
+        places: Their places in what the caller gave, for errors, where these differ.
 
     Raises:
         UnserializableMessageError: An event holds what JSON can't carry.
         EventTooLargeError: An event's JSON is over `max_event_bytes`.
     """
-    changes = {
-        place: route_state(event.state_delta, f"events[{place}].state_delta")
-        for place, event in enumerate(events)
-        if event.state_delta
-    }
-    entries = _encode(context, events)
+    states: dict[int, dict[str, bytes]] = {}
+    changes: dict[int, StateChange] = {}
+    for place, event in enumerate(events):
+        if event.state_delta:
+            path = f"events[{_place_of(place, places)}].state_delta"
+            states[place] = encode_state(event.state_delta, path, context.conversions)
+            changes[place] = route_encoded(states[place], path)
+    entries = _encode(context, events, states, places)
     return PreparedEvents(events, entries, changes, create, once, new_event_limit)
 
 
-def _encode(context: Context, events: Sequence[Event]) -> list[Entry]:
+def _encode(
+    context: Context,
+    events: Sequence[Event],
+    states: Mapping[int, dict[str, bytes]],
+    places: Sequence[int],
+) -> list[Entry]:
+    """Score, member and message id of each event, as the script takes them."""
     options = context.options
     entries: list[Entry] = []
     for place, event in enumerate(events):
         # First, as it refuses what is no message.
-        data = encode_event(event, unserializable_artifacts=options.unserializable_artifacts)
+        try:
+            data = encode_event(event, conversions=context.conversions, state=states.get(place))
+        except UnserializableMessageError as error:
+            text = _say_which(str(error), _place_of(place, places))
+            raise UnserializableMessageError(text) from error.__cause__
         if len(data) > options.max_event_bytes:
             raise EventTooLargeError(
-                f"events[{place}] has {len(data):,} bytes of JSON, the most is "
+                f"events[{_place_of(place, places)}] has {len(data):,} bytes of JSON, the most is "
                 f"{options.max_event_bytes:,}; store large content elsewhere and keep a link, or "
                 "raise max_event_bytes"
             )
@@ -170,8 +191,28 @@ def _encode(context: Context, events: Sequence[Event]) -> list[Entry]:
     return entries
 
 
+def _place_of(place: int, places: Sequence[int]) -> int:
+    return places[place] if places else place
+
+
+def _say_which(error: str, place: int) -> str:
+    """Let an error name the place of the message, or of the event, in the list.
+
+    >>> _say_which("message.artifact['x']: set is not JSON", 2)
+    "messages[2].artifact['x']: set is not JSON"
+    >>> _say_which("author: int is not a string", 2)
+    'events[2].author: int is not a string'
+    """
+    if error.startswith("message"):
+        return f"messages[{place}]{error.removeprefix('message')}"
+    return f"events[{place}].{error}"
+
+
 def _make_entry(event: Event, member: bytes) -> Entry:
     message_id = (event.message and event.message.id) or ""
+    if not isinstance(message_id, str):  # it was converted
+        stored = decode_event(member).message
+        message_id = (stored and stored.id) or ""
     return Entry(
         score=format_score(event.time_ns),
         member=member,

@@ -24,7 +24,7 @@ from langchain_redis_session._operations.decoding import (
     parse_sound_record,
 )
 from langchain_redis_session._operations.lifetime import refresh_lifetime
-from langchain_redis_session._operations.matching import has_message, is_in_branch
+from langchain_redis_session._operations.matching import has_message, is_below
 from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
 from langchain_redis_session._operations.window import Window, make_event_window
 from langchain_redis_session._times import to_datetime
@@ -127,7 +127,7 @@ def get_since_summary(
 
 @dataclass(frozen=True, slots=True)
 class Unsummarized:
-    """A session with the events of a branch that its summary does not cover.
+    """A session with the events of a filter key that its summary does not cover.
 
     Attributes:
         session: The session.
@@ -156,7 +156,7 @@ def get_unsummarized(
         context,
         key,
         Bounds(),
-        wants=lambda event: is_in_branch(event.filter_key, filter_key),
+        wants=lambda event: is_below(event.filter_key, filter_key),
         since_summary=True,
         filter_key=filter_key,
         at_least=at_least,
@@ -254,13 +254,13 @@ class Reading:
         if not record:
             parsed = _NO_RECORD
         elif self._with_state:
-            parsed = parse_sound_record(self.context, self.keys.sessions, record)
+            parsed = yield from parse_sound_record(self.context, self.keys.sessions, record)
         else:
             parsed = replace(_NO_RECORD, created_ns=parse_created(record))
         found = {self.filter_key: ours}
         cutoff = stored.foreign_cutoff
         cutoffs = {} if cutoff is None else {self.filter_key: cutoff}
-        summaries = decode_summaries(
+        summaries = yield from decode_summaries(
             self.context, self.keys, parsed, found, stored.foreign, cutoffs
         )
         summary = summaries.get(self.filter_key)

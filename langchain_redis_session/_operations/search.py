@@ -87,7 +87,7 @@ def _read_around(
             try:
                 event = decode_event(entry)
             except CorruptEventError:
-                context.report_corrupt(events_key)
+                yield context.unreadable(events_key)
                 continue
             if event.id not in passed:
                 passed.add(event.id)

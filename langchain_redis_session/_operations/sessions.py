@@ -73,7 +73,7 @@ def list_sessions(
         try:
             key = SessionKey(app_name, user_id, one.field.decode())
         except (InvalidSessionKeyError, UnicodeDecodeError):
-            context.report_corrupt(sessions_key, "a session's id")
+            yield context.unreadable(sessions_key, "a session's id")
             continue
         tail = one.foreign or b'{"updatedAt":"%b"}' % one.updated
         age = (parse_record(tail).updated_ns, key)
@@ -140,15 +140,13 @@ def _read_records(
             raise one
     (records, shared), *newest = found
     sessions_key = context.keyspace.sessions(app_name, user_id)
-    return [
-        replace(
-            make_session(key, parse_sound_record(context, sessions_key, record), shared, None),
-            event_count=size,
-            last_message=message,
-        )
-        for key, record, (size, message) in zip(page, records, newest, strict=True)
-        if record is not None
-    ]
+    sessions = []
+    for key, record, (size, message) in zip(page, records, newest, strict=True):
+        if record is not None:
+            parsed = yield from parse_sound_record(context, sessions_key, record)
+            session = make_session(key, parsed, shared, None)
+            sessions.append(replace(session, event_count=size, last_message=message))
+    return sessions
 
 
 def _read_shared(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.session_record import TRACKS
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._flow.requests import Flow
@@ -42,22 +43,37 @@ class StateChange:
 NO_CHANGE = StateChange()
 
 
-def route_state(state: Mapping[str, Any] | None, path: str) -> StateChange:
+def encode_state(
+    state: Mapping[str, Any] | None, path: str, conversions: Conversions | None
+) -> dict[str, bytes]:
+    """Encode values, but for those of `temp:`, which nobody stores.
+
+    Raises:
+        ConfigurationError: A name is not a string or is empty.
+        UnserializableMessageError: A value can't be carried by JSON, and there are no
+            `conversions`.
+    """
+    if not state and (state is None or isinstance(state, Mapping)):
+        return {}
+    return {
+        name: encode_state_value(value, f"{path}[{name!r}]", conversions)
+        for name, value in _check_names(state, path)
+        if not name.startswith(TEMP_PREFIX)
+    }
+
+
+def route_state(
+    state: Mapping[str, Any] | None, path: str, conversions: Conversions | None
+) -> StateChange:
     """Encode values and route them by the prefix of their names; `temp:` goes nowhere.
 
     Raises:
         ConfigurationError: A name is not a string, is empty or is reserved.
-        UnserializableMessageError: A value can't be carried by JSON.
+        UnserializableMessageError: A value can't be carried by JSON, and there are no
+            `conversions`.
     """
-    if not state and (state is None or isinstance(state, Mapping)):
-        return NO_CHANGE
-    return route_encoded(
-        {
-            name: encode_state_value(value, f"{path}[{name!r}]")
-            for name, value in _check_names(state, path)
-        },
-        path,
-    )
+    encoded = encode_state(state, path, conversions)
+    return route_encoded(encoded, path) if encoded else NO_CHANGE
 
 
 def route_encoded(values: Mapping[str, bytes], path: str = "state_delta") -> StateChange:
@@ -78,15 +94,20 @@ def route_encoded(values: Mapping[str, bytes], path: str = "state_delta") -> Sta
     return change
 
 
-def encode_scope(state: Mapping[str, Any], prefix: str, path: str) -> dict[str, bytes]:
+def encode_scope(
+    state: Mapping[str, Any], prefix: str, path: str, conversions: Conversions | None
+) -> dict[str, bytes]:
     """Encode the state of one scope, whose prefix names may or may not have.
 
     Raises:
         ConfigurationError: A name is not a string or is empty.
-        UnserializableMessageError: A value can't be carried by JSON.
+        UnserializableMessageError: A value can't be carried by JSON, and there are no
+            `conversions`.
     """
     return {
-        _check_name(name.removeprefix(prefix), path): encode_state_value(value, f"{path}[{name!r}]")
+        _check_name(name.removeprefix(prefix), path): encode_state_value(
+            value, f"{path}[{name!r}]", conversions
+        )
         for name, value in _check_names(state, path)
     }
 

@@ -23,7 +23,7 @@ class SummaryTask:
 
     Attributes:
         key: The session.
-        filter_key: The branch; "" = the whole session.
+        filter_key: Of which events; "" = of the whole session.
         force: Whether to make it whatever the trigger says.
     """
 
@@ -48,7 +48,7 @@ class SummaryOutcome:
 
 
 def get_summary(context: Context, key: SessionKey, filter_key: str) -> Flow[Summary | None]:
-    """Read the summary of a branch, else the whole session's."""
+    """Read the summary of a filter key, else the whole session's."""
     keys = context.keyspace.session(key)
     found = yield from _read(context, keys, [filter_key, ""])
     return found.get(filter_key) or found.get("")
@@ -81,6 +81,7 @@ def _read(
     )
     if found.status is Status.MISSING:
         return {}
-    record = parse_sound_record(context, keys.sessions, found.record)
+    record = yield from parse_sound_record(context, keys.sessions, found.record)
     ours = dict(zip(filter_keys, found.summaries, strict=True))
-    return decode_summaries(context, keys, record, ours, found.foreign, found.foreign_cutoffs)
+    cutoffs = found.foreign_cutoffs
+    return (yield from decode_summaries(context, keys, record, ours, found.foreign, cutoffs))

@@ -13,7 +13,11 @@ from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.replicas import call_append
 from langchain_redis_session._operations.window import Window
-from langchain_redis_session.errors import EventTooLargeError, SessionNotFoundError
+from langchain_redis_session.errors import (
+    EventTooLargeError,
+    SessionNotFoundError,
+    UnserializableMessageError,
+)
 from langchain_redis_session.models import SessionKey, TrackEvent
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Entry
@@ -69,8 +73,14 @@ def prepare_track_events(
         EventTooLargeError: A payload's JSON is over `max_event_bytes`.
     """
     entries: list[Entry] = []
-    for event in events:
-        data = encode_track_event(event)
+    for place, event in enumerate(events):
+        try:
+            data = encode_track_event(event, context.conversions)
+        except UnserializableMessageError as error:
+            if len(events) == 1:
+                raise
+            text = f"payloads[{place}]{str(error).removeprefix('payload')}"
+            raise UnserializableMessageError(text) from error.__cause__
         if len(data) > context.options.max_event_bytes:
             raise EventTooLargeError(
                 f"a payload for track {track!r} has {len(data):,} bytes of JSON, the most is "

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.requests import Command, Flow, Unreadable
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds
@@ -57,6 +57,7 @@ class Window(Generic[S]):
     _seen: set[bytes] = field(default_factory=set)
     _asked: int | None = 0
     _is_done: bool = False
+    _skipped: int = 0
 
     def ask_first(self) -> int | None:
         """How many entries the first page has to bring; None = all."""
@@ -139,14 +140,22 @@ class Window(Generic[S]):
                 f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
                 f"{error}; read without strict=True to skip it"
             ) from error
-        self.context.report_corrupt(self.key)
+        self._skipped += 1
+
+    def _take_skipped(self) -> Unreadable:
+        count, self._skipped = self._skipped, 0
+        return self.context.unreadable(self.key, count=count)
 
     def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
         """Read further pages, back from the oldest entry seen, until it is enough."""
+        if self._skipped:
+            yield self._take_skipped()
         more = _SMALLEST_PAGE
         while not self._is_done and not is_enough():
             self._asked = more + len(self._seen)
             self.take((yield from self._read_page(self._next_highest, self._asked)))
+            if self._skipped:
+                yield self._take_skipped()
             more = min(more * 2, _LARGEST_PAGE)
 
     def read(self) -> Flow[None]:
@@ -161,6 +170,8 @@ class Window(Generic[S]):
     def finish(self) -> Flow[None]:
         """Top up what was skipped, find the start that was asked for, put oldest first."""
         bounds, items = self.bounds, self.items
+        if self._skipped:
+            yield self._take_skipped()
         if bounds.limit is not None:
             wanted = bounds.limit + bounds.offset
             if bounds.limit:

@@ -47,7 +47,11 @@ class Outbox:
         self.dropped = 0
 
     def add(self, track: str, payload: Any) -> tuple[int, int]:
-        """Put an event in; gives how many there have been, and how many wait."""
+        """Put an event in.
+
+        Returns:
+            How many there have been, and how many wait.
+        """
         with self._lock:  # the time is taken here, so that times and order agree
             self._waiting.append(TrackEvent(track, payload))
             self._added += 1

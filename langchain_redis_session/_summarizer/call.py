@@ -16,7 +16,8 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 
 from langchain_redis_session._codec.plain_json import approximate_text
-from langchain_redis_session._summarizer.writers import Steps, SummaryWriter
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._summarizer.writers import SummaryWriter
 from langchain_redis_session.errors import ConfigurationError, SummaryError, shorten
 from langchain_redis_session.models import SummaryRequest
 
@@ -56,26 +57,27 @@ class SummaryCall:
         request = self._request
         return {"messages": request.messages, "previous_summary": request.previous_summary}
 
-    @property
-    def steps(self) -> Steps:
-        """What has to be run."""
-        if not self._request.messages:  # nothing came since, so the last summary still holds
-            return _answer(self._request.previous_summary)
-        return self._writer.write(self._request)
+    def make(self, config: RunnableConfig) -> Flow[str]:
+        """Make it; `result` tells the tokens too.
 
-    def watch(self, config: RunnableConfig) -> RunnableConfig:
-        """Count the tokens of the runs inside."""
+        Args:
+            config: That of the run that this goes on in.
+
+        Raises:
+            SummaryError: The writer gave something that is no text.
+        """
         manager = config.get("callbacks")
         if isinstance(manager, BaseCallbackManager):  # always, inside of a run
             manager.add_handler(self._usage)
-        return config
+        request = self._request
+        if request.messages:
+            answer = yield from self._writer.write(request, config)
+        else:  # nothing came since, so the last summary still holds
+            answer = request.previous_summary
+        self.result = self._to_result(answer)
+        return self.result.text
 
-    def finish(self, answer: Any) -> str:
-        """Take the writer's answer.
-
-        Raises:
-            SummaryError: It is no text.
-        """
+    def _to_result(self, answer: Any) -> SummaryResult:
         text = answer.text if isinstance(answer, BaseMessage) else answer
         if not isinstance(text, str):
             raise SummaryError(
@@ -83,13 +85,7 @@ class SummaryCall:
                 "add a step that makes a text of it"
             )
         # A lone surrogate could not be stored.
-        self.result = SummaryResult(approximate_text(str(text)).strip(), self._usage.total)
-        return self.result.text
-
-
-def _answer(text: str) -> Steps:
-    yield from ()
-    return text
+        return SummaryResult(approximate_text(str(text)).strip(), self._usage.total)
 
 
 class _UsageCollector(BaseCallbackHandler):

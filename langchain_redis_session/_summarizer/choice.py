@@ -80,22 +80,22 @@ def _pair_calls(events: Sequence[Event]) -> tuple[dict[int, int], int | None]:
         The places of events with calls, and of their last results; the first place with a
         call that still waits for its result.
     """
-    askers: dict[str, int] = {}
+    callers: dict[str, int] = {}
     last_results: dict[int, int] = {}
     waiting: dict[int, list[str]] = {}
     for place, message in _messages(events):
         if isinstance(message, ToolMessage):
-            asker = askers.get(message.tool_call_id)
-            if asker is not None:
-                last_results[asker] = place
-                _remove(waiting.get(asker, []), message.tool_call_id)
+            caller = callers.get(message.tool_call_id)
+            if caller is not None:
+                last_results[caller] = place
+                _remove(waiting.get(caller, []), message.tool_call_id)
         elif isinstance(message, AIMessage):
             calls = [call["id"] or "" for call in message.tool_calls]
             # A call that is no valid one may get no result.
             for call_id in [*calls, *(call["id"] or "" for call in message.invalid_tool_calls)]:
                 # Some models number their calls anew in every turn.
-                _remove(waiting.get(askers.get(call_id, -1), []), call_id)
-                askers[call_id] = place
+                _remove(waiting.get(callers.get(call_id, -1), []), call_id)
+                callers[call_id] = place
             waiting[place] = waiting.get(place, []) + calls
         elif _is_from_user(message):
             waiting.clear()

@@ -1,15 +1,14 @@
 """What turns a request into a summary: a prompted model, or a runnable of the user's.
 
-A writer runs nothing itself: it yields what is to be run and on which input, receives what
-that gave, and returns the answer. Two short drivers, `run_steps` and `arun_steps`, do the
-rest, so that nothing is written twice for async code.
+A writer runs nothing itself: it is a flow, which yields calls of models and functions and
+returns the answer, so that nothing is written twice for async code.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, get_args
 
 from langchain_core.messages import HumanMessage
@@ -24,6 +23,7 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase
 
+from langchain_redis_session._flow.requests import Call, Flow, off_loop
 from langchain_redis_session._summarizer.prompt import VARIABLES, disarm, fill_in, put_previous
 from langchain_redis_session._summarizer.text import (
     FormatToolCall,
@@ -37,35 +37,8 @@ from langchain_redis_session._summarizer.triggers import TokenCounter
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SummaryRequest
 
-Steps = Generator[tuple[Runnable[Any, Any], Any], Any, Any]
-
 # At least as long as any note on what was left out.
 _NOTE = "\n[… 1,000,000,000,000 characters left out …]\n"
-
-
-def run_steps(steps: Steps, config: RunnableConfig) -> Any:
-    """Run what a writer asks for, and give its answer."""
-    runnable, value = _advance(steps, None)
-    while runnable is not None:
-        runnable, value = _advance(steps, runnable.invoke(value, config))
-    return value
-
-
-async def arun_steps(steps: Steps, config: RunnableConfig) -> Any:
-    """Likewise, in async code; what is between the steps may count tokens, so in a thread."""
-    runnable, value = await asyncio.to_thread(_advance, steps, None)
-    while runnable is not None:
-        given = await runnable.ainvoke(value, config)
-        runnable, value = await asyncio.to_thread(_advance, steps, given)
-    return value
-
-
-def _advance(steps: Steps, given: Any) -> tuple[Runnable[Any, Any] | None, Any]:
-    """Give the next thing to run, and on what; or None, and the answer."""
-    try:
-        return steps.send(given)
-    except StopIteration as stop:
-        return None, stop.value
 
 
 class SummaryWriter(Protocol):
@@ -75,8 +48,8 @@ class SummaryWriter(Protocol):
     def runnable(self) -> Runnable[Any, Any]:
         """What does the work."""
 
-    def write(self, request: SummaryRequest) -> Steps:
-        """Say what to run, step by step, and return the answer."""
+    def write(self, request: SummaryRequest, config: RunnableConfig) -> Flow[Any]:
+        """Give the answer."""
 
     def fits(self, request: SummaryRequest) -> bool:
         """Whether the request can be met without cutting its text."""
@@ -110,12 +83,16 @@ class PromptedModel:
                 f"takes {least} tokens"
             )
 
-    def write(self, request: SummaryRequest) -> Steps:
-        conversation, previous = self._texts(request)
-        if not conversation:  # only what has no text, so the last summary still holds
+    def write(self, request: SummaryRequest, config: RunnableConfig) -> Flow[Any]:
+        variables = yield from off_loop(lambda: self._make_variables(request))
+        if variables is None:  # only what has no text, so the last summary still holds
             return request.previous_summary
-        filled = self._fill_in(*self._cut(conversation, previous))
-        return (yield self.runnable, (yield self.prompt, filled))
+        prompt = yield from _invoke(self.prompt, variables, config)
+        return (yield from _invoke(self.runnable, prompt, config))
+
+    def _make_variables(self, request: SummaryRequest) -> dict[str, Any] | None:
+        conversation, previous = self._texts(request)
+        return self._fill_in(*self._cut(conversation, previous)) if conversation else None
 
     def fits(self, request: SummaryRequest) -> bool:
         most = self.max_input_tokens
@@ -159,8 +136,9 @@ class WholeRunnable:
     runnable: Runnable[Any, Any]
     make_input: Callable[[SummaryRequest], Any]
 
-    def write(self, request: SummaryRequest) -> Steps:
-        return (yield self.runnable, self.make_input(request))
+    def write(self, request: SummaryRequest, config: RunnableConfig) -> Flow[Any]:
+        value = yield from off_loop(lambda: self.make_input(request))
+        return (yield from _invoke(self.runnable, value, config))
 
     def fits(self, request: SummaryRequest) -> bool:
         return True
@@ -178,14 +156,22 @@ class Decorated:
     runnable: Runnable[Any, Any]
     inner: SummaryWriter
 
-    def write(self, request: SummaryRequest) -> Steps:
-        return (yield self.runnable, request)
+    def write(self, request: SummaryRequest, config: RunnableConfig) -> Flow[Any]:
+        return _invoke(self.runnable, request, config)
 
     def fits(self, request: SummaryRequest) -> bool:
         return self.inner.fits(request)
 
     def count_input_tokens(self, request: SummaryRequest) -> int:
         return self.inner.count_input_tokens(request)
+
+
+def _invoke(runnable: Runnable[Any, Any], value: Any, config: RunnableConfig) -> Flow[Any]:
+    return (
+        yield Call(
+            partial(runnable.invoke, value, config), partial(runnable.ainvoke, value, config)
+        )
+    )
 
 
 def take_request(request: SummaryRequest) -> SummaryRequest:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import MessageLikeRepresentation
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._actions.open_calls import is_made_answer
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.prepared import make_events
 from langchain_redis_session._verbs.arguments import (
     check_event,
@@ -62,7 +63,8 @@ class AppendMethods(FlowRunner):
         Raises:
             EventRejectedError: A hook refused an event; none is written.
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: An event holds what JSON can't carry.
+            UnserializableMessageError: An event's message is none; or, with
+                `unserializable="raise"`, it holds what JSON can't carry.
             EventTooLargeError: An event's JSON is over `max_event_bytes`.
         """
         return self._append(check_key(key), list_events("events", events), callbacks)
@@ -73,7 +75,7 @@ class AppendMethods(FlowRunner):
     def append_messages(
         self,
         key: SessionKey,
-        messages: Sequence[BaseMessage],
+        messages: Sequence[MessageLikeRepresentation],
         *,
         request_id: str = "",
         invocation_id: str = "",
@@ -94,6 +96,7 @@ class AppendMethods(FlowRunner):
         Args:
             key: The session.
             messages: LangChain messages; a chunk is stored as the message it belongs to.
+                Dicts, tuples and strings as `convert_to_messages` takes them.
             request_id: Names the conversation they belong to.
             invocation_id: Names the agent's run.
             author: Who made them; default: "user" or "assistant", by their type.
@@ -110,7 +113,8 @@ class AppendMethods(FlowRunner):
         Raises:
             EventRejectedError: A hook refused a message; none is written.
             SessionNotFoundError: There is no such session, and `create` is false.
-            UnserializableMessageError: A message holds what JSON can't carry.
+            UnserializableMessageError: One is no message; or, with
+                `unserializable="raise"`, holds what JSON can't carry.
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
         """
         check_key(key)
@@ -163,4 +167,4 @@ class AppendMethods(FlowRunner):
             is_write_behind=self._write_behind is not None,
             scheduler=self._summary_scheduler,
         )
-        return self._observed("append_event", key, flow, hooks, new_events)
+        return self._observed(operations.APPEND_EVENT, key, flow, hooks, new_events)

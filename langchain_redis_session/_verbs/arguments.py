@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage
 
+from langchain_redis_session._codec.message_input import to_messages
 from langchain_redis_session.config import check_filter_key
 from langchain_redis_session.errors import (
     ConfigurationError,
@@ -88,7 +89,7 @@ def check_timeout(name: str, value: object) -> float | None:
     )
 
 
-def check_branch(filter_key: object) -> str:
+def check_filter(filter_key: object) -> str:
     """Refuse what can't be a filter key."""
     try:
         return check_filter_key(filter_key)
@@ -121,9 +122,13 @@ def list_events(name: str, events: object) -> list[Event]:
 
 
 def list_messages(name: str, messages: object) -> list[BaseMessage]:
-    """Give a list of messages; one alone is one too."""
-    advice = "make a message of a text: HumanMessage('hi')"
-    return _list_of(BaseMessage, name, messages, advice, UnserializableMessageError)
+    """Give a list of messages, of what LangChain takes for them; one alone is one too."""
+    if isinstance(messages, bytes) or not isinstance(messages, Iterable):
+        raise ConfigurationError(
+            f"{name} must be a list of messages, not {shorten(messages)}; a message is a "
+            "BaseMessage, a dict with role and content, a tuple (role, content), or a string"
+        )
+    return to_messages(messages)
 
 
 def list_payloads(name: str, payloads: object) -> Sequence[Any]:

@@ -19,6 +19,7 @@ from langchain_redis_session._actions.reads import (
     Read,
 )
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs.arguments import (
     check_flag,
@@ -207,7 +208,7 @@ class ReadMethods(FlowRunner):
         else:
             bounds = replace(bounds, for_model=True) if read.for_model else bounds
             flow = self._settled(key.scope, read.read(self._context, key, bounds))
-        return self._observed("get_session", key, flow, hooks)
+        return self._observed(operations.GET_SESSION, key, flow, hooks)
 
 
 def _close_calls(flow: Flow[list[BaseMessage]], how: OpenToolCalls) -> Flow[list[BaseMessage]]:

@@ -15,16 +15,18 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 from langchain_redis_session._actions.appends import SummaryScheduler
 from langchain_redis_session._actions.context import ActionContext
-from langchain_redis_session._actions.observed import observe, report_corrupt
+from langchain_redis_session._actions.observed import observe, tell_of_unreadable
 from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
 from langchain_redis_session._hooks.hooks import Hooks
+from langchain_redis_session._observe.operations import name_operation
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.loops import warn_in_loop
 from langchain_redis_session._verbs.misuse import explain_call
 from langchain_redis_session.callbacks import Handlers
+from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     SessionServiceClosedError,
@@ -71,7 +73,7 @@ class FlowRunner:
     ) -> Flow[T]:
         """Make the flow of a call of the method `name`, and count it."""
         self._require_open()
-        self._context.counters.operations[make_flow.__name__] += 1
+        self._context.counters.operations[name_operation(make_flow.__name__)] += 1
         try:
             return make_flow(self, *args, **kwargs)
         except TypeError as error:
@@ -100,7 +102,7 @@ class FlowRunner:
     def _reporting(self, flow: Flow[T]) -> Flow[T]:
         """Let the hooks know of entries that can't be read."""
         hooks = self._actions.hooks
-        return report_corrupt(hooks, flow) if hooks.corrupt else flow
+        return tell_of_unreadable(hooks, flow) if hooks.corrupt else flow
 
     def _explain(self, error: BackendUnavailableError) -> BackendUnavailableError:
         if not self._connections.is_default:
@@ -122,7 +124,7 @@ class FlowRunner:
         """Let those who watch see an operation; without any it is the flow itself."""
         hooks = self._actions.hooks if hooks is None else hooks
         if hooks.corrupt:
-            flow = report_corrupt(hooks, flow)
+            flow = tell_of_unreadable(hooks, flow)
         tracing = self._actions.tracing
         if hooks.observers or tracing is not None:
             flow = observe(tracing, hooks, operation, key, flow, events)
@@ -140,6 +142,22 @@ def combine_hooks(runner: FlowRunner, callbacks: Handlers) -> Hooks:
     """
     hooks = runner._actions.hooks  # noqa: SLF001
     return hooks if callbacks is None else hooks.extend(callbacks)
+
+
+def get_options(runner: FlowRunner) -> ServiceOptions:
+    """The options of a service."""
+    return runner._context.options  # noqa: SLF001
+
+
+def get_events_key(runner: FlowRunner, key: SessionKey) -> str:
+    """The name of the key that a session's events stand under."""
+    return runner._context.keyspace.session(key).events.decode()  # noqa: SLF001
+
+
+def get_sync_client(runner: FlowRunner) -> Any:
+    """The sync client of a service."""
+    runner._require_open()  # noqa: SLF001
+    return runner._connections.sync_client()  # noqa: SLF001
 
 
 R = TypeVar("R", bound=FlowRunner)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import (
     delete_session,
     sessions,
@@ -48,9 +49,12 @@ class SessionMethods(FlowRunner):
             state: First values, routed by prefix as `Event.state_delta` is.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        change = NO_CHANGE if state is None else route_state(check_mapping("state", state), "state")
+        change = NO_CHANGE
+        if state is not None:
+            check_mapping("state", state)
+            change = route_state(state, "state", self._context.conversions)
         flow = self._settled(key.scope, sessions.create_session(self._context, key, change))
-        return self._observed("create_session", key, flow)
+        return self._observed(operations.CREATE_SESSION, key, flow)
 
     acreate_session = async_method(create_session)
 
@@ -98,6 +102,6 @@ class SessionMethods(FlowRunner):
             self._context, check_key(key), now_ms=self._clock() // 1_000_000
         )
         flow = self._settled(key.scope, flow)
-        return self._observed("delete_session", key, flow)
+        return self._observed(operations.DELETE_SESSION, key, flow)
 
     adelete_session = async_method(delete_session)

@@ -29,7 +29,8 @@ class StateMethods(FlowRunner):
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: A value can't be carried by JSON.
+            UnserializableMessageError: A value can't be carried by JSON, with
+                `unserializable="raise"`.
         """
         check_key(key)
         return self._write_state(key, check_mapping("values", values), ())
@@ -49,7 +50,7 @@ class StateMethods(FlowRunner):
     def _write_state(
         self, key: SessionKey, values: Mapping[str, Any], drop_names: Collection[str]
     ) -> Flow[None]:
-        change = state.route_state(values, "values")
+        change = state.route_state(values, "values", self._context.conversions)
         flow = _write_state(self._context, key, change, drop_names)
         return self._settled(key.scope, flow)
 
@@ -59,7 +60,8 @@ class StateMethods(FlowRunner):
     ) -> Flow[None]:
         """Set names in a user's state; a `user:` in front of them is dropped."""
         check_user(app_name, user_id)
-        encoded = state.encode_scope(values, state.USER_PREFIX, "values")
+        conversions = self._context.conversions
+        encoded = state.encode_scope(values, state.USER_PREFIX, "values", conversions)
         flow = state.update_user_state(self._context, app_name, user_id, encoded)
         return self._settled((app_name, user_id), flow)
 
@@ -88,7 +90,8 @@ class StateMethods(FlowRunner):
     def update_app_state(self, app_name: str, values: Mapping[str, Any]) -> Flow[None]:
         """Set names in an app's state; an `app:` in front of them is dropped."""
         validate_id(app_name, "app_name")
-        encoded = state.encode_scope(values, state.APP_PREFIX, "values")
+        conversions = self._context.conversions
+        encoded = state.encode_scope(values, state.APP_PREFIX, "values", conversions)
         flow = state.update_app_state(self._context, app_name, encoded)
         return self._settled((app_name,), flow)
 

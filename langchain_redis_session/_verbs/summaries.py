@@ -3,12 +3,12 @@
 from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed
 from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._flow.requests import Call, Flow
-from langchain_redis_session._observe.tracing import SPAN_GET_SUMMARY
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe.operations import GET_SUMMARY
 from langchain_redis_session._operations import summaries
 from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session._verbs.arguments import (
-    check_branch,
+    check_filter,
     check_flag,
     check_key,
 )
@@ -46,8 +46,8 @@ class SummaryMethods(FlowRunner):
 
         Args:
             key: The session.
-            filter_key: The branch of events ("app/tools" has those of "app/tools/search"
-                too); "" = the whole session, which follows a branch unless
+            filter_key: Of which events ("app/tools": those of "app/tools/search" too); "" = of
+                the whole session, whose summary follows a filter key's unless
                 `cascade_full_session_summary=False`.
             force: Whether to go past the trigger.
             callbacks: Further hooks and handlers, for this call.
@@ -56,7 +56,7 @@ class SummaryMethods(FlowRunner):
             The newest summary, made now or before; None if there is none.
 
         Raises:
-            ConfigurationError: The service has no `summarizer`, or the branch is not in
+            ConfigurationError: The service has no `summarizer`, or the filter key is not in
                 `summary_filter_allowlist`.
             EventRejectedError: A hook refused it.
             SessionNotFoundError: There is no such session.
@@ -86,14 +86,14 @@ class SummaryMethods(FlowRunner):
                 "there are no background workers where the summarizer, a summary hook or the "
                 "client is asynchronous only; use acreate_summary"
             )
-        return _ask(workers, [task])
+        return workers.enqueue([task])
 
     aenqueue_summary = async_method(enqueue_summary)
 
     def _make_task(
         self, key: SessionKey, filter_key: str, force: bool
     ) -> tuple[SummaryMaker, SummaryTask]:
-        task = SummaryTask(check_key(key), check_branch(filter_key), check_flag("force", force))
+        task = SummaryTask(check_key(key), check_filter(filter_key), check_flag("force", force))
         if self._summary_maker is None:
             raise ConfigurationError(
                 "this service makes no summaries; give it a model or a SessionSummarizer as "
@@ -108,12 +108,12 @@ class SummaryMethods(FlowRunner):
 
     @sync_method
     def get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
-        """Read the summary of a branch; where there is none, the whole session's.
+        """Read the summary of a filter key; where there is none, the whole session's.
 
         Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
         """
-        flow = summaries.get_summary(self._context, check_key(key), check_branch(filter_key))
-        return self._observed(SPAN_GET_SUMMARY, key, self._settled(key.scope, flow))
+        flow = summaries.get_summary(self._context, check_key(key), check_filter(filter_key))
+        return self._observed(GET_SUMMARY, key, self._settled(key.scope, flow))
 
     aget_summary = async_method(get_summary)
 
@@ -124,10 +124,6 @@ class SummaryMethods(FlowRunner):
         return self._settled(key.scope, flow)
 
     alist_summaries = async_method(list_summaries)
-
-
-def _ask(workers: SummaryWorkers, tasks: list[SummaryTask]) -> Flow[None]:
-    yield Call(lambda: workers.enqueue(tasks), lambda: workers.aenqueue(tasks))
 
 
 def _take_summary(flow: Flow[summaries.SummaryOutcome]) -> Flow[Summary | None]:

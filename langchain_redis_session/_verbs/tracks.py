@@ -5,6 +5,7 @@ from typing import Any
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import tracks
 from langchain_redis_session._operations.bounds import Moment, make_bounds, to_nanoseconds
 from langchain_redis_session._verbs.arguments import (
@@ -37,19 +38,20 @@ class TrackMethods(FlowRunner):
         Args:
             key: The session.
             track: The track's name.
-            payload: Any JSON value.
+            payload: Any value; see the option `unserializable`.
             timestamp: When it happened (a datetime with a zone, or ns); default: now.
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: The payload is not JSON.
+            UnserializableMessageError: The payload is not JSON, with
+                `unserializable="raise"`.
         """
         check_key(key)
         validate_id(track, "track")
         time_ns = self._clock() if timestamp is None else to_nanoseconds(timestamp)
         event = TrackEvent(track, payload, time_ns=time_ns)
         flow = _first(self._append_track(key, track, [event]))
-        return self._observed("append_track_event", key, flow, events=[event])
+        return self._observed(operations.APPEND_TRACK_EVENT, key, flow, events=[event])
 
     aappend_track_event = async_method(append_track_event)
 
@@ -62,7 +64,7 @@ class TrackMethods(FlowRunner):
         Args:
             key: The session.
             track: The track's name; the first payload makes the track.
-            payloads: Any JSON values. A `TrackEvent` of this track stands for itself, with
+            payloads: Any values. A `TrackEvent` of this track stands for itself, with
                 its id and time: sent again, it is not stored again.
 
         Returns:
@@ -70,7 +72,8 @@ class TrackMethods(FlowRunner):
 
         Raises:
             SessionNotFoundError: There is no such session.
-            UnserializableMessageError: A payload is not JSON.
+            UnserializableMessageError: A payload is not JSON, with
+                `unserializable="raise"`.
             EventTooLargeError: A payload's JSON is over `max_event_bytes`.
 
         Example:
@@ -96,7 +99,7 @@ class TrackMethods(FlowRunner):
                     f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
                 )
         flow = self._append_track(key, track, events)
-        return self._observed("append_track_event", key, flow, events=events)
+        return self._observed(operations.APPEND_TRACK_EVENT, key, flow, events=events)
 
     aappend_track_events = async_method(append_track_events)
 

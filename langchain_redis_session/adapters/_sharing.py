@@ -39,7 +39,7 @@ class SharedOptions(ClientOptions, total=False):
     max_event_bytes: int
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
-    unserializable_artifacts: Literal["raise", "drop"]
+    unserializable: Literal["convert", "raise"]
     enable_async_persist: bool
     async_persister_num: int
     persist_queue_size: int

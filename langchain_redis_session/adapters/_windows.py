@@ -99,8 +99,8 @@ class ModelWindow:
             was cut off.
         """
         closed = close_calls(messages, self.open_tool_calls)
-        front = [message for message in closed if isinstance(message, SystemMessage)]
-        talk = [message for message in closed if not isinstance(message, SystemMessage)]
+        front = [message for message in closed if message.type == "system"]
+        talk = [message for message in closed if message.type != "system"]
         if summary is None and not is_cut and self._fits(front + talk):
             return front + talk
         if summary is not None:

@@ -15,6 +15,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    MessageLikeRepresentation,
     get_buffer_string,
     message_to_dict,
 )
@@ -31,7 +32,12 @@ from langchain_redis_session._verbs.arguments import (
     check_message,
     list_messages,
 )
-from langchain_redis_session._verbs.runner import combine_hooks
+from langchain_redis_session._verbs.runner import (
+    combine_hooks,
+    get_events_key,
+    get_options,
+    get_sync_client,
+)
 from langchain_redis_session.adapters._sharing import (
     SharedOptions,
     check_names,
@@ -42,7 +48,7 @@ from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter,
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import check_ttl
 from langchain_redis_session.errors import ConfigurationError
-from langchain_redis_session.models import SessionKey, SummarizedMessages, Summary
+from langchain_redis_session.models import Event, SessionKey, SummarizedMessages, Summary
 from langchain_redis_session.service import RedisSessionService, Ttl
 
 if TYPE_CHECKING:
@@ -198,6 +204,27 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         return self.session_id
 
     @property
+    def key(self) -> str:
+        """The name of the Redis key that the messages stand under: a sorted set of events."""
+        return get_events_key(self.service, self.session_key)
+
+    @property
+    def key_prefix(self) -> str:
+        """What every key begins with, without a ":" at its end."""
+        return get_options(self.service).key_prefix
+
+    @property
+    def ttl(self) -> float | None:
+        """How many seconds the session lives after its last write; None = for ever."""
+        seconds, rest = divmod(get_options(self.service).session_ttl, 1000)
+        return (seconds + rest / 1000 if rest else seconds) or None
+
+    @property
+    def redis_client(self) -> Any:
+        """The sync client of redis-py that is used."""
+        return get_sync_client(self.service)
+
+    @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first; [] for a session that does not exist."""
         key, hooks = self.session_key, self._callbacks
@@ -242,11 +269,16 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         self._last_reads.append(_Read(list(messages), summary))
         return messages
 
-    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+    def add_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:
         """Append messages in one round trip; the session is created if there is none.
 
+        Args:
+            messages: LangChain messages; dicts, tuples and strings as `convert_to_messages`
+                takes them.
+
         Raises:
-            UnserializableMessageError: A message holds what JSON can't carry; none is stored.
+            UnserializableMessageError: One is no message; or, with
+                `unserializable="raise"`, holds what JSON can't carry. None is stored.
             BackendUnavailableError: Redis did not take them.
         """
         messages = self._drop_read(list_messages("messages", messages))
@@ -258,7 +290,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             callbacks=self._callbacks,
         )
 
-    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+    async def aadd_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
         messages = self._drop_read(list_messages("messages", messages))
         await self.service.aappend_messages(
@@ -317,10 +349,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             The newest matches, oldest first, as dicts with "type", "content" and the
             message's other fields; [] for an empty query.
         """
-        if not isinstance(query, str) or not query.strip():
+        if not _is_question(query):
             return []
-        events = self.service.search_events(self.session_key, query, limit=limit)
-        return _to_dicts(event.message for event in events if event.message is not None)
+        return _to_dicts(self.service.search_events(self.session_key, query, limit=limit))
+
+    async def asearch_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
+        """Find messages by their text, without blocking the event loop; as `search_messages`."""
+        if not _is_question(query):
+            return []
+        return _to_dicts(await self.service.asearch_events(self.session_key, query, limit=limit))
 
     def __len__(self) -> int:
         return len(self.service.get_messages(self.session_key, callbacks=self._callbacks))
@@ -363,5 +400,9 @@ def _is_same(one: BaseMessage, other: BaseMessage) -> bool:
     return one is other or (one.id is not None and one.id == other.id)
 
 
-def _to_dicts(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
-    return [message_to_dict(message)["data"] for message in messages]
+def _is_question(query: object) -> bool:
+    return isinstance(query, str) and bool(query.strip())
+
+
+def _to_dicts(events: Iterable[Event]) -> list[dict[str, Any]]:
+    return [message_to_dict(e.message)["data"] for e in events if e.message is not None]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import Future
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from typing_extensions import Self
 
+from langchain_redis_session._flow.drivers import arun, run
+from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._logs import logger
 from langchain_redis_session._runs.outbox import Flight
 from langchain_redis_session._runs.recorder import Due, Recorder
@@ -31,8 +33,6 @@ from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
 from langchain_redis_session.service import RedisSessionService
 
 _Note: TypeAlias = Callable[..., "Due | None"]
-_Step: TypeAlias = "tuple[Any, ...] | Flight"
-_Writing: TypeAlias = "Generator[_Step, Any, bool]"
 _UNSTORABLE = (EventTooLargeError, UnserializableMessageError)
 
 
@@ -99,7 +99,7 @@ class _Tracking:
 
     @property
     def dropped(self) -> int:
-        """How many events were lost: the oldest of too many, or such as can't be stored."""
+        """How many events were given up: the oldest of too many, or such as can't be stored."""
         return self._outbox.dropped
 
     @property
@@ -107,22 +107,22 @@ class _Tracking:
         """How many events are not written yet."""
         return self._outbox.waiting
 
-    def _writing(
+    def _write(
         self, upto: int, owner: object, may_wait_for: Callable[[object], bool]
-    ) -> _Writing:
-        """Write what there is, without I/O: yields calls of the service, and waits.
+    ) -> Flow[bool]:
+        """Write what there is; arguments as `Outbox.claim`.
 
         Returns:
             Whether it went well.
         """
         while (claimed := self._outbox.claim(upto, owner, may_wait_for)) is not None:
             if isinstance(claimed, Flight):
-                if not (yield claimed):
+                if not (yield Call(claimed.result, partial(asyncio.wrap_future, claimed))):
                     return False
                 continue
             arrived = False
             try:
-                yield from self._sending(claimed)
+                yield from self._append(claimed)
                 arrived = True
             except Exception as error:
                 self._report(error, len(claimed))
@@ -132,21 +132,25 @@ class _Tracking:
                 return False
         return True
 
-    def _sending(self, batch: list[TrackEvent]) -> Generator[_Step, Any, None]:
-        append = ("append_track_events", self.key, self.track)
-        create = ("create_session", *self.key.scope)
+    def _append(self, batch: list[TrackEvent]) -> Flow[None]:
+        service, key, ids = self.service, self.key, self.key.scope
+        create = Call(partial(service.create_session, *ids), partial(service.acreate_session, *ids))
+        append = Call(
+            partial(service.append_track_events, key, self.track, batch),
+            partial(service.aappend_track_events, key, self.track, batch),
+        )
         if self._must_create:
             yield create
             self._must_create = False
         try:
-            yield (*append, batch)
+            yield append
         except SessionNotFoundError:
             yield create
-            yield (*append, batch)
+            yield append
         except _UNSTORABLE as error:
             if len(batch) > 1:  # the others can be stored
                 for event in batch:
-                    yield from self._sending([event])
+                    yield from self._append([event])
                 return
             self._outbox.drop(1)
             logger.warning(
@@ -223,8 +227,12 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
     on_retriever_error = _noted(Recorder.error)
 
     def flush(self) -> bool:
-        """Write what waits, now; gives whether all of it is written."""
-        return self._write(self._outbox.added)
+        """Write what waits, now.
+
+        Returns:
+            Whether all of it is written.
+        """
+        return self._write_now(self._outbox.added)
 
     async def aflush(self) -> bool:
         """Write what waits, without blocking the event loop; as `flush`."""
@@ -234,38 +242,21 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
         if self._outbox.is_pausing:
             return
         if due.may_block:
-            self._write(due.upto)
+            self._write_now(due.upto)
         elif self._outbox.tend(due.upto):
             # No daemon: the end of the program waits for it.
             threading.Thread(target=self._write_behind, name="redis-session-runs").start()
 
     def _write_behind(self) -> None:
         while True:
-            arrived = self._write(0)
+            arrived = self._write_now(0)
             if self._outbox.leave(failed=not arrived):
                 return
 
-    def _write(self, upto: int) -> bool:
-        me, service = threading.get_ident(), self.service
+    def _write_now(self, upto: int) -> bool:
+        me = threading.get_ident()
         # It is this thread's own where the garbage collector ends a stream in mid-write.
-        writing = self._writing(upto, me, lambda owner: owner != me)
-        try:
-            step = next(writing)
-            while True:
-                try:
-                    if isinstance(step, Future):
-                        reply: Any = step.result()
-                    else:
-                        method, *args = step
-                        reply = getattr(service, method)(*args)
-                except Exception as error:
-                    step = writing.throw(error)
-                else:
-                    step = writing.send(reply)
-        except StopIteration as stop:
-            return bool(stop.value)
-        finally:
-            writing.close()
+        return run(self._write(upto, me, lambda owner: owner != me), None)
 
     def __enter__(self) -> Self:
         return self
@@ -322,35 +313,21 @@ class AsyncTrackCallbackHandler(_Tracking, AsyncCallbackHandler):
     on_retriever_error = _anoted(Recorder.error)
 
     async def aflush(self) -> bool:
-        """Write what waits, now; gives whether all of it is written."""
-        return await self._write(self._outbox.added, wait=True)
+        """Write what waits, now.
+
+        Returns:
+            Whether all of it is written.
+        """
+        return await self._write_now(self._outbox.added, wait=True)
 
     async def _write_due(self, due: Due) -> None:
         if not self._outbox.is_pausing:
-            await self._write(due.upto, wait=False)
+            await self._write_now(due.upto, wait=False)
 
-    async def _write(self, upto: int, *, wait: bool) -> bool:
-        loop, service = asyncio.get_running_loop(), self.service
+    async def _write_now(self, upto: int, *, wait: bool) -> bool:
+        loop = asyncio.get_running_loop()
         # Another loop may be blocked by the synchronous run that this event is of.
-        writing = self._writing(upto, loop, lambda owner: wait or owner is loop)
-        try:
-            step = next(writing)
-            while True:
-                try:
-                    if isinstance(step, Future):
-                        reply: Any = await asyncio.wrap_future(step)
-                    else:
-                        method, *args = step
-                        call: Coroutine[Any, Any, Any] = getattr(service, f"a{method}")(*args)
-                        reply = await call
-                except Exception as error:
-                    step = writing.throw(error)
-                else:
-                    step = writing.send(reply)
-        except StopIteration as stop:
-            return bool(stop.value)
-        finally:
-            writing.close()
+        return await arun(self._write(upto, loop, lambda owner: wait or owner is loop), None)
 
     async def __aenter__(self) -> Self:
         return self

@@ -168,10 +168,10 @@ elseif foreign or changes_state then
 end
 
 append_fresh(events_key, members, wanted, fates, scores, top)
-local uncovered = size + #fresh
-if cutoff then uncovered = redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') end
+local unsummarized = size + #fresh
+if cutoff then unsummarized = redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') end
 local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
-local lost = counts and math.max(0, uncovered - (size + #fresh - removed)) or 0
+local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
 local keeps_index = has_index or once == '1'
 if keeps_index then
   if not has_index then
@@ -191,5 +191,5 @@ set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
-local unsummarized = counts and uncovered - lost or ''
+unsummarized = counts and unsummarized - lost or ''
 return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}

@@ -146,7 +146,7 @@ async def test_a_veto_rejects_the_batch(
     with pytest.raises(EventRejectedError) as caught:
         await verbs.append_events(key, make_events(1, 2, 3, 4))
     assert str(caught.value) == (
-        "on_append_event_start of Guard rejected the append by raising ValueError (the cause of "
+        "on_append_event_start of Guard rejected append_event by raising ValueError (the cause of "
         "this error); nothing was written"
     )
     assert repr(caught.value.__cause__) == "ValueError('a secret reason')"
@@ -232,7 +232,7 @@ async def test_errors_of_the_operation(
         make_recorder(kind, "b", seen, raises_in="append_event_error"),
         make_handler(kind, append_event_error=lambda _, error: told.append(error)),
     ]
-    verbs = make_verbs(callbacks=handlers, max_event_bytes=2000)
+    verbs = make_verbs(callbacks=handlers, max_event_bytes=2000, unserializable="raise")
     with pytest.raises(expected) as caught:
         await call(verbs, key)
     assert told == [caught.value]
@@ -240,6 +240,23 @@ async def test_errors_of_the_operation(
     names = [(n, f"append_event_{stage}") for stage in ("start", "error") for n in "ab"]
     assert lines == [list(names[place]) for place in (0, 1, 3, 2)]
     assert verbs.service.stats().hook_vetoes == 0
+
+
+@one_server
+@plain_kinds
+async def test_an_error_names_the_place_in_what_was_given(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
+    def skip_first(context: Any) -> None:
+        if context.event.message.content == "m1":
+            context.skip()
+
+    verbs = make_verbs(
+        callbacks=[make_handler(kind, append_event_start=skip_first)], unserializable="raise"
+    )
+    bad = HumanMessage("m3", additional_kwargs={"a": {1}})
+    with pytest.raises(UnserializableMessageError, match=r"^messages\[2\]\.additional_kwargs"):
+        await verbs.append_messages(key, [HumanMessage("m1"), HumanMessage("m2"), bad], create=True)
 
 
 @one_server

@@ -297,7 +297,7 @@ async def test_summaries_are_told(make_verbs: MakeVerbs, key: SessionKey, mode: 
     assert await verbs.create_summary(key) is None
     assert tracer.told == []  # none was due
     await verbs.create_summary(key, force=True, callbacks=[own])
-    assert [name for name, _ in tracer.told] == ["redis_session.summary"]
+    assert [name for name, _ in tracer.told] == ["redis_session.create_summary"]
     data = tracer.take()
     assert own.take() == data
     assert (

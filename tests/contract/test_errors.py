@@ -95,7 +95,7 @@ async def test_context_managers_close(make_verbs: Callable[..., Verbs], mode: Mo
         ({"key_prefix": "a}"}, "key_prefix='a}' can't work.*braces"),
         ({"key_prefix": "\ud800"}, "key_prefix=.*UTF-8"),
         ({"hash_tag": "session"}, "hash_tag='session' can't work.*'app'.*'user'"),
-        ({"unserializable_artifacts": "ignore"}, "unserializable_artifacts='ignore'"),
+        ({"unserializable": "drop"}, "unserializable='drop' can't work.*convert"),
         ({"redis_url": "http://x"}, "must begin with one of redis://"),
         ({"redis_url": "redis://h:port"}, "can't be used"),
         ({"redis_url": 7}, "must be a string, not int"),

@@ -409,12 +409,9 @@ async def test_a_session_with_events_or_of_ours_without_a_ttl_lives(
     rewrite_record(redis_probe, key, tag)
     put_record(redis_probe, key, tag, updatedAt=OLD)
     other = SessionKey("shop", "ann", "s2")
-    # The Go service would have dropped the limit: this one was never to expire.
-    record = (
-        '{"id":"s2","state":{},"eventLimit":0,"createdAt":"2026-01-01T00:00:00Z",'
-        '"updatedAt":"2026-01-01T00:00:00.000000000Z"}'
-    )
-    redis_probe.hset(redis_probe.key(f"sess:{tag}:ann"), "s2", record)
+    # The Go service would have dropped the event limit: this one was never to expire.
+    await make_verbs().create_session("shop", "ann", "s2", state={"k": 1})
+    put_record(redis_probe, other, tag, updatedAt=OLD)
     for each in (key, other):
         assert await verbs.get_session(each) is not None
     assert len(await verbs.list_sessions("shop", "ann")) == 2

@@ -140,15 +140,16 @@ async def test_nothing_is_appended(verbs: Verbs, key: SessionKey, redis_probe: R
 @pytest.mark.parametrize(
     ("message", "path"),
     [
-        (RemoveMessage("x"), "RemoveMessage"),
-        (HumanMessage("x", additional_kwargs={"deep": [{"a": {1, 2}}]}), "additional_kwargs.*deep"),
-        (AIMessage("x", response_metadata={"raw": b"bytes"}), "response_metadata.*raw"),
-        (ToolMessage("x", tool_call_id="c", artifact=object()), "artifact"),
-        ("text", r"messages\[1\] must be BaseMessage, not 'text'"),
+        (RemoveMessage("x"), r"messages\[1\]: RemoveMessage"),
+        (BaseMessage(content="x", type="remove"), r"messages\[1\]: BaseMessage is not a message"),
+        (None, r"messages\[1\]: NoneType is not a message: None"),
+        (7, r"messages\[1\]: int is not a message: 7"),
+        ({"content": "no role"}, r"messages\[1\]: LangChain makes no message of"),
+        (("ai", "hi", "more"), r"messages\[1\]: LangChain makes no message of"),
     ],
-    ids=["remove", "set", "bytes", "artifact", "string"],
+    ids=["remove", "type remove", "none", "int", "dict", "tuple"],
 )
-async def test_one_message_that_json_cannot_carry_keeps_all_out(
+async def test_one_that_is_no_message_keeps_all_out(
     verbs: Verbs, key: SessionKey, redis_probe: RedisProbe, message: Any, path: str
 ) -> None:
     with pytest.raises(UnserializableMessageError, match=path):
@@ -159,16 +160,79 @@ async def test_one_message_that_json_cannot_carry_keeps_all_out(
 
 
 @each_server
-async def test_an_artifact_may_be_dropped(
-    make_verbs: Any, key: SessionKey, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("message", "path"),
+    [
+        (
+            HumanMessage("x", additional_kwargs={"deep": [{"a": {1, 2}}]}),
+            r"^messages\[1\]\.additional_kwargs\['deep'\]\[0\]\['a'\]: set",
+        ),
+        (
+            AIMessage("x", response_metadata={"raw": b"bytes"}),
+            r"^messages\[1\]\.response_metadata\['raw'\]: bytes",
+        ),
+        (
+            ToolMessage("x", tool_call_id="c", artifact={"x": [1, 2, 3, object()]}),
+            r"^messages\[1\]\.artifact\['x'\]\[3\]: object",
+        ),
+    ],
+    ids=["set", "bytes", "artifact"],
+)
+async def test_what_json_cannot_carry_keeps_all_out_where_it_is_refused(
+    make_verbs: Any, key: SessionKey, redis_probe: RedisProbe, message: Any, path: str
 ) -> None:
-    verbs = make_verbs(unserializable_artifacts="drop")
-    message = ToolMessage("x", tool_call_id="c", artifact=object())
-    await verbs.append_messages(key, [message], create=True)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "artifact" in caplog.text
-    (read,) = await verbs.get_messages(key)
-    assert (read.content, read.artifact) == ("x", None)
+    verbs = make_verbs(unserializable="raise")
+    with pytest.raises(UnserializableMessageError, match=path):
+        await verbs.append_messages(
+            key, [HumanMessage("fine"), message], create=True, state_delta={"k": 1, "user:k": 1}
+        )
+    assert redis_probe.names() == []
+
+
+@each_server
+async def test_what_stands_for_a_message(verbs: Verbs, key: SessionKey) -> None:
+    given = ["hi", ("ai", "hello"), {"role": "tool", "content": "3", "tool_call_id": "c"}]
+    await verbs.append_messages(key, given, create=True)
+    await verbs.append_messages(key, "one text is one message")
+    await verbs.append_messages(key, {"role": "system", "content": "so is one dict"})
+    read = await verbs.get_messages(key)
+    assert read == [
+        HumanMessage("hi"),
+        AIMessage("hello"),
+        ToolMessage("3", tool_call_id="c"),
+        HumanMessage("one text is one message"),
+        SystemMessage("so is one dict"),
+    ]
+    assert [event.author for event in await verbs.get_events(key)] == [
+        *("user", "assistant", "", "user", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("human", {}, HumanMessage("x")),
+        ("ai", {}, AIMessage("x")),
+        ("AIMessageChunk", {"id": "m"}, AIMessage("x", id="m")),
+        (
+            "ai",
+            {"tool_calls": [{"name": "f", "args": {}, "id": "c"}]},
+            AIMessage("x", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
+        ),
+        ("system", {"mood": "kind"}, SystemMessage("x", mood="kind")),
+        ("tool", {"tool_call_id": "c"}, ToolMessage("x", tool_call_id="c")),
+        ("tool", {}, ToolMessage("x", tool_call_id="")),
+        ("function", {"name": "f"}, FunctionMessage(content="x", name="f")),
+        ("chat", {"role": "critic"}, ChatMessage(content="x", role="critic")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_base_message_is_stored_as_its_type(
+    verbs: Verbs, key: SessionKey, name: str, fields: Any, expected: BaseMessage
+) -> None:
+    await verbs.append_messages(key, [BaseMessage(content="x", type=name, **fields)], create=True)
+    (event,) = await verbs.get_events(key)
+    assert same_message(event.message, expected)
 
 
 @each_server

@@ -250,7 +250,7 @@ async def test_a_veto(
     with pytest.raises(EventRejectedError) as caught:
         await getattr(verbs, verb)(key)
     assert str(caught.value) == (
-        f"on_get_session_{stage} of Guard rejected the read by raising KeyError (the cause of "
+        f"on_get_session_{stage} of Guard rejected get_session by raising KeyError (the cause of "
         "this error)"
     )
     assert isinstance(caught.value.__cause__, KeyError)

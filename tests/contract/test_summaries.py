@@ -229,10 +229,10 @@ async def test_what_comes_after_a_trim_is_not_covered(summing: Verbs, key: Sessi
     assert covered(await summing.create_summary(key, force=True))[-1] == "m5"
 
 
-# --- Branches ------------------------------------------------------------------------------------
+# --- Filter keys ---------------------------------------------------------------------------------
 
 
-async def test_a_summary_of_a_branch_covers_what_is_below(
+async def test_a_summary_of_a_filter_key_covers_what_is_below(
     summing: Verbs, echo: Echo, key: SessionKey
 ) -> None:
     await fill(summing, key, 1)
@@ -651,11 +651,11 @@ async def test_another_owner_of_the_lease(
     echo.before = lambda: owners.append(redis_probe.get(lease))
     redis_probe.set(lease, "dead", px=400)
     assert covered(await summing.create_summary(key, force=True)) == ["m1", "m2"]
-    # A branch's too: the lease is the session's.
+    # A filter key's too: the lease is the session's.
     await summing.append_events(key, [make_event(3, filter_key="b")])
     redis_probe.set(lease, "dead", px=400)
     assert covered(await summing.create_summary(key, "b", force=True)) == ["m3"]
-    assert len(owners) == 3  # the session's follows the branch's
+    assert len(owners) == 3  # the session's follows the filter key's
     assert not {None, b"dead", "dead"} & {*owners}
 
 
@@ -700,16 +700,16 @@ async def test_a_summary_lives_as_long_as_its_session(
 
 
 @each_server
-async def test_a_branch_lives_on_with_what_is_below(
+async def test_a_filter_key_lives_on_with_what_is_below(
     make_verbs: Callable[..., Verbs], key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_ttl=100)
     await fill(verbs, key, 1, filter_key="app/tools/search")
-    branches = ("", "app", "app/tools", "app/tools/search")
-    for branch in branches[1:]:
-        await verbs.create_summary(key, branch, force=True)
+    filter_keys = ("", "app", "app/tools", "app/tools/search")
+    for filter_key in filter_keys[1:]:
+        await verbs.create_summary(key, filter_key, force=True)
     name = summaries_key(backend, redis_probe)
-    fields = ["FIELDS", len(branches), *(f"s1:{branch}" for branch in branches)]
+    fields = ["FIELDS", len(filter_keys), *(f"s1:{filter_key}" for filter_key in filter_keys)]
     if backend.variant.server in ("redis_server", "redis_cluster"):
         return  # it has no TTLs per field
     redis_probe.execute_command("HPEXPIRE", name, 9000, *fields)
@@ -759,12 +759,12 @@ async def test_what_retention_removes_before_a_summary_covers_it(
 ) -> None:
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_event_limit=4)
     await fill(verbs, key, 1, 2, 3, 4, 5, 6)  # 1 and 2 go
-    assert verbs.service.stats().uncovered_events == 2
+    assert verbs.service.stats().lost_events == 2
     assert covered(await verbs.create_summary(key, force=True)) == ["m3", "m4", "m5", "m6"]
     await verbs.append_events(key, make_events(7, 8, 9))  # 3, 4 and 5 go, and are covered
-    assert verbs.service.stats().uncovered_events == 2
+    assert verbs.service.stats().lost_events == 2
     await verbs.append_events(key, make_events(10, 11, 12))  # 6, and 7 and 8, which are not
-    assert verbs.service.stats().uncovered_events == 4
+    assert verbs.service.stats().lost_events == 4
 
 
 # --- Bad input -----------------------------------------------------------------------------------

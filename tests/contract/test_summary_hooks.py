@@ -44,13 +44,13 @@ class Recorder(SessionCallbackHandler):
         if stage in self.changes:
             self.changes[stage](context)
 
-    def on_summary_start(self, context: SummaryContext) -> None:
+    def on_create_summary_start(self, context: SummaryContext) -> None:
         self._note("start", context)
 
-    def on_summary_end(self, context: SummaryContext) -> None:
+    def on_create_summary_end(self, context: SummaryContext) -> None:
         self._note("end", context)
 
-    def on_summary_error(self, context: SummaryContext, error: Exception) -> None:
+    def on_create_summary_error(self, context: SummaryContext, error: Exception) -> None:
         self.errors.append(error)
         self._note("error", context)
 
@@ -87,7 +87,9 @@ async def test_what_they_see(make_summing: MakeSumming, key: SessionKey) -> None
     summarizer = SessionSummarizer(ScriptedModel(answer=answer))
     verbs = make_summing(recorder, summarizer=summarizer)
     await fill(verbs, key, 1, 2)
-    await verbs.create_summary(key, "b", force=True)  # nothing in that branch: nobody is asked
+    await verbs.create_summary(
+        key, "b", force=True
+    )  # nothing with that filter key: nobody is asked
     assert recorder.stages == []
     summary = await verbs.create_summary(key, force=True)
     assert recorder.stages == ["start", "end"]
@@ -126,7 +128,7 @@ async def test_a_veto(
     first, second = Recorder(), Recorder(**{stage: refuse})
     verbs = make_summing(first, second)
     await fill(verbs, key, 1)
-    with pytest.raises(EventRejectedError, match="rejected the summary") as caught:
+    with pytest.raises(EventRejectedError, match="rejected create_summary") as caught:
         await verbs.create_summary(key, force=True)
     assert isinstance(caught.value.__cause__, ValueError)
     assert await verbs.get_summary(key) is None
@@ -219,11 +221,13 @@ async def test_tokens_that_cannot_be_counted(
 
 async def test_async_handlers(make_summing: MakeSumming, key: SessionKey, mode: str) -> None:
     class Signing(AsyncSessionCallbackHandler):
-        async def on_summary_end(self, context: SummaryContext) -> None:
+        async def on_create_summary_end(self, context: SummaryContext) -> None:
             context.text = f"{context.text}, signed"
 
     # Workers could not wait for them: said now, and not in the log of each job.
-    with pytest.raises(ConfigurationError, match=r"on_summary_end of Signing is async.*auto_summ"):
+    with pytest.raises(
+        ConfigurationError, match=r"on_create_summary_end of Signing is async.*auto_summ"
+    ):
         make_summing(Signing(), auto_summarize=True)
     verbs = make_summing(Signing())
     await fill(verbs, key, 1)

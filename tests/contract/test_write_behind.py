@@ -578,7 +578,7 @@ async def test_retention_of_a_batch_is_that_of_single_appends(
 async def test_what_can_never_be_written_is_refused_at_once(
     make_queued: MakeQueued, key: SessionKey
 ) -> None:
-    queued = make_queued(max_event_bytes=1000)
+    queued = make_queued(max_event_bytes=1000, unserializable="raise")
     verbs = queued.verbs
     good, bad = HumanMessage("good"), HumanMessage("bad", additional_kwargs={"a": {1, 2}})
     with pytest.raises(UnserializableMessageError):

@@ -242,6 +242,44 @@ def test_search_gives_what_the_older_one_gives(make_history: MakeHistory) -> Non
     assert history.search_messages("  ") == history.search_messages(None) == []  # type: ignore[arg-type]
 
 
+async def test_search_without_blocking(make_history: MakeHistory) -> None:
+    history = make_history()
+    history.add_messages([HumanMessage("Learning"), AIMessage("Machine learning")])
+    found = await history.asearch_messages("learning", limit=1)
+    assert found == history.search_messages("learning", limit=1)
+    assert [message["content"] for message in found] == ["Machine learning"]
+    assert await history.asearch_messages(" ") == []
+
+
+def test_attributes_that_programs_use(make_history: MakeHistory, key_prefix: str) -> None:
+    history = make_history("s:1", user_id="ann", key_prefix=f"{key_prefix}:", ttl=60)
+    history.add_user_message("hi")
+    assert history.key_prefix == key_prefix
+    assert history.key == f"{key_prefix}:event:{{default}}:ann:s%3A1"
+    assert history.redis_client.zcard(history.key) == 1
+    assert 0 < history.redis_client.ttl(history.key) <= history.ttl == 60
+    assert type(history.ttl) is int
+    assert make_history(ttl=0.5).ttl == 0.5
+    assert make_history().ttl is make_history(ttl=0).ttl is None
+    by_service = RedisSessionChatMessageHistory("s2", service=history.service)
+    assert (by_service.ttl, by_service.key_prefix) == (60, key_prefix)
+    assert by_service.redis_client is history.redis_client
+
+
+def test_a_client_of_ones_own_is_the_client() -> None:
+    client = fakeredis.FakeRedis()
+    history = RedisSessionChatMessageHistory("s1", redis_client=client)
+    assert history.redis_client is client
+
+
+async def test_what_stands_for_messages(make_history: MakeHistory) -> None:
+    history = make_history()
+    given: Any = ["one", ("ai", "two"), {"role": "user", "content": "three"}]
+    history.add_messages(given)
+    await history.aadd_messages(given)
+    assert history.messages == [HumanMessage("one"), AIMessage("two"), HumanMessage("three")] * 2
+
+
 def test_an_empty_history_is_true(make_history: MakeHistory) -> None:
     """`history or make_one()` would forget it."""
     assert make_history()

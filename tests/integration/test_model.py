@@ -251,7 +251,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "service"):
             return
         client = redis.Redis.from_url(self.url)
-        most = {"appstate": 3000, "userstate": 2000}
+        most = {"appstate": 3000, "userstate": 2000, "erased": 30 * 24 * 3600}
         for key in client.scan_iter(match=f"{self.prefix}:*"):
             kind = key.decode().split(":")[1]
             assert 0 < client.pttl(key) <= most.get(kind, 1000) * 1000, key

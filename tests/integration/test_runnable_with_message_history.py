@@ -6,6 +6,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -291,8 +293,18 @@ async def test_what_it_does_not_say(
 ) -> None:
     """What fails to be saved is only logged: a listener's error does not reach the caller."""
     broken = AIMessage("ok", additional_kwargs={"raw": object()})
-    chain = keyed(RunnableLambda(lambda _: broken), make_history)
+    strict = partial(make_history, unserializable="raise")
+    chain = keyed(RunnableLambda(lambda _: broken), strict)
     with caplog.at_level(logging.WARNING, "langchain_core"):
         await ainvoke(chain, {"question": "one"}, config_of("ann", "s1"))
     assert "UnserializableMessageError" in caplog.text
-    assert make_history("s1", user_id="ann").messages == []
+    assert strict("s1", user_id="ann").messages == []
+
+
+async def test_a_turn_with_what_json_cannot_carry_is_kept(make_history: MakeHistory) -> None:
+    answer = AIMessage("ok", additional_kwargs={"raw": Decimal("1.5"), "blob": b"\xff"})
+    chain = keyed(RunnableLambda(lambda _: answer), make_history)
+    await ainvoke(chain, {"question": "one"}, config_of("ann", "s1"))
+    question, stored = make_history("s1", user_id="ann").messages
+    assert question.text == "one"
+    assert stored.additional_kwargs == {"raw": "1.5", "blob": b"\xff"}

@@ -301,12 +301,12 @@ def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) ->
         "memory://jobs", summarizer=slow, auto_summarize=False, async_summary_num=3
     ) as service:
         for session in keys:
-            for branch in ("", "a", "b"):
-                fill(service, session, filter_key=branch)
+            for filter_key in ("", "a", "b"):
+                fill(service, session, filter_key=filter_key)
         for _ in range(10):
             for session in keys:
-                for branch in ("a", "b", ""):
-                    service.enqueue_summary(session, branch, force=True)
+                for filter_key in ("a", "b", ""):
+                    service.enqueue_summary(session, filter_key, force=True)
         stats = service.stats().summaries
         assert stats is not None
         assert stats.waiting + stats.running <= 5 * 3 + 3
@@ -316,7 +316,7 @@ def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) ->
         assert slow.most_of_one == 1
         assert slow.most == 3
         for session in keys:
-            mine = [branch for name, branch in slow.done if name == session.session_id]
+            mine = [filter_key for name, filter_key in slow.done if name == session.session_id]
             assert mine == ["a", "b", ""]
         stats = service.stats().summaries
         assert stats is not None
@@ -349,8 +349,8 @@ def test_a_job_in_the_caller_waits_for_the_sessions_others(key: SessionKey) -> N
         summary_queue_size=1,
     ) as service:
         other = SessionKey(key.app_name, "ann", "other")
-        for branch in ("", "b"):
-            fill(service, key, filter_key=branch)
+        for filter_key in ("", "b"):
+            fill(service, key, filter_key=filter_key)
         fill(service, other)
         service.enqueue_summary(key, force=True)
         wait_until(lambda: bool(slow.running))
@@ -376,7 +376,7 @@ def test_what_was_not_written_asks_for_nothing(key: SessionKey) -> None:
             self.asked += tasks
 
     workers: Any = Workers()
-    scheduler = WorkerScheduler(workers, lambda branch: branch != "forbidden")
+    scheduler = WorkerScheduler(workers, lambda filter_key: filter_key != "forbidden")
     scheduler.when_settled(key, ["b", "forbidden"])(PersistError("given up"))
     assert workers.asked == []
     scheduler.when_settled(key, ["b", "forbidden"])(None)
@@ -431,7 +431,7 @@ def test_an_append_asks_by_itself_unless_told_not_to(key: SessionKey) -> None:
             assert made == (["", "app/tools"] if auto else [])
 
 
-def test_the_job_of_a_branch_is_followed_by_the_whole_sessions(key: SessionKey) -> None:
+def test_the_job_of_a_filter_key_is_followed_by_the_whole_sessions(key: SessionKey) -> None:
     for cascades in (True, False):
         with RedisSessionService(
             f"memory://cascade-{cascades}",
@@ -465,7 +465,7 @@ def test_a_hook_that_flushes_or_closes(key: SessionKey, what: str) -> None:
     """It runs in a worker, which can't wait for itself."""
 
     class Handler(SessionCallbackHandler):
-        def on_summary_end(self, context: object) -> None:
+        def on_create_summary_end(self, context: object) -> None:
             getattr(service, what)()
             is_done.set()
 
@@ -483,14 +483,14 @@ def test_a_hook_that_flushes_or_closes(key: SessionKey, what: str) -> None:
     service.close()
 
 
-def test_a_branch_that_is_not_allowed_is_passed_over(key: SessionKey) -> None:
+def test_a_filter_key_that_is_not_allowed_is_passed_over(key: SessionKey) -> None:
     with RedisSessionService(
         "memory://allow",
         summarizer=Witness.make(2),
         summary_filter_allowlist=["app/tool"],
     ) as service:
-        for branch in ("app/toolbox", "app/tool", "app/tool/x"):
-            service.append_messages(key, turn(0), create=True, filter_key=branch)
+        for filter_key in ("app/toolbox", "app/tool", "app/tool/x"):
+            service.append_messages(key, turn(0), create=True, filter_key=filter_key)
         assert service.flush(PATIENCE_S)
         made = [summary.filter_key for summary in service.list_summaries(key)]
         assert made == ["", "app/tool", "app/tool/x"]

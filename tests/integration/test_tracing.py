@@ -33,6 +33,7 @@ from langchain_redis_session import (
     SummaryRequest,
     UnserializableMessageError,
 )
+from langchain_redis_session._observe import operations
 from langchain_redis_session._observe import tracing as _tracing
 from tests.processes import run_python
 from tests.servers import RedisCluster, RedisServer
@@ -111,22 +112,22 @@ both_modes = pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_spans_of_every_operation(mode: str) -> None:
     async with open_service() as service:
         calls: list[tuple[str, tuple[Any, ...], str, dict[str, Any]]] = [
-            ("create_session", ("shop", "ann", "s1"), _tracing.SPAN_CREATE_SESSION, {"events": 0}),
+            ("create_session", ("shop", "ann", "s1"), operations.CREATE_SESSION, {"events": 0}),
             (
                 "append_messages",
                 (KEY, [HumanMessage(SECRET)] * 3),
-                _tracing.SPAN_APPEND_EVENT,
+                operations.APPEND_EVENT,
                 {"events": 3, "written": 3, "removed": 0, "queued": False, "round_trips": 1},
             ),
-            ("get_session", (KEY,), _tracing.SPAN_GET_SESSION, {"events": 3}),
-            ("get_messages", (KEY,), _tracing.SPAN_GET_SESSION, {"events": 3}),
+            ("get_session", (KEY,), operations.GET_SESSION, {"events": 3}),
+            ("get_messages", (KEY,), operations.GET_SESSION, {"events": 3}),
             (
                 "append_track_event",
                 (KEY, "tools", SECRET),
-                _tracing.SPAN_APPEND_TRACK_EVENT,
+                operations.APPEND_TRACK_EVENT,
                 {"events": 1, "track": "tools"},
             ),
-            ("delete_session", (KEY,), _tracing.SPAN_DELETE_SESSION, {"deleted": True}),
+            ("delete_session", (KEY,), operations.DELETE_SESSION, {"deleted": True}),
         ]
         await call(service, mode, "append_messages", KEY, [HumanMessage("x")], create=True)
         await call(service, mode, "delete_session", KEY)
@@ -185,7 +186,7 @@ async def test_spans_nest(mode: str, is_write_behind: bool) -> None:
     assert parent_of(take("hook end")) == append.context.span_id
     assert attributes_of(append)["queued"] is is_write_behind
     if is_write_behind:
-        persist = take(_tracing.SPAN_PERSIST)
+        persist = take(operations.PERSIST)
         assert parent_of(persist) == append.context.span_id
         assert attributes_of(persist)["session_id"] == "s1"
         assert persist.status.status_code is StatusCode.UNSET
@@ -218,12 +219,12 @@ async def test_errors(mode: str) -> None:
         def on_append_event_start(self, context: AppendEventContext) -> None:
             raise ValueError(SECRET)
 
-    async with open_service() as service:
+    async with open_service(unserializable="raise") as service:
         messages = [HumanMessage("hi")]
         unstorable = [HumanMessage("hi", additional_kwargs={"x": {SECRET}})]
         cases: list[tuple[type[Exception], Any, dict[str, Any], str | None]] = [
             (SessionNotFoundError, messages, {}, "there is no session"),
-            (EventRejectedError, messages, {"callbacks": [Guard()]}, "Guard rejected the append"),
+            (EventRejectedError, messages, {"callbacks": [Guard()]}, "Guard rejected append_event"),
             (UnserializableMessageError, unstorable, {"callbacks": [Spanner()]}, None),
         ]
         for expected, given, options, message in cases:
@@ -251,7 +252,7 @@ async def test_what_write_behind_gives_up() -> None:
             await service.aappend_messages(KEY, [HumanMessage("x"), HumanMessage("y")])
         assert not await service.aflush(PATIENCE_S)
         assert take("append_event").status.status_code is StatusCode.UNSET
-        persist = take(_tracing.SPAN_PERSIST)
+        persist = take(operations.PERSIST)
         assert persist.status.status_code is StatusCode.ERROR
         assert attributes_of(persist)["error.type"] == "SessionNotFoundError"
         assert value_of(_tracing.METRIC_DEAD) == dead + 2
@@ -435,7 +436,7 @@ async def test_a_summary_has_a_span_when_one_is_made(mode: str) -> None:
         with tracer.start_as_current_span("request") as parent:
             await call(service, mode, "create_summary", KEY, "", True)
             found = await call(service, mode, "get_summary", KEY)
-        made, read = take("create_session_summary"), take("get_session_summary")
+        made, read = take("create_summary"), take("get_summary")
         for span in (made, read):
             assert span.parent is not None
             assert span.parent.span_id == parent.get_span_context().span_id
@@ -446,7 +447,7 @@ async def test_a_summary_has_a_span_when_one_is_made(mode: str) -> None:
         _spans.clear()
         with pytest.raises(SummaryError):
             await call(service, mode, "create_summary", KEY, "", True)
-        failed = take("create_session_summary")
+        failed = take("create_summary")
         assert failed.status.status_code == StatusCode.ERROR
         assert SECRET not in failed.to_json()
 
@@ -456,4 +457,4 @@ def test_background_summaries_have_spans_too() -> None:
         service.append_messages(KEY, [HumanMessage("hi")], create=True)
         service.enqueue_summary(KEY, force=True)
         assert service.flush(PATIENCE_S)
-        assert take("create_session_summary").status.status_code == StatusCode.UNSET
+        assert take("create_summary").status.status_code == StatusCode.UNSET

@@ -38,6 +38,10 @@ def history(service: RedisSessionService) -> None:
     history = RedisSessionChatMessageHistory("s", service=service)
     assert_type(history.session_id, str)
     assert_type(history.id, str)
+    assert_type(history.key, str)
+    assert_type(history.key_prefix, str)
+    assert_type(history.redis_client, Any)
+    assert_type(history.ttl, float | None)
     assert_type(history.messages, list[BaseMessage])
     assert_type(history.add_messages([HumanMessage("hi")]), None)
     assert_type(history.add_message(HumanMessage("hi")), None)
@@ -51,6 +55,7 @@ async def async_history(history: RedisSessionChatMessageHistory) -> None:
     assert_type(await history.aget_messages(), list[BaseMessage])
     assert_type(await history.aadd_messages([HumanMessage("hi")]), None)
     assert_type(await history.aclear(), None)
+    assert_type(await history.asearch_messages("hi", limit=3), list[dict[str, Any]])
 
 
 def summarizer(session: Session, request: SummaryRequest) -> None:

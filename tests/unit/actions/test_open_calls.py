@@ -8,9 +8,15 @@ import pytest
 from hypothesis import example, given
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from langchain_redis_session._actions.open_calls import close_calls, is_made_answer
+from langchain_redis_session._actions.open_calls import (
+    OpenToolCalls,
+    close_calls,
+    is_made_answer,
+    warn_of_open_calls,
+)
 from tests.conversations import calling, conversations, find_fault, result
 
+HOWS: tuple[OpenToolCalls, ...] = ("answer", "drop")
 HI, AGAIN = HumanMessage("hi"), HumanMessage("again")
 
 
@@ -20,11 +26,11 @@ HI, AGAIN = HumanMessage("hi"), HumanMessage("again")
 @example([calling(None, "c1", invalid=[None]), HI])
 @example([calling("c1", "c1", invalid=["c1"]), result("c1"), HI])
 def test_whatever_was_said_no_provider_finds_a_fault(messages: list[BaseMessage]) -> None:
-    for how in ("answer", "drop"):
-        closed = close_calls(messages, how)  # type: ignore[arg-type]
-        assert not find_fault(closed), closed
+    for how in HOWS:
+        closed = close_calls(messages, how)
+        assert not find_fault([m for m in closed if m.type != "system"]), closed
         # Put right, it stays so.
-        assert close_calls(closed, how) == closed  # type: ignore[arg-type]
+        assert close_calls(closed, how) == closed
         # Nothing else is lost: what is neither a result nor calls comes back as it was.
         said = [m for m in messages if isinstance(m, HumanMessage) or m.type == "system"]
         assert [m for m in closed if isinstance(m, HumanMessage) or m.type == "system"] == said
@@ -32,9 +38,7 @@ def test_whatever_was_said_no_provider_finds_a_fault(messages: list[BaseMessage]
 
 @given(conversations())
 def test_keep_changes_nothing(messages: list[BaseMessage]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert close_calls(messages, "keep") == messages
+    assert close_calls(messages, "keep") == messages
 
 
 def test_an_open_call_is_answered_with_an_error_directly_behind_it() -> None:
@@ -57,16 +61,16 @@ def test_an_invalid_call_is_answered_like_any() -> None:
     assert [m.type for m in closed] == ["ai", "tool", "human"]
 
 
-@pytest.mark.parametrize("how", ["answer", "drop"])
-def test_calls_of_the_last_assistant_message_may_still_be_running(how: str) -> None:
+@pytest.mark.parametrize("how", HOWS)
+def test_calls_of_the_last_assistant_message_may_still_be_running(how: OpenToolCalls) -> None:
     for messages in ([HI, calling("c1")], [HI, calling("c1", "c2"), result("c1")]):
-        assert close_calls(messages, how) == messages  # type: ignore[arg-type]
+        assert close_calls(messages, how) == messages
 
 
-@pytest.mark.parametrize("how", ["answer", "drop"])
-def test_a_late_result_is_moved_up_to_its_call(how: str) -> None:
+@pytest.mark.parametrize("how", HOWS)
+def test_a_late_result_is_moved_up_to_its_call(how: OpenToolCalls) -> None:
     ask, late = calling("c1"), result("c1")
-    assert close_calls([ask, HI, late], how) == [ask, late, HI]  # type: ignore[arg-type]
+    assert close_calls([ask, HI, late], how) == [ask, late, HI]
 
 
 def test_drop_takes_open_calls_out_of_every_place_that_names_them() -> None:
@@ -94,10 +98,27 @@ def test_drop_removes_a_message_of_which_nothing_is_left() -> None:
     assert close_calls([HI, calling("c1"), AGAIN], "drop") == [HI, AGAIN]
 
 
-def test_keep_warns_of_open_calls_and_names_the_option() -> None:
-    with pytest.warns(UserWarning, match='open_tool_calls="answer"'):
-        close_calls([calling("c1"), HI], "keep")
+@pytest.mark.parametrize("thought", ["thinking", "reasoning", "redacted_thinking"])
+def test_drop_leaves_no_message_of_thoughts_and_white_space_alone(thought: str) -> None:
+    ask = calling("c1")
+    ask.content = [{"type": thought}, {"type": "text", "text": " "}]
+    assert close_calls([HI, ask, AGAIN], "drop") == [HI, AGAIN]
+
+
+def test_of_two_calls_with_one_id_the_first_stays_wherever_they_are_named() -> None:
+    ask = calling("c1", "c1")
+    ask.content = [{"type": "tool_use", "id": "c1", "name": name, "input": {}} for name in "ab"]
+    kept, *_ = close_calls([ask, result("c1")], "answer")
+    assert isinstance(kept, AIMessage)
+    assert len(kept.tool_calls) == 1
+    assert [block["name"] for block in kept.content] == ["a"]  # type: ignore[index]
+
+
+def test_open_calls_are_warned_of_by_the_option_s_name() -> None:
+    with pytest.warns(UserWarning, match='open_tool_calls="answer"') as caught:
+        warn_of_open_calls([calling("c1"), HI], stacklevel=1)
+    assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        close_calls([HI, calling("c1"), result("c1")], "keep")
-        close_calls([HI, calling("c1")], "keep")
+        warn_of_open_calls([HI, calling("c1"), result("c1")], stacklevel=1)
+        warn_of_open_calls([HI, calling("c1")], stacklevel=1)

@@ -42,15 +42,15 @@ def make_context() -> SummaryContext:
 
 def summarize(hooks: Hooks, context: SummaryContext, error: Exception | None = None) -> Flow[str]:
     """Go the way that the making of a summary goes."""
-    yield from hooks.start("summary", context)
+    yield from hooks.start("create_summary", context)
     try:
         if error is not None:
             raise error
         context.text = f"{len(context.request.messages)} messages"
     except Exception as raised:
-        yield from hooks.error("summary", context, error=raised)
+        yield from hooks.error("create_summary", context, error=raised)
         raise
-    yield from hooks.end("summary", context)
+    yield from hooks.end("create_summary", context)
     return context.text
 
 
@@ -62,7 +62,9 @@ def test_summaries(mode: str, kind: Kind) -> None:
     def shout(context: SummaryContext) -> None:
         context.text = context.text.upper()
 
-    hooks = Hooks([make_handler(kind, summary_start=add, summary_end=shout)], Counters())
+    hooks = Hooks(
+        [make_handler(kind, create_summary_start=add, create_summary_end=shout)], Counters()
+    )
     assert hooks.of_summaries
     assert not hooks.of_appends
     assert not hooks.of_reads
@@ -74,11 +76,11 @@ def test_summaries(mode: str, kind: Kind) -> None:
 def test_a_veto_of_a_summary(mode: str, kind: Kind, stage: str) -> None:
     """At its end too: it is stored after that."""
     told: list[Exception] = []
-    veto: dict[str, Any] = {f"summary_{stage}": lambda _: raise_(ValueError("a secret"))}
+    veto: dict[str, Any] = {f"create_summary_{stage}": lambda _: raise_(ValueError("a secret"))}
     figures = Counters()
     hooks = Hooks(
         [
-            make_handler(kind, summary_error=lambda _, error: told.append(error)),
+            make_handler(kind, create_summary_error=lambda _, error: told.append(error)),
             make_handler(kind, "Guard", **veto),
         ],
         figures,
@@ -86,8 +88,8 @@ def test_a_veto_of_a_summary(mode: str, kind: Kind, stage: str) -> None:
     with pytest.raises(EventRejectedError) as caught:
         drive(mode, summarize(hooks, make_context()))
     assert str(caught.value) == (
-        f"on_summary_{stage} of Guard rejected the summary by raising ValueError (the cause of "
-        "this error); nothing was written"
+        f"on_create_summary_{stage} of Guard rejected create_summary by raising ValueError (the "
+        "cause of this error); nothing was written"
     )
     assert told == [caught.value]
     assert figures.hook_vetoes == 1
@@ -96,18 +98,20 @@ def test_a_veto_of_a_summary(mode: str, kind: Kind, stage: str) -> None:
 @every_kind
 def test_errors_of_a_summary(mode: str, kind: Kind) -> None:
     told: list[Exception] = []
-    hooks = Hooks([make_handler(kind, summary_error=lambda _, e: told.append(e))], Counters())
+    hooks = Hooks(
+        [make_handler(kind, create_summary_error=lambda _, e: told.append(e))], Counters()
+    )
     error = RuntimeError("the model is away")
     with pytest.raises(RuntimeError):
         drive(mode, summarize(hooks, make_context(), error))
     assert told == [error]
-    spoiler = make_handler(kind, "Spoiler", summary_end=lambda c: setattr(c, "text", None))
+    spoiler = make_handler(kind, "Spoiler", create_summary_end=lambda c: setattr(c, "text", None))
     with pytest.raises(ConfigurationError, match=r"left a NoneType in context\.text"):
         drive(mode, summarize(Hooks([spoiler], Counters()), make_context()))
 
 
 def test_an_async_hook_in_synchronous_code() -> None:
-    hooks = Hooks([make_handler("async", summary_error=lambda *_: None)], Counters())
+    hooks = Hooks([make_handler("async", create_summary_error=lambda *_: None)], Counters())
     with pytest.raises(ConfigurationError, match="is async"):
         drive("sync", summarize(hooks, make_context()))
     assert drive("async", summarize(hooks, make_context())) == "1 messages"

@@ -594,7 +594,7 @@ def test_what_a_handler_takes(
         with pytest.raises(InvalidSessionKeyError, match="track"):
             handler(service, key, "")
         odd: Any = "s1"
-        with pytest.raises(ConfigurationError, match="key"):
+        with pytest.raises(InvalidSessionKeyError, match="key"):
             handler(service, odd)
         with pytest.raises(ConfigurationError, match="service"):
             handler(odd, key)

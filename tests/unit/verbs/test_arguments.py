@@ -41,13 +41,14 @@ from langchain_redis_session import (
 from tests.methods import ARGUMENTS, method_names, parameters_of
 
 NOBODY = "redis://127.0.0.1:1"
-SERVICE = RedisSessionService(NOBODY)
+SERVICE = RedisSessionService(NOBODY, unserializable="raise")
 KEY = SessionKey("shop", "ann", "s1")
 HUGE = 2**63 - 1
 
 NO_ID = ["", 5, True, b"s", ["s"], "x" * 513, "\ud800"]
 NO_COUNT = [None, -1, True, 1.5, "5", [1], HUGE]
 NO_MOMENT = ["now", True, float("nan"), 10**30, [1], datetime(2026, 1, 1)]
+NO_HOW: list[Any] = [5, True, "answers", ["keep"]]
 NO_FLAG: list[Any] = [None, 1, "yes", []]
 NO_TEXT = [5, True, ["x"], b"x", "\ud800"]
 NO_STATE = [5, True, "x", [1], {"": 1}, {5: 1}, {"k": object()}, {"k": {1}}, {"\ud800": 1}]
@@ -73,13 +74,14 @@ WRONG: dict[str, list[Any]] = {
     "invocation_id": [None, *NO_TEXT],
     "key": [None, 5, True, "s1", ("shop", "ann", "s1"), SessionKey],
     "limit": [-1, True, 1.5, "5", [1]],
-    "messages": [None, 5, "hi", b"hi", {}, ["hi"], [None], [HumanMessage("x"), 5], Event()],
+    "messages": [None, 5, b"hi", {}, [{"role": "user"}], [None], [HumanMessage("x"), 5], Event()],
     "names": [None, 5, "", ["k"], "\ud800"],
     "new_event_limit": [0, -1, True, 1.5, "5", [1]],
     "offset": [None, -1, True, 1.5, "5", [1]],
     "once": NO_FLAG,
-    "payload": [object(), {1}, {5: 1}],
-    "payloads": [None, 5, "x", {}, TrackEvent("t"), [object()], [TrackEvent("other")]],
+    "open_tool_calls": [None, *NO_HOW],
+    "payload": [],  # anything has a plain form
+    "payloads": [None, 5, "x", {}, TrackEvent("t"), [TrackEvent("other")]],
     "query": [None, 5, True, "", "  ", ["x"]],
     "request_id": [None, *NO_TEXT],
     "roles": [5, True, "user", ["robot"], [5], [["user"]]],
@@ -146,6 +148,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[RedisSessionService]:
     is_write_behind = request.param == "write-behind"
     with RedisSessionService(
         NOBODY,
+        unserializable="raise",
         enable_async_persist=is_write_behind,
         persist_close_timeout=0.1,
         summarizer=lambda request: "s",
@@ -198,7 +201,7 @@ OPTIONS: dict[str, list[Any]] = {
     "max_event_bytes": [None, *NO_SIZE],
     "refresh_ttl_on_read": [None, 5, "x", []],
     "per_field_ttl": [5, "x", []],
-    "unserializable_artifacts": [None, 5, "ignore"],
+    "unserializable": [None, 5, "drop"],
     "enable_async_persist": [None, 5, "x", []],
     "async_persister_num": [None, *NO_SIZE],
     "persist_queue_size": [None, *NO_SIZE],
@@ -238,6 +241,8 @@ HISTORY = {
     "token_counter": [None, *NO_FUNCTION],
     "include_summary": NO_FLAG,
     "format_summary": [None, *NO_FUNCTION],
+    "start_on": WRONG["start_on"],
+    "open_tool_calls": NO_HOW,
     "callbacks": WRONG["callbacks"],
     "index_name": [],  # of no effect
     "overwrite_index": [],

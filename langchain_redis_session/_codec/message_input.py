@@ -1,0 +1,52 @@
+"""What callers give as messages: LangChain's own, and what LangChain takes for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import BaseMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue
+
+from langchain_redis_session._codec.plain_json import refuse, show
+
+
+def to_messages(given: Any) -> list[BaseMessage]:
+    """Give messages for what stands for them, as LangChain's `convert_to_messages` does.
+
+    Args:
+        given: Messages, dicts, tuples (role, content) and strings; or one message,
+            dict or string; or a prompt's value.
+
+    Raises:
+        UnserializableMessageError: One of them is no message; the text says which.
+
+    >>> to_messages(["hi", ("ai", "hello"), {"role": "user", "content": "bye"}])[1:]
+    [AIMessage(content='hello', additional_kwargs={}, response_metadata={}, tool_calls=[], \
+invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, response_metadata={})]
+    """
+    if isinstance(given, BaseMessage):
+        return [given]
+    if isinstance(given, PromptValue):
+        return given.to_messages()
+    if isinstance(given, (str, dict)):
+        given = [given]
+    return [
+        message if isinstance(message, BaseMessage) else _to_message(message, place)
+        for place, message in enumerate(given)
+    ]
+
+
+def _to_message(given: Any, place: int) -> BaseMessage:
+    path = f"messages[{place}]"
+    if not isinstance(given, (str, dict, tuple, list)):
+        refuse(path, f"{type(given).__name__} is not a message: {show(given)}; leave it out")
+    try:
+        (message,) = convert_to_messages([given])
+    except Exception as error:  # of many types, and of the classes' validators
+        kind = type(error).__name__
+        refuse(
+            path,
+            f"LangChain makes no message of {show(given)} ({kind}); give a message, a dict with "
+            "role and content, a tuple (role, content), or a string",
+        )
+    return message
