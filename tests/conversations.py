@@ -95,3 +95,13 @@ def conversations(*, most: int = 12) -> st.SearchStrategy[list[BaseMessage]]:
         ),
         max_size=most,
     )
+
+
+OPTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "max_messages": st.none() | st.integers(1, 8),
+        "max_tokens": st.none() | st.integers(1, 60),
+        "include_summary": st.booleans(),
+    }
+)
+"""Limits of a history."""

@@ -89,7 +89,7 @@ def test_calls_stay_with_their_results(events: list[Any], chosen: int) -> None:
         ([HUMAN, AI, HUMAN, AI], 3, 0),
         ([HUMAN, AI, HUMAN, calling("c1"), result("c1"), AI], 1, 2),
         ([HUMAN, AI, ChatMessage(content="q", role="user"), None, AI], 1, 2),
-        ([HUMAN, calling("c1"), HUMAN, result("c1"), AI], 2, 0),
+        ([HUMAN, calling("c1"), HUMAN, result("c1"), AI], 2, 1),
         # Where no user message begins the turn, back to before the calls.
         ([AI, calling("c1"), result("c1"), AI], 1, 3),
         ([AI, calling("c1"), result("c1"), AI], 2, 1),
