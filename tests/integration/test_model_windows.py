@@ -148,7 +148,7 @@ async def test_an_open_call_is_answered_for_a_model_and_kept_with_a_warning_else
     with pytest.warns(UserWarning, match='open_tool_calls="answer"'):
         await make_history().aget_messages()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         for how, expected in (("keep", 3), ("drop", 3), ("answer", 4)):
             assert len(await read_both(make_history(open_tool_calls=how))) == expected
             assert len(await read_both(make_history(open_tool_calls=how, max_messages=9))) == (
@@ -182,7 +182,7 @@ async def test_read_methods_close_open_calls_when_asked_to(make_history: MakeHis
     service.create_summary(key, force=True)
     history.add_messages(CRASHED)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         for how, expected in (("keep", 3), ("drop", 3), ("answer", 4)):
             read: Any = {"limit": 3, "open_tool_calls": how}
             assert len(service.get_messages(key, **read)) == expected
