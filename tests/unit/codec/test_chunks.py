@@ -38,7 +38,7 @@ both_ways = pytest.mark.parametrize("store", [store, store_through_hooks])
 )
 def test_a_call_with_half_its_arguments_is_stored_as_an_invalid_one(store: Any, cut: str) -> None:
     chunk = AIMessageChunk(
-        "Let me see.", tool_call_chunks=[part('{"b": 2}', "c0"), part(cut, index=1)]
+        content="Let me see.", tool_call_chunks=[part('{"b": 2}', "c0"), part(cut, index=1)]
     )
     read = store(chunk)
     assert [(c["id"], c["args"]) for c in read.tool_calls] == [("c0", {"b": 2})]
@@ -59,11 +59,11 @@ def test_a_call_with_all_its_arguments_stays_a_call(store: Any, whole: str | Non
 def test_a_stream_that_was_added_up_is_judged_as_a_whole(store: Any) -> None:
     first = AIMessageChunk(content="", tool_call_chunks=[part('{"city": ')])
     more = AIMessageChunk(
-        "", tool_call_chunks=[tool_call_chunk(name=None, args='"Par', id=None, index=0)]
+        content="", tool_call_chunks=[tool_call_chunk(name=None, args='"Par', id=None, index=0)]
     )
     assert store(first + more).invalid_tool_calls[0]["args"] == '{"city": "Par'
     rest = AIMessageChunk(
-        "", tool_call_chunks=[tool_call_chunk(name=None, args='is"}', id=None, index=0)]
+        content="", tool_call_chunks=[tool_call_chunk(name=None, args='is"}', id=None, index=0)]
     )
     assert store(first + more + rest).tool_calls[0]["args"] == {"city": "Paris"}
 
