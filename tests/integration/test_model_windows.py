@@ -180,6 +180,7 @@ async def test_read_methods_close_open_calls_when_asked_to(make_history: MakeHis
     service, key = history.service, history.session_key
     history.add_messages([HumanMessage("h0")])
     service.create_summary(key, force=True)
+    assert service.get_summarized_messages(key).is_cut
     history.add_messages(CRASHED)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=UserWarning)
