@@ -111,7 +111,7 @@ def _select_events(session: Session | None, _limit: int | None) -> list[Event]:
 def _select_messages(session: Session | None, limit: int | None) -> list[BaseMessage]:
     if session is None:
         return []
-    return select_messages(session.events, limit=limit)
+    return select_messages(session.events, is_cut=session.is_cut, limit=limit)
 
 
 def _read_since_summary(

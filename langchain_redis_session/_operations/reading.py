@@ -71,7 +71,7 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
     yield from _read_and_refresh(context, key, window)
     # A window that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
-    return select_messages(window.items, limit=limit)
+    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
 
 
 def get_messages_for_model(
@@ -110,7 +110,7 @@ def select_summarized(session: Session | None, limit: int | None) -> SummarizedM
     """Take the summary and the last messages out of a session."""
     if session is None:
         return SummarizedMessages(None, [])
-    messages = select_messages(session.events, limit=limit)
+    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
     is_cut = session.is_cut or len(messages) < len(list_messages(session.events))
     return SummarizedMessages(session.summary, messages, is_cut or session.summary is not None)
 

@@ -12,10 +12,10 @@ from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.prepared import make_events
 from langchain_redis_session._verbs.arguments import (
     check_event,
-    check_flag,
+    check_flags,
     check_key,
     check_mapping,
-    check_text,
+    check_texts,
     list_events,
     list_messages,
 )
@@ -118,8 +118,15 @@ class AppendMethods(FlowRunner):
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
         """
         check_key(key)
-        if author is not None:
-            check_text("author", author)
+        check_texts(
+            author="" if author is None else author,
+            request_id=request_id,
+            invocation_id=invocation_id,
+            branch=branch,
+            tag=tag,
+            filter_key=filter_key,
+        )
+        check_flags(create=create, once=once)
         if state_delta is not None:
             check_mapping("state_delta", state_delta)
         said = list_messages("messages", messages)
@@ -128,18 +135,18 @@ class AppendMethods(FlowRunner):
             time_ns=self._clock(),
             author=author,
             state_delta=state_delta,
-            request_id=check_text("request_id", request_id),
-            invocation_id=check_text("invocation_id", invocation_id),
-            branch=check_text("branch", branch),
-            tag=check_text("tag", tag),
-            filter_key=check_text("filter_key", filter_key),
+            request_id=request_id,
+            invocation_id=invocation_id,
+            branch=branch,
+            tag=tag,
+            filter_key=filter_key,
         )
         return self._append(
             key,
             new_events,
             callbacks,
-            create=check_flag("create", create),
-            once=check_flag("once", once),
+            create=create,
+            once=once,
             new_event_limit=check_event_limit("new_event_limit", new_event_limit),
         )
 

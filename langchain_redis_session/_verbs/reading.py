@@ -22,7 +22,7 @@ from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_key,
 )
 from langchain_redis_session._verbs.runner import (
@@ -197,7 +197,7 @@ class ReadMethods(FlowRunner):
         callbacks: Handlers = None,
     ) -> Flow[T]:
         key = check_key(call.key)
-        check_flag("strict", strict)
+        check_flags(strict=strict)
         bounds = make_bounds(
             call.limit, call.after, call.before, call.offset, call.start_on, strict
         )

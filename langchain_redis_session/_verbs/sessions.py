@@ -12,7 +12,7 @@ from langchain_redis_session._operations import (
 from langchain_redis_session._operations.bounds import make_bounds
 from langchain_redis_session._operations.state import NO_CHANGE, route_state
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_key,
     check_mapping,
     check_user,
@@ -82,7 +82,7 @@ class SessionMethods(FlowRunner):
         """
         check_user(app_name, user_id)
         make_bounds(limit, None, None, offset)
-        check_flag("include_events", include_events)
+        check_flags(include_events=include_events)
         flow = sessions.list_sessions(
             self._context,
             app_name,

@@ -28,7 +28,7 @@ from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._verbs import windows
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_message,
     list_messages,
 )
@@ -167,7 +167,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             start_on,
             "answer" if open_tool_calls is None else open_tool_calls,
         )
-        self._include_summary = check_flag("include_summary", include_summary)
+        check_flags(include_summary=include_summary)
+        self._include_summary = include_summary
         self._is_limited = include_summary or self._window.is_limited
         self._open_tool_calls = open_tool_calls
         self._last_reads: deque[_Read] = deque(maxlen=2)

@@ -75,5 +75,6 @@ METHODS: dict[str, Method] = {
 HISTORY_METHODS: dict[str, HistoryMethod] = {
     "aadd_messages": lambda h: h.aadd_messages(make_turn()),
     "aget_messages": lambda h: h.aget_messages(),
+    "asearch_messages": lambda h: h.asearch_messages("hi"),
     "aclear": lambda h: h.aclear(),
 }
