@@ -45,7 +45,7 @@ bench: $(VENV)/.installed-bench  ## Measure, against the raw client and the alte
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:  ## Remove the environment, the caches and what was built
-	rm -rf $(VENV) $(LOWEST) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The second time there is nothing to do, until pyproject.toml changes.
@@ -63,8 +63,9 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 # The oldest of what we need ourselves come first; all else that the tests need must fit them.
-RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --only-binary :all: \
-	--python $(LOWEST)/bin/python pyproject.toml
+# Nothing is built from source, but for the one that has no wheel.
+RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --python $(LOWEST)/bin/python \
+	--only-binary :all: --no-binary forbiddenfruit pyproject.toml
 
 $(LOWEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv --clear $(LOWEST)

@@ -1,5 +1,6 @@
 """Methods on sessions."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,7 +100,7 @@ class SessionMethods(FlowRunner):
     def delete_session(self, key: SessionKey) -> Flow[bool]:
         """Delete everything of a session; gives whether there was one."""
         flow = delete_session.delete_session(
-            self._context, check_key(key), now_ms=self._clock() // 1_000_000
+            self._context, check_key(key), now_ms=time.time_ns() // 1_000_000
         )
         flow = self._settled(key.scope, flow)
         return self._observed(operations.DELETE_SESSION, key, flow)

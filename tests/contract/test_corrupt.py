@@ -122,7 +122,7 @@ async def test_a_read_is_topped_up(
     assert texts(await verbs.get_messages(session, limit=9)) == [f"m{n}" for n in range(1, 7)]
 
 
-async def test_strict_raises(
+async def test_strict_reads_raise_at_a_corrupt_entry(
     verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, events_key: bytes
 ) -> None:
     await verbs.append_events(session, make_events(1, 2, 3))

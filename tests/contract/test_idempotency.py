@@ -251,7 +251,7 @@ async def test_more_than_the_limit_again_with_one_more(limited: Verbs) -> None:
     ],
     ids=str,
 )
-async def test_groups_that_overlap(
+async def test_events_of_overlapping_groups_are_stored_once(
     limited: Verbs, calls: list[tuple[int, ...]], expected: str
 ) -> None:
     written, removed = 0, 0

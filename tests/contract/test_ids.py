@@ -92,7 +92,7 @@ async def test_colons_do_not_move_the_border_between_ids(verbs: Verbs) -> None:
 
 @each_server
 @one_mode
-async def test_odd_session_ids(verbs: Verbs) -> None:
+async def test_sessions_with_odd_ids_are_kept_apart(verbs: Verbs) -> None:
     keys = [SessionKey("shop", "ann", session) for session in ODD]
     for key in keys:
         await fill(verbs, key)
@@ -110,7 +110,7 @@ async def test_odd_session_ids(verbs: Verbs) -> None:
 
 @each_server
 @one_mode
-async def test_odd_user_ids(verbs: Verbs, redis_probe: RedisProbe) -> None:
+async def test_users_with_odd_ids_are_kept_apart(verbs: Verbs, redis_probe: RedisProbe) -> None:
     keys = [SessionKey("shop", user, "s") for user in ODD]
     for key in keys:
         await fill(verbs, key)
@@ -129,7 +129,7 @@ async def test_odd_user_ids(verbs: Verbs, redis_probe: RedisProbe) -> None:
 
 @each_server
 @one_mode
-async def test_odd_app_names(verbs: Verbs, redis_probe: RedisProbe) -> None:
+async def test_apps_with_odd_names_are_kept_apart(verbs: Verbs, redis_probe: RedisProbe) -> None:
     keys = [SessionKey(app, "ann", "s") for app in ODD]
     for key in keys:
         await fill(verbs, key)
@@ -147,7 +147,7 @@ async def test_odd_app_names(verbs: Verbs, redis_probe: RedisProbe) -> None:
 
 @each_server
 @pytest.mark.parametrize("prefix", ["a:b", "*", "a[b]?", "%", "東京 \\", "sess", "-^"])
-async def test_odd_prefixes(
+async def test_an_odd_prefix_never_reaches_its_neighbours(
     make_verbs: Callable[..., Verbs], key_prefix: str, key: SessionKey, prefix: str
 ) -> None:
     verbs = make_verbs(key_prefix=f"{key_prefix}:{prefix}")

@@ -71,7 +71,9 @@ async def test_hooks_see_the_same_on_every_path(
 
 @server_kinds
 @every_kind
-async def test_bounds(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+async def test_a_hook_changes_what_is_asked_for(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
     await fill(make_verbs())
     moment = datetime.fromtimestamp(NOON / 1e9, timezone.utc)
     seen: list[Any] = []
@@ -102,7 +104,7 @@ async def test_bounds(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> Non
 @server_kinds
 @every_kind
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_hook_answers(
+async def test_what_a_hook_answers_spares_the_read(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
 ) -> None:
     """Then nothing is read; the other hooks see it as if it had been."""
@@ -151,7 +153,7 @@ async def test_an_end_hook_filters(
 @server_kinds
 @every_kind
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_missing_session(
+async def test_end_hooks_are_given_none_for_a_missing_session(
     make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
 ) -> None:
     seen: list[Any] = []
@@ -163,7 +165,9 @@ async def test_a_missing_session(
 
 @server_kinds
 @every_kind
-async def test_as_without_hooks(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+async def test_windows_are_the_same_with_and_without_hooks(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
     """`limit` counts messages, and no window begins with an orphaned tool result."""
     plain = make_verbs()
     hooked = make_verbs(callbacks=[make_handler(kind, get_session_end=lambda _: None)])
@@ -214,7 +218,7 @@ async def test_an_event_with_several_messages(
 @server_kinds
 @every_kind
 @pytest.mark.parametrize("refresh", [False, True])
-async def test_one_round_trip(
+async def test_a_read_with_hooks_takes_one_round_trip(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind, refresh: bool
 ) -> None:
     verbs, interceptor = intercept(
@@ -236,7 +240,7 @@ async def test_one_round_trip(
 @every_kind
 @pytest.mark.parametrize("stage", ["start", "end"])
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_veto(
+async def test_a_veto_rejects_the_read_and_names_its_handler(
     make_verbs: MakeVerbs, key: SessionKey, kind: Kind, stage: str, verb: str
 ) -> None:
     seen: list[str] = []

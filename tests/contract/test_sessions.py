@@ -125,7 +125,7 @@ async def test_every_write_is_an_update(verbs: Verbs, key: SessionKey) -> None:
         assert session.created_at == before.created_at
 
 
-async def test_listing_newest_first(verbs: Verbs) -> None:
+async def test_sessions_are_listed_by_their_last_change_newest_first(verbs: Verbs) -> None:
     for name in ("s1", "s2", "s3"):
         await verbs.create_session("shop", "ann", name, state={"name": name})
     await verbs.create_session("shop", "bob", "s4")

@@ -120,7 +120,7 @@ async def test_later_events_of_one_call_win(verbs: Verbs, session: SessionKey) -
     assert state == {"kept": 0, "k": 2, "a": 1, "b": 2, "user:k": 2}
 
 
-async def test_updates_by_scope(verbs: Verbs, session: SessionKey) -> None:
+async def test_each_scope_of_state_is_updated_on_its_own(verbs: Verbs, session: SessionKey) -> None:
     await verbs.update_session_state(session, {"k": 1, "user:k": 2, "app:k": 3, "temp:k": 4})
     await verbs.update_session_state(session, {"l": 5})
     await verbs.update_user_state("shop", "ann", {"user:l": 6, "m": 7})
@@ -135,7 +135,9 @@ async def test_updates_by_scope(verbs: Verbs, session: SessionKey) -> None:
     assert await verbs.get_user_state("shop", "bob") == await verbs.get_app_state("x") == {}
 
 
-async def test_deleting_names(verbs: Verbs, session: SessionKey) -> None:
+async def test_only_the_names_given_are_deleted_from_each_scope(
+    verbs: Verbs, session: SessionKey
+) -> None:
     values = {"a": 1, "b": 2, "c": 3}
     await verbs.update_session_state(session, values)
     await verbs.update_user_state("shop", "ann", values)
@@ -166,7 +168,7 @@ async def test_a_change_of_nothing_writes_nothing(
     assert len(redis_probe.names()) == 1
 
 
-async def test_the_reserved_name(
+async def test_the_reserved_name_is_refused_in_session_state_alone(
     verbs: Verbs, session: SessionKey, redis_probe: RedisProbe
 ) -> None:
     await verbs.append_track_event(session, "t", 1)

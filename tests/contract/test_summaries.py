@@ -119,7 +119,7 @@ async def test_what_the_summarizer_sees_of_the_session(
 
 
 @each_server
-async def test_what_is_stored(
+async def test_a_summary_is_stored_with_its_boundary_and_read_back(
     summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
     await fill(summing, key, 1, 2)
@@ -148,7 +148,9 @@ async def test_what_is_stored(
     assert not [name for name in redis_probe.names() if "lease" in name]
 
 
-async def test_odd_text(make_verbs: Callable[..., Verbs], key: SessionKey) -> None:
+async def test_a_summary_of_odd_text_is_read_back(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
     said = ' "cutoff_score":"9"}} \\ \n \ud800 東京 \x00 \u2028 '
     verbs = make_verbs(summarizer=lambda _: said, auto_summarize=False)
     await fill(verbs, key, 1)
@@ -257,7 +259,9 @@ async def test_a_summary_of_a_filter_key_covers_what_is_below(
     assert (await summing.get_session(key)).summary == whole
 
 
-async def test_without_the_cascade(make_verbs: Callable[..., Verbs], key: SessionKey) -> None:
+async def test_without_the_cascade_only_the_summary_asked_for_is_made(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, cascade_full_session_summary=False)
     await fill(verbs, key, 1, filter_key="a:b/{c}*")
     summary = await verbs.create_summary(key, "a:b/{c}*", force=True)
@@ -304,7 +308,7 @@ async def test_the_summary_and_what_came_after_it(summing: Verbs, key: SessionKe
 
 
 @each_server
-async def test_round_trips(
+async def test_a_summary_takes_three_requests_and_its_reads_one(
     backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey
 ) -> None:
     verbs, interceptor = intercept(backend, make_verbs, summarizer=Echo(), auto_summarize=False)
@@ -771,7 +775,7 @@ async def test_what_retention_removes_before_a_summary_covers_it(
 
 
 @one_server
-async def test_bad_input(
+async def test_bad_input_is_refused_and_nothing_is_stored(
     make_verbs: Callable[..., Verbs],
     summing: Verbs,
     key: SessionKey,
@@ -866,7 +870,7 @@ async def only_async(request: SummaryRequest) -> str:
 
 
 @one_server
-async def test_an_async_summarizer(
+async def test_an_async_summarizer_works_in_async_calls_alone(
     make_verbs: Callable[..., Verbs], key: SessionKey, mode: str
 ) -> None:
     with pytest.raises(ConfigurationError, match="RunnableLambda"):

@@ -105,7 +105,9 @@ async def test_bounds_are_inclusive_and_on_the_score(verbs: Verbs, session: Sess
     assert await between(after=NOON + 10 * STEP) == ""
 
 
-async def test_bounds_as_datetimes(verbs: Verbs, session: SessionKey, clock: Clock) -> None:
+async def test_bounds_may_be_datetimes_of_any_zone(
+    verbs: Verbs, session: SessionKey, clock: Clock
+) -> None:
     second = 1_000_000_000
     for offset in (0, 1, 2):
         clock.stop_at(NOON + offset * second)

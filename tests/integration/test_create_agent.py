@@ -78,7 +78,9 @@ both_modes = pytest.mark.parametrize("mode", ["sync", "async"])
 
 
 @both_modes
-async def test_turns(make_history: MakeHistory, mode: str) -> None:
+async def test_every_turn_of_an_agent_sees_all_before_it(
+    make_history: MakeHistory, mode: str
+) -> None:
     model = ScriptedModel(answer=script(ANSWERS))
     await take_turns(make_history, model, mode)
     messages = make_history("s1", user_id="ann").messages

@@ -282,7 +282,9 @@ def test_clear_leaves_the_state_and_the_others(make_history: MakeHistory) -> Non
     assert session.state == {"lang": "en"}
 
 
-async def test_aclear(make_history: MakeHistory) -> None:
+async def test_an_async_clear_empties_the_history_and_may_be_repeated(
+    make_history: MakeHistory,
+) -> None:
     history = make_history()
     await history.aadd_messages([HumanMessage("one")])
     await history.aclear()
@@ -317,7 +319,7 @@ def test_ttl_runs_from_the_last_write(redis_server: RedisServer, key_prefix: str
 # What reading gives.
 
 
-def test_max_messages(make_history: MakeHistory) -> None:
+def test_max_messages_limits_what_is_read_and_not_what_is_kept(make_history: MakeHistory) -> None:
     make_history().add_messages([HumanMessage(str(number)) for number in range(10)])
     history = make_history(max_messages=4)
     assert texts(history.messages) == ["6", "7", "8", "9"]
@@ -341,7 +343,7 @@ async def test_tool_results_keep_their_calls(make_history: MakeHistory) -> None:
             assert await history.aget_messages() == expected
 
 
-def test_max_tokens(make_history: MakeHistory) -> None:
+def test_max_tokens_cuts_at_whole_turns_and_keeps_the_last(make_history: MakeHistory) -> None:
     def count_words(messages: list[BaseMessage]) -> int:
         return sum(len(message.text.split()) for message in messages)
 
@@ -393,7 +395,7 @@ async def test_a_batch_is_stored_or_not(make_history: MakeHistory, bad: Any) -> 
     assert texts(history.messages) == ["before"]
 
 
-async def test_nobody_answers() -> None:
+async def test_without_a_server_the_error_says_so_and_no_password() -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
     history = RedisSessionChatMessageHistory("s", url)
     with pytest.raises(BackendUnavailableError, match="check that the server runs") as error:

@@ -266,7 +266,9 @@ MAKERS: list[Callable[[], BaseMessage]] = [
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
-async def test_messages_of_providers(make_history: MakeHistory, make: Any) -> None:
+async def test_messages_of_providers_are_read_back_and_stored_again(
+    make_history: MakeHistory, make: Any
+) -> None:
     message = make()
     history = make_history("h")
     history.add_messages([HumanMessage("hi"), message])

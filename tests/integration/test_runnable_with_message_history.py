@@ -178,7 +178,9 @@ async def test_a_batch_of_sessions(
 
 
 @every_way
-async def test_an_agents_messages(run: Run, make_history: MakeHistory) -> None:
+async def test_calls_and_results_of_an_agent_stay_together(
+    run: Run, make_history: MakeHistory
+) -> None:
     """What an agent gives is a list: calls and results stay together, artifacts too."""
     call = ToolCall(name="add", args={"a": 1, "b": 2}, id="c1")
     said: list[BaseMessage] = [

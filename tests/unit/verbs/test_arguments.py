@@ -38,11 +38,10 @@ from langchain_redis_session import (
     time_threshold,
     token_threshold,
 )
-from tests.methods import ARGUMENTS, method_names, parameters_of
+from tests.methods import KEY, make_values, method_names, parameters_of
 
 NOBODY = "redis://127.0.0.1:1"
 SERVICE = RedisSessionService(NOBODY, unserializable="raise")
-KEY = SessionKey("shop", "ann", "s1")
 HUGE = 2**63 - 1
 
 NO_ID = ["", 5, True, b"s", ["s"], "x" * 513, "\ud800"]
@@ -113,13 +112,13 @@ PARAMETERS = [
 
 def make_arguments(name: str, argument: str, value: Any) -> tuple[list[Any], dict[str, Any]]:
     """Give what works for the parameters that need something, and the value for one of them."""
-    args, kwargs = [], {}
+    args, kwargs, values = [], {}, make_values()
     for parameter in parameters_of(name):
         if parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty:
             if parameter.name == argument:
                 kwargs[argument] = value
         else:
-            args.append(value if parameter.name == argument else ARGUMENTS[parameter.name])
+            args.append(value if parameter.name == argument else values[parameter.name])
     return args, kwargs
 
 
