@@ -303,10 +303,13 @@ class SummarizedMessages(BriefRepr):
     Attributes:
         summary: What came before; None if there is no summary.
         messages: What the summary does not cover, oldest first.
+        is_cut: Whether there are older messages than these, covered by the summary or left
+            out, or retention may have removed some.
     """
 
     summary: Summary | None
     messages: list[Message]
+    is_cut: bool = False
 
 
 @dataclass(slots=True, repr=False)

@@ -6,6 +6,7 @@ from typing import Any
 from langchain_core.messages import MessageLikeRepresentation
 
 from langchain_redis_session._actions import appends
+from langchain_redis_session._actions.open_calls import is_made_answer
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.prepared import make_events
@@ -90,6 +91,8 @@ class AppendMethods(FlowRunner):
     ) -> Flow[AppendResult]:
         """Append messages, all or none, in one round trip.
 
+        Answers that a read made for open tool calls are left out.
+
         Args:
             key: The session.
             messages: LangChain messages; a chunk is stored as the message it belongs to.
@@ -126,8 +129,9 @@ class AppendMethods(FlowRunner):
         check_flags(create=create, once=once)
         if state_delta is not None:
             check_mapping("state_delta", state_delta)
+        said = list_messages("messages", messages)
         new_events = make_events(
-            list_messages("messages", messages),
+            [message for message in said if not is_made_answer(message)],
             time_ns=self._clock(),
             author=author,
             state_delta=state_delta,

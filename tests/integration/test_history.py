@@ -331,7 +331,8 @@ async def test_tool_results_keep_their_calls(make_history: MakeHistory) -> None:
         AIMessage("done"),
     ]
     make_history().add_messages(said)
-    for most, expected in ((5, said), (4, said[1:]), (3, said[4:]), (2, said[4:]), (1, said[4:])):
+    short = [said[0], said[4]]
+    for most, expected in ((5, said), (4, short), (3, short), (2, short)):
         for options in ({"max_messages": most}, {"max_tokens": most, "token_counter": len}):
             history = make_history(**options)
             assert history.messages == expected, options
@@ -348,9 +349,10 @@ def test_max_tokens_cuts_at_whole_turns_and_keeps_the_last(make_history: MakeHis
         return texts(make_history(max_tokens=most, token_counter=count_words).messages)
 
     assert read(6) == ["a b c", "d e", "f"]
-    assert read(5) == read(3) == ["d e", "f"]
-    assert read(2) == read(1) == ["f"]
+    assert read(5) == read(3) == read(2) == read(1) == ["f"]
     assert texts(make_history(max_tokens=8).messages) == ["f"]  # counted approximately
+    as_it_falls = make_history(max_tokens=3, token_counter=count_words, start_on=None)
+    assert texts(as_it_falls.messages) == ["d e", "f"]
 
 
 @pytest.mark.parametrize("name", ["max_messages", "max_tokens"])

@@ -474,11 +474,11 @@ def test_a_request_is_made_of_chosen_events() -> None:
     session = make_session([HUMAN, AI, HUMAN, calling("c1")], make_summary("Before."))
     summarizer = SessionSummarizer(ScriptedModel(), skip_recent=1)
     request = summarizer.make_request(session, filter_key="app/tools")
-    assert request.messages == [HUMAN, AI, HUMAN]
+    assert request.messages == [HUMAN, AI]
     assert request.previous_summary == "Before."
     assert request.filter_key == "app/tools"
     assert request.session is not None
-    assert request.session.events == session.events[:3]
+    assert request.session.events == session.events[:2]
     assert request.session.summary == session.summary
     assert len(session.events) == 4
 

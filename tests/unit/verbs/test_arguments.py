@@ -47,6 +47,7 @@ HUGE = 2**63 - 1
 NO_ID = ["", 5, True, b"s", ["s"], "x" * 513, "\ud800"]
 NO_COUNT = [None, -1, True, 1.5, "5", [1], HUGE]
 NO_MOMENT = ["now", True, float("nan"), 10**30, [1], datetime(2026, 1, 1)]
+NO_HOW: list[Any] = [5, True, "answers", ["keep"]]
 NO_FLAG: list[Any] = [None, 1, "yes", []]
 NO_TEXT = [5, True, ["x"], b"x", "\ud800"]
 NO_STATE = [5, True, "x", [1], {"": 1}, {5: 1}, {"k": object()}, {"k": {1}}, {"\ud800": 1}]
@@ -77,6 +78,7 @@ WRONG: dict[str, list[Any]] = {
     "new_event_limit": [0, -1, True, 1.5, "5", [1]],
     "offset": [None, -1, True, 1.5, "5", [1]],
     "once": NO_FLAG,
+    "open_tool_calls": [None, *NO_HOW],
     "payload": [],  # anything has a plain form
     "payloads": [None, 5, "x", {}, TrackEvent("t"), [TrackEvent("other")]],
     "query": [None, 5, True, "", "  ", ["x"]],
@@ -238,6 +240,8 @@ HISTORY = {
     "token_counter": [None, *NO_FUNCTION],
     "include_summary": NO_FLAG,
     "format_summary": [None, *NO_FUNCTION],
+    "start_on": WRONG["start_on"],
+    "open_tool_calls": NO_HOW,
     "callbacks": WRONG["callbacks"],
     "index_name": [],  # of no effect
     "overwrite_index": [],
