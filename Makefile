@@ -45,7 +45,7 @@ bench: $(VENV)/.installed-bench  ## Measure, against the raw client and the alte
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:  ## Remove the environment, the caches and what was built
-	rm -rf $(VENV) $(LOWEST) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The second time there is nothing to do, until pyproject.toml changes.

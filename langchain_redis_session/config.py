@@ -189,8 +189,10 @@ def parse_options(values: Mapping[str, Any]) -> ServiceOptions:
     try:
         return ServiceOptions(**values)
     except ValidationError as error:
-        problems = "; ".join(_describe(problem) for problem in error.errors())
-        raise ConfigurationError(problems) from None
+        first: dict[Any, str] = {}  # of an option that may be this or that, what it mostly is
+        for problem in error.errors():
+            first.setdefault(problem["loc"][0], _describe(problem))
+        raise ConfigurationError("; ".join(first.values())) from None
 
 
 def _describe(problem: Any) -> str:

@@ -250,7 +250,7 @@ class Session:
     @property
     def messages(self) -> list[BaseMessage]:
         """The events' messages, oldest first, without leading orphaned tool results."""
-        return select_messages(self.events)
+        return select_messages(self.events, is_cut=self.is_cut)
 
     def __repr__(self) -> str:
         # Short, where the events could be thousands of lines.
@@ -278,15 +278,20 @@ def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
     ]
 
 
-def select_messages(events: list[Event], *, limit: int | None = None) -> list[BaseMessage]:
+def select_messages(
+    events: list[Event], *, is_cut: bool = False, limit: int | None = None
+) -> list[BaseMessage]:
     """Take the messages out of `events`, the last `limit`.
 
-    Leading tool results are dropped, also behind a user message that was put in front: their
-    call was cut off, and models refuse a result whose call they can't see.
+    Leading tool results are dropped: their call was cut off, and models refuse a result whose
+    call they can't see. Where older events were cut off (`is_cut`), so are those behind a user
+    message that was put in front.
     """
     messages = list_messages(events)
-    del messages[: 0 if limit is None else max(0, len(messages) - limit)]
-    start = 1 if messages and messages[0].type == "human" else 0
+    first = 0 if limit is None else max(0, len(messages) - limit)
+    del messages[:first]
+    is_in_front = (is_cut or first > 0) and messages and messages[0].type == "human"
+    start = 1 if is_in_front else 0
     while start < len(messages) and isinstance(messages[start], ToolMessage):
         del messages[start]
     return messages
@@ -299,10 +304,13 @@ class SummarizedMessages(BriefRepr):
     Attributes:
         summary: What came before; None if there is no summary.
         messages: What the summary does not cover, oldest first.
+        is_cut: Whether there are older messages than these, covered by the summary or left
+            out, or retention may have removed some.
     """
 
     summary: Summary | None
     messages: list[Message]
+    is_cut: bool = False
 
 
 @dataclass(slots=True, repr=False)

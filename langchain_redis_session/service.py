@@ -212,6 +212,7 @@ class RedisSessionService(
         if options.enable_tracing:
             queued = self._write_behind.count_waiting if self._write_behind else lambda: 0
             tracing = Tracing(context.counters, self._connections.any_client, queued)
+        self._context = context
         self._actions = ActionContext(context, hooks, tracing)
         self._summary_maker = self._summary_workers = self._summary_scheduler = None
         if summarizing is not None:

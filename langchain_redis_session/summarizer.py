@@ -27,7 +27,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
-from langchain_redis_session._summarizer.choice import choose_count
+from langchain_redis_session._summarizer.choice import choose_count, find_turn_start
 from langchain_redis_session._summarizer.prompt import make_prompt
 from langchain_redis_session._summarizer.text import FormatToolCall, FormatToolResult
 from langchain_redis_session._summarizer.triggers import (
@@ -107,7 +107,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         max_summary_words: How long a summary may be; None leaves it to the model.
         trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`.
         skip_recent: How many of the newest events are left as they are, or a function that
-            tells from the new events. They don't count for the trigger.
+            tells from the new events; with these, all of the turn that the first of them
+            belongs to, from its user message on. They don't count for the trigger.
         max_input_tokens: The largest prompt. Where more is new, the oldest part of it is
             summarized first; what is too large by itself is cut in its middle. Default: half
             of what the model's profile allows; no limit without a profile.
@@ -219,9 +220,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         """
         recent = self._count_recent(session.events)
         if recent:
-            session = replace(
-                session, events=session.events[: max(0, len(session.events) - recent)]
-            )
+            session = replace(session, events=session.events[: len(session.events) - recent])
         return bool(self._trigger(session))
 
     @property
@@ -255,7 +254,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         skip = self._skip_recent
         if callable(skip):
             skip = check_int("what skip_recent gives", skip(list(events)), 0)
-        return skip
+        return len(events) - find_turn_start(events, max(0, len(events) - skip))
 
     def make_request(
         self, session: Session, events: list[Event] | None = None, filter_key: str = ""

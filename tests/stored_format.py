@@ -63,7 +63,8 @@ def _read_key_rows() -> list[KeyRow]:
     return [KeyRow(*(cell.strip(" `") for cell in row.strip("|").split("|"))) for row in rows]
 
 
-KEY_ROWS = _read_key_rows()
+*KEY_ROWS, MARK_ROW = _read_key_rows()
+"""The keys of a session, and the mark that outlives it."""
 
 
 def read_example(heading: str) -> Any:

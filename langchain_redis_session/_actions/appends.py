@@ -129,6 +129,7 @@ def _append_with_hooks(
             create=create,
             once=once,
             places=places,
+            new_event_limit=new_event_limit,
         )
         if is_write_behind:
             return (yield from _submit(hooks, key, prepared, calls, finish, scheduler))

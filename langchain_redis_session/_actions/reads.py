@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
@@ -21,6 +21,7 @@ from langchain_redis_session.models import (
     Session,
     SessionKey,
     SummarizedMessages,
+    list_messages,
     select_messages,
 )
 
@@ -37,12 +38,14 @@ class Read(Generic[T]):
         read_session: Reads the session for hooks.
         select: Takes what the method returns out of a session; with the limit, if it counts
             messages.
+        for_model: See `Bounds`.
     """
 
     method: str
     read: Callable[[Context, SessionKey, Bounds], Flow[T]]
     read_session: Callable[[Context, SessionKey, Bounds], Flow[Session | None]]
     select: Callable[[Session | None, int | None], T]
+    for_model: bool = False
 
     def with_hooks(
         self,
@@ -69,6 +72,7 @@ class Read(Generic[T]):
                 bounds = make_bounds(
                     call.limit, call.after, call.before, call.offset, call.start_on, strict
                 )
+                bounds = replace(bounds, for_model=self.for_model)
                 call.session = yield from settle(self.read_session(context, call.key, bounds))
             except Exception as error:
                 yield from hooks.error("get_session", call, error=error)
@@ -107,7 +111,25 @@ def _select_events(session: Session | None, _limit: int | None) -> list[Event]:
 def _select_messages(session: Session | None, limit: int | None) -> list[BaseMessage]:
     if session is None:
         return []
-    return select_messages(session.events, limit=limit)
+    return select_messages(session.events, is_cut=session.is_cut, limit=limit)
+
+
+def _read_since_summary(
+    context: Context, key: SessionKey, bounds: Bounds
+) -> Flow[SummarizedMessages]:
+    session = yield from reading.get_since_summary(context, key, bounds)
+    return _select_for_model(session, None)
+
+
+def _select_for_model(session: Session | None, _limit: int | None) -> SummarizedMessages:
+    """Everything: what is read for a model is cut where its window is made."""
+    if session is None:
+        return SummarizedMessages(None, [])
+    return SummarizedMessages(session.summary, list_messages(session.events), session.is_cut)
+
+
+def _select_unsummarized(session: Session | None, limit: int | None) -> SummarizedMessages:
+    return replace(_select_for_model(session, limit), summary=None)
 
 
 GET_SESSION: Read[Session | None] = Read(
@@ -124,4 +146,18 @@ GET_SUMMARIZED_MESSAGES: Read[SummarizedMessages] = Read(
     reading.get_summarized_messages,
     _read_session_since_summary,
     reading.select_summarized,
+)
+GET_MESSAGES_FOR_MODEL: Read[SummarizedMessages] = Read(
+    "get_messages",
+    reading.get_messages_for_model,
+    _read_session_of_messages,
+    _select_unsummarized,
+    for_model=True,
+)
+GET_SUMMARIZED_FOR_MODEL: Read[SummarizedMessages] = Read(
+    "get_summarized_messages",
+    _read_since_summary,
+    _read_session_since_summary,
+    _select_for_model,
+    for_model=True,
 )

@@ -16,6 +16,7 @@ from langchain_redis_session._actions.time_limit import acall_within, call_withi
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.operations import CREATE_SUMMARY
+from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.reading import (
     get_unsummarized,
 )
@@ -37,11 +38,11 @@ from langchain_redis_session.models import (
     SummaryBoundary,
     SummaryRequest,
 )
+from langchain_redis_session.scripts.replies import Status
 from langchain_redis_session.summarizer import SessionSummarizer, SummaryResult
 
 T = TypeVar("T")
 
-_MOST_TRIES = 20
 # What LangChain's own summarizing code says in place of a summary.
 _ERROR_TEXT = re.compile(
     r"(error generating summary\b"
@@ -116,7 +117,9 @@ class SummaryMaker:
     def make(self, task: SummaryTask, token: str, hooks: Hooks) -> Flow[SummaryOutcome]:
         """Make one summary, of as much as its summarizer takes; arguments as `create`."""
         at_least = 1 if task.force else self.summarizing.minimum_events
-        for _ in range(_MOST_TRIES):
+        attempts = Attempts(task.key, "summarize")
+        while True:
+            attempts.begin()
             found = yield from get_unsummarized(
                 self._context, task.key, task.filter_key, at_least=at_least
             )
@@ -127,10 +130,10 @@ class SummaryMaker:
             if plan is None:
                 return SummaryOutcome(session.summary)
             lease = SummaryLease(self._context, task, found, token)
-            busy_ms = yield from lease.claim(plan.boundary)
-            if busy_ms:
-                return SummaryOutcome(session.summary, busy_ms=busy_ms)
-            if busy_ms == 0:
+            claim = yield from lease.claim(plan.boundary)
+            if claim.status is Status.BUSY:
+                return SummaryOutcome(session.summary, busy_ms=claim.left_ms)
+            if claim.status is Status.OK:
                 flow = self._make_and_store(plan, lease, hooks)
                 if hooks.observers or self._tracing is not None:
                     flow = observe(
@@ -142,7 +145,6 @@ class SummaryMaker:
                         describe=_describe,
                     )
                 return (yield from flow)
-        raise SummaryError(f"{task.key} changes all the time; its summary was not made")
 
     def _plan(self, task: SummaryTask, session: Session) -> Flow[_Plan | None]:
         """Let the summarizer say whether, and of which events; its parts may be the user's."""

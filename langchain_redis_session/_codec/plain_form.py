@@ -65,8 +65,10 @@ def type_name(value: object) -> str:
     ('decimal.Decimal', 'bytes')
     """
     kind = type(value)
-    module = kind.__module__
-    name = kind.__qualname__
+    try:
+        module, name = kind.__module__, kind.__qualname__
+    except Exception:  # code of the class's own class
+        module, name = None, type.__repr__(kind)
     if isinstance(module, str) and module != "builtins":
         name = f"{module}.{name}"
     return approximate_text(name[:_LONGEST_NAME])

@@ -18,7 +18,7 @@ from langchain_redis_session.callbacks import (
     Handlers,
     SessionCallbackHandler,
 )
-from langchain_redis_session.errors import ConfigurationError, suggest
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 
 Operation: TypeAlias = Literal["append_event", "get_session", "create_summary"]
 """What hooks take part in, by its name in `_observe.operations`."""
@@ -131,6 +131,8 @@ def _find_misspelling(name: str) -> str:
 def _find_misfit(name: str, method: Any, cls: type | None = None) -> str:
     if name not in _NAMES:
         return ""
+    if not callable(method):
+        return f"{name} is called, and is no function: {shorten(method)}"
     wanted = ("context", "error") if name.endswith("_error") and name != _PERSIST else ("context",)
     is_bound = cls is not None and inspect.isfunction(inspect.getattr_static(cls, name))
     try:

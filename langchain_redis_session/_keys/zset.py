@@ -121,7 +121,8 @@ class Keyspace:
         b'erased:{shop}:49915e0d7d4b4'
         """
         ids = [user_id] if session_id is None else [user_id, session_id]
-        digest = sha256("\0".join(map(escape_id, ids)).encode()).hexdigest()
+        # No escaped id holds a colon: no user shares a mark with another's session.
+        digest = sha256(":".join(map(escape_id, ids)).encode()).hexdigest()
         return f"{self._start('erased')}{{{escape_id(app_name)}}}:{digest}".encode()
 
     def user_patterns(self, app_name: str) -> tuple[str, str]:

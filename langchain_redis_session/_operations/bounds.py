@@ -23,6 +23,8 @@ class Bounds:
         highest, lowest: Inclusive bounds on the score, as Redis writes them.
         start_on: "human" = begin with a user message.
         strict: Whether an unreadable entry is an error.
+        for_model: Whether the last user message and all behind it are read, and the system
+            messages that the session begins with, also where the limit leaves them out.
     """
 
     limit: int | None = None
@@ -31,6 +33,7 @@ class Bounds:
     lowest: str = "-inf"
     start_on: StartOn = None
     strict: bool = False
+    for_model: bool = False
 
     @property
     def is_everything(self) -> bool:

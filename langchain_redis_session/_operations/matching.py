@@ -30,6 +30,18 @@ def is_human(item: Any) -> bool:
     return message is not None and message.type == "human"
 
 
+def is_result(item: Any) -> bool:
+    """Whether an event holds a tool's result."""
+    message = getattr(item, "message", None)
+    return message is not None and message.type == "tool"
+
+
+def is_system(item: Any) -> bool:
+    """Whether an event holds a system message."""
+    message = getattr(item, "message", None)
+    return message is not None and message.type == "system"
+
+
 def has_message(event: Event) -> bool:
     """Whether an event holds a message."""
     return event.message is not None

@@ -138,7 +138,7 @@ def prepare_events(
     create: bool = False,
     once: bool = False,
     places: Sequence[int] = (),
-    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
+    new_event_limit: int | None,
 ) -> PreparedEvents:
     """Check and encode events.
 

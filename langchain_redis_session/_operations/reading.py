@@ -34,6 +34,7 @@ from langchain_redis_session.models import (
     SessionKey,
     SummarizedMessages,
     Summary,
+    list_messages,
     select_messages,
 )
 from langchain_redis_session.scripts import bindings
@@ -70,15 +71,29 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
     yield from _read_and_refresh(context, key, window)
     # A window that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
-    return select_messages(window.items, limit=limit)
+    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
+
+
+def get_messages_for_model(
+    context: Context, key: SessionKey, bounds: Bounds
+) -> Flow[SummarizedMessages]:
+    """Read the messages that a model's window is made of, without a summary."""
+    keys = context.keyspace.session(key)
+    window = make_event_window(context, keys, bounds, has_message, needs_scores=False)
+    yield from _read_and_refresh(context, key, window)
+    return SummarizedMessages(None, list_messages(window.items), window.is_cut)
 
 
 def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
-    if not context.options.refresh_ttl_on_read:
+    front_reads, refreshes = window.front_reads(), context.options.refresh_ttl_on_read
+    if not front_reads and not refreshes:
         yield from window.read()
         return
-    page, refreshed = yield from call_batch([window.first_read(), refresh_lifetime(context, key)])
-    context.note_field_ttl(refreshed.field_ttl)
+    refresh = [refresh_lifetime(context, key)] if refreshes else []
+    page, *replies = yield from call_batch([window.first_read(), *front_reads, *refresh])
+    if refreshes:
+        context.note_field_ttl(replies.pop().field_ttl)
+    window.take_front(*replies)
     window.take_first(page)
     yield from window.finish()
 
@@ -95,8 +110,9 @@ def select_summarized(session: Session | None, limit: int | None) -> SummarizedM
     """Take the summary and the last messages out of a session."""
     if session is None:
         return SummarizedMessages(None, [])
-    messages = select_messages(session.events, limit=limit)
-    return SummarizedMessages(session.summary, messages)
+    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
+    is_cut = session.is_cut or len(messages) < len(list_messages(session.events))
+    return SummarizedMessages(session.summary, messages, is_cut or session.summary is not None)
 
 
 def get_since_summary(
@@ -153,14 +169,17 @@ def get_unsummarized(
 
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
     context, call, far_calls = reading.context, reading.call(), reading.far_calls()
+    front_reads = reading.window.front_reads()
     if counts_as_use and context.options.refresh_ttl_on_read:
         refresh = refresh_lifetime(context, reading.key)
-        *replies, refreshed = yield from call_batch([call, *far_calls, refresh])
+        *replies, refreshed = yield from call_batch([call, *far_calls, *front_reads, refresh])
         context.note_field_ttl(refreshed.field_ttl)
-    elif far_calls:
-        replies = yield from call_batch([call, *far_calls])
+    elif far_calls or front_reads:
+        replies = yield from call_batch([call, *far_calls, *front_reads])
     else:
         replies = [(yield from call)]
+    if front_reads:
+        reading.window.take_front(replies.pop())
     return (yield from reading.complete(*replies))
 
 
@@ -192,7 +211,9 @@ class Reading:
     ) -> None:
         self.context, self.key = context, key
         self.keys = context.keyspace.session(key)
-        self.window = make_event_window(context, self.keys, bounds, wants)
+        self.window = make_event_window(
+            context, self.keys, bounds, wants, since_summary=since_summary
+        )
         self.filter_key = filter_key
         self._since_summary, self._at_least = since_summary, at_least
         self._with_state = with_state

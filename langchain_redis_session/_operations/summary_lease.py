@@ -18,7 +18,7 @@ from langchain_redis_session.models import (
     SummaryBoundary,
 )
 from langchain_redis_session.scripts import bindings
-from langchain_redis_session.scripts.replies import Status
+from langchain_redis_session.scripts.replies import Claim, Status
 
 LEASE_MARGIN_MS = 5_000
 """How much longer a lease holds than a summarizer may take."""
@@ -36,8 +36,12 @@ class SummaryLease:
         self._found = found
         self.keys = context.keyspace.session(task.key)
 
-    def claim(self, boundary: SummaryBoundary) -> Flow[int | None]:
-        """Take it; gives 0, the ms for which another has it, or None: read again.
+    def claim(self, boundary: SummaryBoundary) -> Flow[Claim]:
+        """Take it.
+
+        Returns:
+            OK; BUSY with the ms for which another has it; else the session has changed since
+            it was read.
 
         Raises:
             SummaryError: There is no place for a summary.
@@ -52,11 +56,11 @@ class SummaryLease:
             stored_cutoff=self._found.cutoff,
             last_score=format_score(boundary.cutoff_score),
         )
-        if claim.status is Status.BUSY:  # without a TTL it is not ours
-            return claim.left_ms if claim.left_ms > 0 else LONGEST_PAUSE_MS
+        if claim.status is Status.BUSY and claim.left_ms <= 0:  # without a TTL it is not ours
+            return claim._replace(left_ms=LONGEST_PAUSE_MS)
         if claim.status is Status.FOREIGN:
             raise self._explain_foreign()
-        return 0 if claim.status is Status.OK else None
+        return claim
 
     def store(self, text: str, boundary: SummaryBoundary) -> Flow[SummaryOutcome]:
         """Store the summary, unless one that goes as far is there; gives the lease back.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Command, Flow, Unreadable
@@ -13,13 +13,14 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.matching import is_human
+from langchain_redis_session._operations.matching import is_human, is_result, is_system
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Page
 
 _SMALLEST_PAGE, _LARGEST_PAGE = 64, 1000
+_MOST_IN_FRONT = 4
 _MOST_ENTRIES = 2**53  # Lua's numbers are exact up to here
 
 
@@ -37,7 +38,8 @@ class Window(Generic[S]):
     """What a read has gathered, and how it goes on.
 
     `items` are newest first until `finish`. `is_cut` tells whether older entries were
-    left out or removed by retention. Without `needs_scores`, items may lack their score.
+    left out or removed by retention. Without `needs_scores`, items may lack their score. With
+    `reads_front`, system messages that the session begins with stand in front.
     """
 
     context: Context
@@ -47,8 +49,10 @@ class Window(Generic[S]):
     event_limit: int | None
     wants: Callable[[S], bool] = lambda _item: True
     needs_scores: bool = True
+    reads_front: bool = False
     items: list[S] = field(default_factory=list)
     is_cut: bool = False
+    _front: list[bytes] = field(default_factory=list)
     _next_highest: str = ""
     _seen: set[bytes] = field(default_factory=set)
     _asked: int | None = 0
@@ -76,6 +80,16 @@ class Window(Generic[S]):
         # A script's reply passes through Lua, which takes as long again; scores take time too.
         # They are needed to go on behind a page, and in the error of a strict read.
         return self.bounds.is_everything and not self.needs_scores and not self.bounds.strict
+
+    def front_reads(self) -> list[Command]:
+        """What reads the session's first entries where they are asked for."""
+        return [("ZRANGE", self.key, 0, _MOST_IN_FRONT - 1)] if self.reads_front else []
+
+    def take_front(self, *replies: list[bytes]) -> None:
+        """Take in the replies to `front_reads`, before `finish`."""
+        for entries in replies:
+            self._front = entries
+            self.context.counters.bytes_in += sum(map(len, entries))
 
     def take_first(self, reply: Page | list[bytes]) -> None:
         """Take in the reply to `first_read`."""
@@ -169,8 +183,10 @@ class Window(Generic[S]):
         window = items[bounds.offset : wanted]
         if bounds.start_on == "human" and window:
             window = yield from self._start_on_human(window, beyond)
+        if bounds.for_model and window and not any(map(is_human, window)):
+            window = yield from self._keep_turn(window, beyond)
         window.reverse()
-        self.items = window
+        self.items = [*self._find_front(window), *window] if self._front else window
 
     def _start_on_human(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
         last = _find_last(window, is_human)
@@ -182,9 +198,39 @@ class Window(Generic[S]):
         yield from self.read_until(lambda: any(map(is_human, earlier)))
         place = next((i for i, item in enumerate(earlier) if is_human(item)), None)
         if place is None:
-            return window
+            self.is_cut = True
+            return []
         self.is_cut = self.is_cut or place > 0
         return [*window, earlier[place]]
+
+    def _keep_turn(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
+        """Go back to the last user message; where there is none, to the last call."""
+        earlier = self.items
+        earlier[:] = beyond
+        yield from self.read_until(lambda: any(map(is_human, earlier)))
+        place = next((i for i, item in enumerate(earlier) if is_human(item)), None)
+        if place is None:
+            place = next((i for i, item in enumerate(earlier) if not is_result(item)), -1)
+        self.is_cut = self.is_cut or place + 1 < len(earlier)
+        return [*window, *earlier[: place + 1]]
+
+    def _find_front(self, window: list[S]) -> list[S]:
+        """The system messages that the session begins with, but for those in the window."""
+        front: list[S] = []
+        for entry in self._front:
+            try:
+                item = self.decode(entry)
+            except CorruptEventError:
+                break
+            if not is_system(item):
+                break
+            front.append(item)
+        known = {_get_id(item) for item in window[: len(front)]}
+        return [item for item in front if _get_id(item) not in known]
+
+
+def _get_id(item: Any) -> Any:
+    return item.id
 
 
 def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
@@ -198,6 +244,7 @@ def make_event_window(
     wants: Callable[[Event], bool] = lambda _event: True,
     *,
     needs_scores: bool = True,
+    since_summary: bool = False,
 ) -> Window[Event]:
     """A window on a session's events."""
     limit = context.options.session_event_limit
@@ -209,4 +256,5 @@ def make_event_window(
         event_limit=None if limit == "session" else limit,
         wants=wants,
         needs_scores=needs_scores,
+        reads_front=bounds.for_model and (since_summary or not bounds.is_everything),
     )

@@ -14,6 +14,21 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 from langchain_redis_session.models import Event
 
 
+def find_turn_start(events: Sequence[Event], place: int) -> int:
+    """Go back to the user message that began the turn of the event at a place.
+
+    Where there is none before it, or nothing at the place, it is the place itself.
+    """
+    if place >= len(events):
+        return place
+    turns = (p for p in range(place, -1, -1) if _begins_turn(events[p]))
+    return next(turns, place)
+
+
+def _begins_turn(event: Event) -> bool:
+    return event.message is not None and _is_from_user(event.message)
+
+
 def choose_count(events: Sequence[Event], most: int, fits: Callable[[int], bool]) -> int:
     """Give the length of the longest prefix that a summary may cover now; 0 for none.
 

@@ -6,15 +6,16 @@ from typing import Any
 from langchain_core.messages import MessageLikeRepresentation
 
 from langchain_redis_session._actions import appends
+from langchain_redis_session._actions.open_calls import is_made_answer
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.prepared import make_events
 from langchain_redis_session._verbs.arguments import (
     check_event,
-    check_flag,
+    check_flags,
     check_key,
     check_mapping,
-    check_text,
+    check_texts,
     list_events,
     list_messages,
 )
@@ -90,6 +91,8 @@ class AppendMethods(FlowRunner):
     ) -> Flow[AppendResult]:
         """Append messages, all or none, in one round trip.
 
+        Answers that a read made for open tool calls are left out.
+
         Args:
             key: The session.
             messages: LangChain messages; a chunk is stored as the message it belongs to.
@@ -115,27 +118,35 @@ class AppendMethods(FlowRunner):
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
         """
         check_key(key)
-        if author is not None:
-            check_text("author", author)
+        check_texts(
+            author="" if author is None else author,
+            request_id=request_id,
+            invocation_id=invocation_id,
+            branch=branch,
+            tag=tag,
+            filter_key=filter_key,
+        )
+        check_flags(create=create, once=once)
         if state_delta is not None:
             check_mapping("state_delta", state_delta)
+        said = list_messages("messages", messages)
         new_events = make_events(
-            list_messages("messages", messages),
+            [message for message in said if not is_made_answer(message)],
             time_ns=self._clock(),
             author=author,
             state_delta=state_delta,
-            request_id=check_text("request_id", request_id),
-            invocation_id=check_text("invocation_id", invocation_id),
-            branch=check_text("branch", branch),
-            tag=check_text("tag", tag),
-            filter_key=check_text("filter_key", filter_key),
+            request_id=request_id,
+            invocation_id=invocation_id,
+            branch=branch,
+            tag=tag,
+            filter_key=filter_key,
         )
         return self._append(
             key,
             new_events,
             callbacks,
-            create=check_flag("create", create),
-            once=check_flag("once", once),
+            create=create,
+            once=once,
             new_event_limit=check_event_limit("new_event_limit", new_event_limit),
         )
 

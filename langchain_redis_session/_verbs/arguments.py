@@ -50,24 +50,24 @@ def check_count(name: str, value: object) -> int:
     return value
 
 
-def check_flag(name: str, value: object) -> bool:
+def check_flags(**flags: object) -> None:
     """Refuse what is neither true nor false; a text such as "no" would count as true."""
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{name} must be True or False, not {shorten(value)}")
-    return value
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name} must be True or False, not {shorten(value)}")
 
 
-def check_text(name: str, value: object) -> str:
+def check_texts(**texts: object) -> None:
     """Refuse what is no text that can be stored."""
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a string, not {shorten(value)}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(
-            f"{name} is not valid UTF-8 (a lone surrogate): {shorten(value)}"
-        ) from None
-    return value
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be a string, not {shorten(value)}")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(
+                f"{name} is not valid UTF-8 (a lone surrogate): {shorten(value)}"
+            ) from None
 
 
 def check_mapping(name: str, value: object) -> Mapping[str, Any]:

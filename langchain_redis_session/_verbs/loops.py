@@ -19,8 +19,21 @@ def warn_in_loop(name: str) -> None:
     _warned.add(name)
     if "ipykernel" in sys.modules:
         return
+    name, depth = _find_caller(name)
     warnings.warn(
         f"{name}() blocks the running event loop until Redis has answered; await a{name}() there",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=depth,
     )
+
+
+def _find_caller(name: str) -> tuple[str, int]:
+    """Find the name by which a method was called, perhaps of a history, and how far up that is."""
+    frame, depth = sys._getframe(2), 3  # noqa: SLF001
+    package = __name__.partition(".")[0]
+    while frame.f_back and frame.f_back.f_globals.get("__name__", "").startswith(package + "."):
+        frame, depth = frame.f_back, depth + 1
+        called = frame.f_code.co_name
+        if hasattr(type(frame.f_locals.get("self")), f"a{called}"):
+            name = called
+    return name, depth

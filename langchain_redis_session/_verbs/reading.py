@@ -1,10 +1,16 @@
 """Methods that read a session."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from langchain_core.messages import BaseMessage
 
+from langchain_redis_session._actions.open_calls import (
+    OpenToolCalls,
+    check_open_tool_calls,
+    close_calls,
+)
 from langchain_redis_session._actions.reads import (
     GET_EVENTS,
     GET_MESSAGES,
@@ -16,7 +22,7 @@ from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_key,
 )
 from langchain_redis_session._verbs.runner import (
@@ -61,7 +67,8 @@ class ReadMethods(FlowRunner):
             before: The latest (inclusive).
             offset: How many of the newest to leave out.
             start_on: "human" = begin with a user message; if none is among the events,
-                the last one before them is put in front.
+                the last one before them is put in front, and where there is none either,
+                there are no events.
             strict: Raise at an unreadable entry instead of skipping it.
             callbacks: Hooks for this call, after the service's.
 
@@ -107,15 +114,33 @@ class ReadMethods(FlowRunner):
         offset: int = 0,
         start_on: StartOn = None,
         strict: bool = False,
+        open_tool_calls: OpenToolCalls = "keep",
         callbacks: Handlers = None,
     ) -> Flow[list[BaseMessage]]:
         """Read a session's messages, oldest first; arguments as `get_session`.
 
         `limit` and `offset` count messages. Where older ones are cut off, tool results
         whose call is among those are left out at the start, as models refuse them.
+
+        Args:
+            key: The session.
+            limit: The most messages, the newest; None = all.
+            after: The earliest (inclusive): a datetime with a zone, ns, or a score.
+            before: The latest (inclusive).
+            offset: How many of the newest to leave out.
+            start_on: "human" = begin with a user message; see `get_session`.
+            strict: Raise at an unreadable entry instead of skipping it.
+            open_tool_calls: What to do with tool calls that never got a result, which models
+                refuse: "answer" = put an error result behind each, which appends never
+                store; "drop" = leave the calls out; "keep" = give what is stored. Unless
+                kept, late results are moved up to their calls, and results without a call
+                left out. The last calls may still be running, and stay.
+            callbacks: Hooks for this call, after the service's.
         """
+        check_open_tool_calls(open_tool_calls)
         call = GetSessionContext(key, "get_messages", limit, after, before, offset, start_on)
-        return self._read(GET_MESSAGES, call, strict, callbacks)
+        flow = self._read(GET_MESSAGES, call, strict, callbacks)
+        return flow if open_tool_calls == "keep" else _close_calls(flow, open_tool_calls)
 
     aget_messages = async_method(get_messages)
 
@@ -126,6 +151,7 @@ class ReadMethods(FlowRunner):
         *,
         limit: int | None = None,
         strict: bool = False,
+        open_tool_calls: OpenToolCalls = "keep",
         callbacks: Handlers = None,
     ) -> Flow[SummarizedMessages]:
         """Read the session's summary and the messages that it does not cover; one round trip.
@@ -134,6 +160,8 @@ class ReadMethods(FlowRunner):
             key: The session.
             limit: The most messages, the newest; None = all.
             strict: Raise at an unreadable entry instead of skipping it.
+            open_tool_calls: What to do with tool calls that have no result; see
+                `get_messages`.
             callbacks: Further hooks and handlers, for this call; hooks see it as a read of
                 the session.
 
@@ -152,16 +180,24 @@ class ReadMethods(FlowRunner):
             >>> found.summary.text, [message.text for message in found.messages]
             ('2 messages about tea', ['Two, please.'])
         """
+        check_open_tool_calls(open_tool_calls)
         call = GetSessionContext(key, "get_summarized_messages", limit)
-        return self._read(GET_SUMMARIZED_MESSAGES, call, strict, callbacks)
+        flow = self._read(GET_SUMMARIZED_MESSAGES, call, strict, callbacks)
+        if open_tool_calls == "keep":
+            return flow
+        return _close_summarized_calls(flow, open_tool_calls)
 
     aget_summarized_messages = async_method(get_summarized_messages)
 
     def _read(
-        self, read: Read[T], call: GetSessionContext, strict: bool, callbacks: Handlers
+        self,
+        read: Read[T],
+        call: GetSessionContext,
+        strict: bool = False,
+        callbacks: Handlers = None,
     ) -> Flow[T]:
         key = check_key(call.key)
-        check_flag("strict", strict)
+        check_flags(strict=strict)
         bounds = make_bounds(
             call.limit, call.after, call.before, call.offset, call.start_on, strict
         )
@@ -170,5 +206,17 @@ class ReadMethods(FlowRunner):
             settle = partial(self._settled, key.scope)
             flow = read.with_hooks(self._context, hooks, call, settle, strict=strict)
         else:
+            bounds = replace(bounds, for_model=True) if read.for_model else bounds
             flow = self._settled(key.scope, read.read(self._context, key, bounds))
         return self._observed(operations.GET_SESSION, key, flow, hooks)
+
+
+def _close_calls(flow: Flow[list[BaseMessage]], how: OpenToolCalls) -> Flow[list[BaseMessage]]:
+    return close_calls((yield from flow), how)
+
+
+def _close_summarized_calls(
+    flow: Flow[SummarizedMessages], how: OpenToolCalls
+) -> Flow[SummarizedMessages]:
+    found = yield from flow
+    return replace(found, messages=close_calls(found.messages, how))

@@ -41,7 +41,8 @@ class FlowRunner:
     """What methods are methods of: it runs flows as long as it is open.
 
     Attributes:
-        _actions: Options, key names, hooks and tracing.
+        _actions: Hooks and tracing, and what `_context` holds.
+        _context: Options, key names and counters.
         _connections: The clients.
         _write_behind: The engine that appends are handed to; None = they wait for Redis.
         _summary_scheduler: Who schedules summaries after appends; None = nobody.
@@ -50,15 +51,12 @@ class FlowRunner:
     """
 
     _actions: ActionContext
+    _context: Context
     _connections: Connections
     _write_behind: WriteBehind | None
     _summary_scheduler: SummaryScheduler | None
     _clock: Callable[[], int]
     _is_closed: bool
-
-    @property
-    def _context(self) -> Context:
-        return self._actions.context
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -67,13 +65,14 @@ class FlowRunner:
     def _start(
         self,
         name: str,
+        operation: str,
         make_flow: Callable[..., Flow[T]],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Flow[T]:
-        """Make the flow of a call of the method `name`, and count it."""
+        """Make the flow of a call of the method `name`, and count the operation."""
         self._require_open()
-        self._context.counters.operations[name_operation(make_flow.__name__)] += 1
+        self._context.counters.operations[operation] += 1
         try:
             return make_flow(self, *args, **kwargs)
         except TypeError as error:
@@ -83,7 +82,8 @@ class FlowRunner:
             raise explain_call(error, self, name, make_flow, args, kwargs) from None
 
     def _run(self, flow: Flow[T]) -> T:
-        flow = self._reporting(flow)
+        if self._actions.hooks.corrupt:
+            flow = tell_of_unreadable(self._actions.hooks, flow)
         client, counters = self._connections.sync_client(), self._context.counters
         try:
             return run(flow, client, self._write_behind, counters)
@@ -91,18 +91,14 @@ class FlowRunner:
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
-        flow = self._reporting(flow)
+        if self._actions.hooks.corrupt:
+            flow = tell_of_unreadable(self._actions.hooks, flow)
         connections, counters = self._connections, self._context.counters
         client = connections.running_client() or await connections.open_async_client()
         try:
             return await arun(flow, client, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
-
-    def _reporting(self, flow: Flow[T]) -> Flow[T]:
-        """Let the hooks know of entries that can't be read."""
-        hooks = self._actions.hooks
-        return tell_of_unreadable(hooks, flow) if hooks.corrupt else flow
 
     def _explain(self, error: BackendUnavailableError) -> BackendUnavailableError:
         if not self._connections.is_default:
@@ -168,10 +164,11 @@ def sync_method(
 ) -> Callable[Concatenate[R, P], T]:
     """Make a blocking method of a function that gives a flow."""
     name = make_flow.__name__
+    operation = name_operation(name)
 
     def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
         warn_in_loop(name)
-        return self._run(self._start(name, make_flow, args, kwargs))
+        return self._run(self._start(name, operation, make_flow, args, kwargs))
 
     (_, _, result) = get_args(make_flow.__annotations__["return"])
     shown = None if result is type(None) else result
@@ -185,10 +182,10 @@ def async_method(
 ) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
     """Make the awaitable twin of a method that `sync_method` has made."""
     make_flow: Callable[..., Flow[T]] = vars(method)["make_flow"]
-    name = f"a{make_flow.__name__}"
+    name, operation = f"a{make_flow.__name__}", name_operation(make_flow.__name__)
 
     async def twin(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._arun(self._start(name, make_flow, args, kwargs))
+        return await self._arun(self._start(name, operation, make_flow, args, kwargs))
 
     return _dress(twin, make_flow, name, inspect.signature(method))
 

@@ -1,5 +1,6 @@
 """Methods on sessions."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from langchain_redis_session._operations import (
 from langchain_redis_session._operations.bounds import make_bounds
 from langchain_redis_session._operations.state import NO_CHANGE, route_state
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_key,
     check_mapping,
     check_user,
@@ -82,7 +83,7 @@ class SessionMethods(FlowRunner):
         """
         check_user(app_name, user_id)
         make_bounds(limit, None, None, offset)
-        check_flag("include_events", include_events)
+        check_flags(include_events=include_events)
         flow = sessions.list_sessions(
             self._context,
             app_name,
@@ -99,7 +100,7 @@ class SessionMethods(FlowRunner):
     def delete_session(self, key: SessionKey) -> Flow[bool]:
         """Delete everything of a session; gives whether there was one."""
         flow = delete_session.delete_session(
-            self._context, check_key(key), now_ms=self._clock() // 1_000_000
+            self._context, check_key(key), now_ms=time.time_ns() // 1_000_000
         )
         flow = self._settled(key.scope, flow)
         return self._observed(operations.DELETE_SESSION, key, flow)

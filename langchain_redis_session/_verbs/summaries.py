@@ -9,7 +9,7 @@ from langchain_redis_session._operations import summaries
 from langchain_redis_session._operations.summaries import SummaryTask
 from langchain_redis_session._verbs.arguments import (
     check_filter,
-    check_flag,
+    check_flags,
     check_key,
 )
 from langchain_redis_session._verbs.runner import (
@@ -93,7 +93,9 @@ class SummaryMethods(FlowRunner):
     def _make_task(
         self, key: SessionKey, filter_key: str, force: bool
     ) -> tuple[SummaryMaker, SummaryTask]:
-        task = SummaryTask(check_key(key), check_filter(filter_key), check_flag("force", force))
+        check_key(key)
+        check_flags(force=force)
+        task = SummaryTask(key, check_filter(filter_key), force)
         if self._summary_maker is None:
             raise ConfigurationError(
                 "this service makes no summaries; give it a model or a SessionSummarizer as "

@@ -9,7 +9,7 @@ from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import tracks
 from langchain_redis_session._operations.bounds import Moment, make_bounds, to_nanoseconds
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_key,
     list_payloads,
 )
@@ -130,7 +130,7 @@ class TrackMethods(FlowRunner):
         """Read a track's events, oldest first; arguments as `get_session`."""
         check_key(key)
         validate_id(track, "track")
-        check_flag("strict", strict)
+        check_flags(strict=strict)
         bounds = make_bounds(limit, after, before, offset, None, strict)
         flow = tracks.get_track_events(self._context, key, track, bounds)
         return self._settled(key.scope, flow)

@@ -1,5 +1,7 @@
 """Methods on the users of an app."""
 
+import time
+
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import (
     users,
@@ -37,7 +39,7 @@ class UserMethods(FlowRunner):
         """
         check_user(app_name, user_id)
         flow = users.delete_user(
-            self._context, app_name, user_id, now_ms=self._clock() // 1_000_000
+            self._context, app_name, user_id, now_ms=time.time_ns() // 1_000_000
         )
         return self._settled((app_name, user_id), flow)
 

@@ -1,15 +1,24 @@
-"""What of a session a model is given: limits, and the summary in front. Shared by adapters."""
+"""What of a session a model is given: a window that providers accept. Shared by adapters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage, SystemMessage, trim_messages
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
+from langchain_redis_session._actions.open_calls import (
+    OpenToolCalls,
+    check_open_tool_calls,
+    close_calls,
+    is_made_answer,
+)
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import SummarizedMessages, Summary
+from langchain_redis_session.models import Summary
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -23,20 +32,31 @@ def format_summary(summary: Summary) -> str:
 class ModelWindow:
     """How much of a session a model is given.
 
+    Where something older is cut off, the window begins at a user message, with the summary and
+    the system messages in front. The running turn, which is the last user message and what
+    follows it, always stays: where it is too long by itself, its user message and as much of
+    its end as fits.
+
     Attributes:
-        max_messages: The most messages, the newest; None = all.
-        max_tokens: The most tokens, of the newest messages; None = all.
+        max_messages: The most messages, those in front included; answers made for open calls
+            don't count. None = all.
+        max_tokens: The most tokens; None = all.
         token_counter: Counts the tokens of messages.
         format_summary: Makes the message in front of a `Summary`: a text or a message.
+        start_on: "human" = begin at a user message where something was cut off; None = where
+            the cut falls, but at no tool result.
+        open_tool_calls: What to do with calls that have no result; see `close_calls`.
 
     Raises:
-        ConfigurationError: A limit is no whole number from 1, or a function is none.
+        ConfigurationError: A limit is no whole number from 1, or another option can't be used.
     """
 
     max_messages: int | None = None
     max_tokens: int | None = None
     token_counter: TokenCounter = count_tokens_approximately
     format_summary: Callable[[Summary], BaseMessage | str] = format_summary
+    start_on: Literal["human"] | None = "human"
+    open_tool_calls: OpenToolCalls = "answer"
 
     def __post_init__(self) -> None:
         limits = {"max_messages": self.max_messages, "max_tokens": self.max_tokens}
@@ -49,24 +69,89 @@ class ModelWindow:
         for name, function in functions.items():
             if not callable(function):
                 raise ConfigurationError(f"{name} must be a function, not {shorten(function)}")
+        if self.start_on not in ("human", None):
+            raise ConfigurationError(
+                f'start_on must be "human" or None, not {shorten(self.start_on)}'
+            )
+        check_open_tool_calls(self.open_tool_calls)
 
-    def fit(self, messages: list[BaseMessage]) -> list[BaseMessage]:
-        """Take the newest of the last `max_messages` messages that fit `max_tokens`."""
-        return self._fit_tokens(messages, keeps_first=False)
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.max_messages is not None or self.max_tokens is not None
 
-    def put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
-        """Put the summary in front of the messages that it does not cover, and fit them in."""
-        messages, summary = found.messages, found.summary
+    def make(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        summary: Summary | None = None,
+        is_cut: bool = False,
+    ) -> list[BaseMessage]:
+        """Make the window.
+
+        Args:
+            messages: What was read, oldest first.
+            summary: What stands for the messages before these.
+            is_cut: Whether there are older messages that were not read, for whatever reason.
+
+        Returns:
+            What the model is given, system messages in front. Nothing is dropped where nothing
+            was cut off.
+        """
+        closed = close_calls(messages, self.open_tool_calls)
+        front = [message for message in closed if message.type == "system"]
+        talk = [message for message in closed if message.type != "system"]
+        if summary is None and not is_cut and self._fits(front + talk):
+            return front + talk
         if summary is not None:
-            messages = [self._show(summary), *messages]
-            if self.max_messages is not None:
-                messages = _trim(messages, self.max_messages, len, keeps_first=True)
-        return self._fit_tokens(messages, keeps_first=summary is not None)
+            window = self._cut(_join_fronts(front, self._show(summary)), talk)
+            if window is not None:
+                return window
+        window = self._cut(front, talk)
+        return window if window is not None else self._keep_running_turn(front, talk)
 
-    def _fit_tokens(self, messages: list[BaseMessage], *, keeps_first: bool) -> list[BaseMessage]:
-        if self.max_tokens is None:
-            return messages
-        return _trim(messages, self.max_tokens, self.token_counter, keeps_first=keeps_first)
+    def _cut(self, front: list[BaseMessage], talk: list[BaseMessage]) -> list[BaseMessage] | None:
+        """Cut where the limits want it; None if the running turn does not fit."""
+        # The longest end that fits begins where shorter ones begin to.
+        start = bisect_left(range(len(talk)), True, key=lambda s: self._fits(front + talk[s:]))
+        last_human = _find_last_human(talk)
+        if last_human is None:
+            begin = _skip_results(talk, start)
+            # Where nothing fits, the last message stays all the same.
+            return None if begin == len(talk) and talk else front + talk[begin:]
+        if start > last_human:
+            return None
+        if self.start_on is None:
+            return front + talk[_skip_results(talk, start) :]
+        while not isinstance(talk[start], HumanMessage):
+            start += 1
+        return front + talk[start:]
+
+    def _keep_running_turn(
+        self, front: list[BaseMessage], talk: list[BaseMessage]
+    ) -> list[BaseMessage]:
+        """The running turn's user message, and as much of its end as fits."""
+        place = _find_last_human(talk)
+        head = [*front, *([] if place is None else [talk[place]])]
+        rest = talk if place is None else talk[place + 1 :]
+        begins = [i for i, message in enumerate(rest) if not isinstance(message, ToolMessage)]
+        # The shortest end stays, whether it fits or not.
+        first = bisect_left(begins[:-1], True, key=lambda i: self._fits(head + rest[i:]))
+        window = head + (rest[begins[first] :] if begins else [])
+        if not self._fits(window):
+            warnings.warn(
+                "the last user message, with what a model needs to go on, is over max_messages "
+                "or max_tokens; it is given all the same",
+                stacklevel=5,
+            )
+        return window
+
+    def _fits(self, messages: list[BaseMessage]) -> bool:
+        if self.max_messages is not None:
+            counted = sum(not is_made_answer(message) for message in messages)
+            if counted > self.max_messages:
+                return False
+        return self.max_tokens is None or self.token_counter(messages) <= self.max_tokens
 
     def _show(self, summary: Summary) -> BaseMessage:
         shown = self.format_summary(summary)
@@ -79,26 +164,32 @@ class ModelWindow:
         return SystemMessage(shown)
 
 
-def _trim(
-    messages: list[BaseMessage],
-    most: int,
-    counter: TokenCounter,
-    *,
-    keeps_first: bool,
-) -> list[BaseMessage]:
-    """Keep the last that fit, and the first if asked to: the summary."""
-    # Only a system message is kept: it stands in for the summary, whatever that is shown as.
-    first = messages[: int(keeps_first)]
-    fitting = trim_messages(
-        [*(SystemMessage(message.content) for message in first), *messages[len(first) :]],
-        strategy="last",
-        max_tokens=most,
-        token_counter=counter,
-        include_system=keeps_first,
-    )
-    # A tool result whose call no longer fits would be refused by models.
-    rest = fitting[len(first) :]
-    if len(fitting) < len(messages):
-        while rest and rest[0].type == "tool":
-            del rest[0]
-    return [*first, *rest]
+def _join_fronts(front: list[BaseMessage], summary: BaseMessage) -> list[BaseMessage]:
+    """Beside a summary there is one system message: some providers want no second one."""
+    if not isinstance(summary, SystemMessage):
+        return [*_join(front), summary]
+    return _join([*front, summary])
+
+
+def _join(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Make one system message of all."""
+    if len(messages) < 2:
+        return messages
+    parts = [message.content for message in messages]
+    if all(isinstance(part, str) for part in parts):
+        return [SystemMessage("\n\n".join(str(part) for part in parts))]
+    blocks: list[Any] = []
+    for part in parts:
+        blocks += [{"type": "text", "text": part}] if isinstance(part, str) else part
+    return [SystemMessage(blocks)]
+
+
+def _find_last_human(talk: list[BaseMessage]) -> int | None:
+    places = (i for i in range(len(talk) - 1, -1, -1) if isinstance(talk[i], HumanMessage))
+    return next(places, None)
+
+
+def _skip_results(talk: list[BaseMessage], start: int) -> int:
+    while start < len(talk) and isinstance(talk[start], ToolMessage):
+        start += 1
+    return start

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,10 +22,13 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately
 from typing_extensions import Unpack
 
+from langchain_redis_session._actions.open_calls import OpenToolCalls, warn_of_open_calls
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
+from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._verbs import windows
 from langchain_redis_session._verbs.arguments import (
-    check_flag,
+    check_flags,
     check_message,
     list_messages,
 )
@@ -81,14 +84,28 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         redis_client: Your own sync client of redis-py; it wins over a URL.
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
-        max_messages: The most messages that reading gives, the newest; None = all.
-        max_tokens: The most tokens that reading gives, the newest messages; None = all.
+        max_messages: The most messages that reading gives, the newest; None = all. The summary
+            and system messages count, answers made for open tool calls don't. What is kept
+            in any case is the last user message, with the newest of what follows it that
+            fits, at least the last message with its tool calls and results.
+        max_tokens: The most tokens that reading gives, likewise; None = all.
         token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
         include_summary: Whether reading gives the session's summary in place of the messages
-            that it covers, as one system message. It stays in whatever `max_messages` and
-            `max_tokens` cut off. Messages without an id get one for this read. Another
-            process may make the summaries; without any, all messages are given.
+            that it covers. It and system messages become one system message in front, which
+            gives way where the last user message would not fit beside it. Messages without
+            an id get one for this read. Another process may make the summaries; without
+            any, all messages are given.
         format_summary: Makes that message of the `Summary`: a text or a message.
+        start_on: Where reading begins if `max_messages`, `max_tokens` or the summary leave
+            older messages out: "human" = at a user message; None = where the cut falls,
+            but at no tool result. System messages stay in front: those in what is read, and
+            the first four messages of the session as far as they are system messages.
+        open_tool_calls: What to do with tool calls that never got a result, as after a crash;
+            models refuse them. "answer" = put an error result behind each, which is never
+            stored; "drop" = leave the calls out; "keep" = give what is stored. Unless kept,
+            late results are moved up to their calls. The last calls may still be running,
+            and stay. Default: "answer" where `max_messages`, `max_tokens` or
+            `include_summary` is given, else "keep" with a warning.
         callbacks: Hooks for what is read and written by this history; see
             `SessionCallbackHandler`.
         index_name: Accepted for compatibility; no index is needed.
@@ -126,6 +143,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         token_counter: TokenCounter = count_tokens_approximately,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
+        start_on: StartOn = "human",
+        open_tool_calls: OpenToolCalls | None = None,
         callbacks: Handlers = None,
         index_name: str | None = None,
         overwrite_index: bool = False,
@@ -140,8 +159,18 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             raise ConfigurationError("redis_url= and url= are the same option; pass one")
         if ttl is not None and "session_ttl" in options:
             raise ConfigurationError("ttl= and session_ttl= are the same option; pass one")
-        self._window = ModelWindow(max_messages, max_tokens, token_counter, format_summary)
-        self._include_summary = check_flag("include_summary", include_summary)
+        self._window = ModelWindow(
+            max_messages,
+            max_tokens,
+            token_counter,
+            format_summary,
+            start_on,
+            "answer" if open_tool_calls is None else open_tool_calls,
+        )
+        check_flags(include_summary=include_summary)
+        self._include_summary = include_summary
+        self._is_limited = include_summary or self._window.is_limited
+        self._open_tool_calls = open_tool_calls
         self._last_reads: deque[_Read] = deque(maxlen=2)
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own: dict[str, Any] = {
@@ -199,26 +228,46 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first; [] for a session that does not exist."""
-        key, options = self.session_key, self._read_options
+        key, hooks = self.session_key, self._callbacks
+        if not self._is_limited:
+            how = self._open_tool_calls or "keep"
+            read = self.service.get_messages(key, open_tool_calls=how, callbacks=hooks)
+            return self._warn_of_open_calls(read)
+        limit = self._window.max_messages
         if not self._include_summary:
-            return self._window.fit(self.service.get_messages(key, **options))
-        return self._put_summary(self.service.get_summarized_messages(key, **options))
+            found = windows.get_messages(self.service, key, limit=limit, callbacks=hooks)
+        else:
+            found = windows.get_summarized_messages(self.service, key, limit=limit, callbacks=hooks)
+        return self._make_window(found)
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The messages, oldest first; without blocking the event loop."""
-        key, options = self.session_key, self._read_options
+        key, hooks = self.session_key, self._callbacks
+        if not self._is_limited:
+            how = self._open_tool_calls or "keep"
+            read = await self.service.aget_messages(key, open_tool_calls=how, callbacks=hooks)
+            return self._warn_of_open_calls(read)
+        limit = self._window.max_messages
         if not self._include_summary:
-            return self._window.fit(await self.service.aget_messages(key, **options))
-        return self._put_summary(await self.service.aget_summarized_messages(key, **options))
+            found = await windows.aget_messages(self.service, key, limit=limit, callbacks=hooks)
+        else:
+            found = await windows.aget_summarized_messages(
+                self.service, key, limit=limit, callbacks=hooks
+            )
+        return self._make_window(found)
 
-    @property
-    def _read_options(self) -> dict[str, Any]:
-        return {"limit": self._window.max_messages, "callbacks": self._callbacks}
+    def _warn_of_open_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        if self._open_tool_calls is None:
+            warn_of_open_calls(messages, stacklevel=3)
+        return messages
 
-    def _put_summary(self, found: SummarizedMessages) -> list[BaseMessage]:
+    def _make_window(self, found: SummarizedMessages) -> list[BaseMessage]:
+        window, summary = self._window, found.summary
+        if not self._include_summary:
+            return window.make(found.messages, is_cut=found.is_cut)
         named = [_name(message) for message in found.messages]
-        messages = self._window.put_summary(replace(found, messages=named))
-        self._last_reads.append(_Read(list(messages), found.summary))
+        messages = window.make(named, summary=summary, is_cut=found.is_cut)
+        self._last_reads.append(_Read(list(messages), summary))
         return messages
 
     def add_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:

@@ -19,7 +19,7 @@ from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._logs import logger
 from langchain_redis_session._runs.outbox import Flight
 from langchain_redis_session._runs.recorder import Due, Recorder
-from langchain_redis_session._verbs.arguments import check_flag, check_key
+from langchain_redis_session._verbs.arguments import check_flags, check_key
 from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -76,8 +76,7 @@ class _Tracking:
         super().__init__()
         self.service = check_service(service)
         self.key = check_key(key)
-        check_flag("inputs", inputs)
-        check_flag("outputs", outputs)
+        check_flags(inputs=inputs, outputs=outputs)
         sizes = {"max_chars": max_chars, "batch_size": batch_size, "max_waiting": max_waiting}
         for name, size in sizes.items():
             if size is None and name == "max_chars":

@@ -88,7 +88,7 @@ class _Recorder:
 
     def execute_command(self, *command: Any, **_options: Any) -> Any:
         self.commands.append(command)
-        return [b"OK", 0, b"", [1], [b"0"], 0, b""]
+        return [b"OK", 0, b"", [1], [b"0"], 0, b"", 0]
 
 
 class BareAppends:

@@ -28,7 +28,7 @@ MEMBERS = {
 
 
 @pytest.mark.filterwarnings("default")  # the packages that are compared with give some
-def test_quick_run(
+def test_a_quick_run_reports_every_row(
     redis_binary: ServerBinary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "somewhere" / "benchmarks.json"
@@ -68,7 +68,9 @@ def test_quick_run(
         (Goal("at least", 2.1), 2, False),
     ],
 )
-def test_goals(goal: Goal | None, ratio: float, ok: bool | None) -> None:
+def test_a_row_says_whether_its_goal_is_met(
+    goal: Goal | None, ratio: float, ok: bool | None
+) -> None:
     row = Row("what", "µs", 10.0, 20.0, "other", goal)
     assert (row.ratio, row.is_met) == (ratio, ok)
 

@@ -21,7 +21,7 @@ from langchain_core.callbacks import AsyncCallbackHandler
 from redis import RedisCluster
 
 from tests.contract.backends import Verbs
-from tests.contract.methods import HISTORY_METHODS, METHODS
+from tests.methods import HISTORY_METHODS, METHODS, call_method
 
 if TYPE_CHECKING:
     from langchain_redis_session import RedisSessionService
@@ -123,8 +123,12 @@ async def call_all(make_service: Callable[[], RedisSessionService]) -> dict[str,
         if services["warm"] is not cold:
             await watch(f"{name}: closing a service", cold.aclose)
 
-    for name, method in METHODS.items():
-        await call_both(name, lambda service, m=method: m(Verbs(service, "async"), key))  # type: ignore[misc]
+    for method in METHODS:
+
+        def call_it(service: RedisSessionService, method: str = method) -> Awaitable[Any]:
+            return call_method(Verbs(service, "async"), method, key)
+
+        await call_both(method, call_it)
     services.pop("warm", None)  # it was closed
     for name, of_history in HISTORY_METHODS.items():
 

@@ -103,7 +103,9 @@ async def test_a_hook_puts_another_event_in_place(
 
 @one_server
 @every_kind
-async def test_order(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+async def test_starts_run_in_the_order_given_and_ends_in_reverse(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
     """In the order given, ends in reverse; the service's around the call's."""
     seen: list[str] = []
     a, b, c = (make_recorder(kind, name, seen) for name in "abc")
@@ -163,7 +165,9 @@ async def test_a_veto_rejects_the_batch(
 
 @server_kinds
 @every_kind
-async def test_skipping(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+async def test_a_skipped_event_is_left_out_without_an_error(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
     """Not an error; the event and its state are left out, and no further hook sees it."""
     seen: list[str] = []
 
@@ -261,7 +265,7 @@ async def test_an_error_names_the_place_in_what_was_given(
 
 @one_server
 @plain_kinds
-async def test_redis_away(
+async def test_error_hooks_hear_that_redis_is_away(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind
 ) -> None:
     seen: list[str] = []
@@ -360,7 +364,9 @@ async def test_sent_again_an_event_is_stored_once(
 
 @server_kinds
 @every_kind
-async def test_once(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+async def test_messages_sent_again_are_told_as_not_stored(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
     ended: list[tuple[str, bool]] = []
 
     def note(context: AppendEventContext) -> None:

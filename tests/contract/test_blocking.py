@@ -22,7 +22,7 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionKey,
 )
-from tests.contract.methods import HISTORY_METHODS, METHODS
+from tests.methods import HISTORY_METHODS, METHODS
 from tests.processes import run_python
 from tests.proxy import CuttingProxy
 from tests.servers import RedisServer

@@ -14,6 +14,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, snapshot, tag_of, texts
+from tests.methods import READS
 
 GARBAGE = [
     b"",
@@ -122,15 +123,15 @@ async def test_a_read_is_topped_up(
     assert texts(await verbs.get_messages(session, limit=9)) == [f"m{n}" for n in range(1, 7)]
 
 
-async def test_strict_raises(
-    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, events_key: bytes
+@pytest.mark.parametrize("read", READS)
+async def test_strict_reads_raise_at_a_corrupt_entry(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, events_key: bytes, read: str
 ) -> None:
     await verbs.append_events(session, make_events(1, 2, 3))
     redis_probe.zadd(events_key, {b"corrupt": NOON + 1 * STEP + 512})
-    for verb in (verbs.get_messages, verbs.get_events, verbs.get_session):
-        with pytest.raises(CorruptEventError, match=r"event:.*strict=True") as raised:
-            await verb(session, strict=True)
-        assert isinstance(raised.value, ValueError)
+    with pytest.raises(CorruptEventError, match=r"event:.*strict=True") as raised:
+        await getattr(verbs, read)(session, strict=True)
+    assert isinstance(raised.value, ValueError)
     assert texts(await verbs.get_messages(session, strict=True, limit=2)) == ["m2", "m3"]
     assert verbs.service.stats().corrupt_entries == 0
 

@@ -92,7 +92,7 @@ IDS = {"app_name": "shop", "user_id": "ann", "session_id": "s1"}
 
 @server_kinds
 @tracers
-async def test_every_operation(
+async def test_every_operation_is_told_once_with_its_figures(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, make_tracer: Callable[[], Any]
 ) -> None:
     tracer = make_tracer()
@@ -137,7 +137,7 @@ async def test_every_operation(
 
 @one_server
 @tracers
-async def test_errors(
+async def test_the_kind_of_an_error_is_told_without_content(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, make_tracer: Callable[[], Any]
 ) -> None:
     tracer = make_tracer()
@@ -163,7 +163,7 @@ async def test_errors(
 
 @one_server
 @tracers
-async def test_no_content(
+async def test_what_is_told_holds_no_content(
     make_verbs: MakeVerbs, key: SessionKey, make_tracer: Callable[[], Any]
 ) -> None:
     tracer = make_tracer()
@@ -225,7 +225,9 @@ async def test_inside_the_current_run(
 
 
 @one_server
-async def test_a_manager(make_verbs: MakeVerbs, key: SessionKey) -> None:
+async def test_a_manager_passes_events_to_its_own_run(
+    make_verbs: MakeVerbs, key: SessionKey
+) -> None:
     tracer, run_id = Tracer(), UUID(int=1)
     manager = CallbackManager([tracer], parent_run_id=run_id)
     verbs = make_verbs()
@@ -258,7 +260,7 @@ async def test_a_tracer_that_fails(
     assert ours == ([expected] if raise_error else [])
 
 
-async def test_write_behind(key: SessionKey) -> None:
+async def test_a_queued_append_is_told_of_again_if_given_up(key: SessionKey) -> None:
     """An append is told of when it is accepted, and again if it is given up."""
     tracer = Tracer()
     event = Event(HumanMessage(SECRET))
@@ -284,7 +286,9 @@ async def test_write_behind(key: SessionKey) -> None:
 
 
 @one_server
-async def test_summaries_are_told(make_verbs: MakeVerbs, key: SessionKey, mode: str) -> None:
+async def test_summaries_and_their_errors_are_told_without_content(
+    make_verbs: MakeVerbs, key: SessionKey, mode: str
+) -> None:
     def summarize(request: Any) -> str:
         if len(request.messages) > 1:
             raise ValueError(SECRET)

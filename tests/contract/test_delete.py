@@ -108,7 +108,9 @@ async def test_everything_of_a_user(
     assert await verbs.list_sessions("shop", "ann") == []
 
 
-async def test_orphans_alone(verbs: Verbs, redis_probe: RedisProbe, backend: Backend) -> None:
+async def test_keys_without_a_session_are_deleted_too(
+    verbs: Verbs, redis_probe: RedisProbe, backend: Backend
+) -> None:
     redis_probe.zadd(redis_probe.key(f"event:{tag_of(backend)}:ann:s1"), {"x": 1})
     assert await verbs.delete_user("shop", "ann") == DeletedUser(sessions=0, keys=1)
     assert redis_probe.names() == []
@@ -148,7 +150,9 @@ async def test_a_delete_that_was_cut_short_can_be_repeated(
 
 @each_server
 @one_mode
-async def test_many_keys(verbs: Verbs, redis_probe: RedisProbe, backend: Backend) -> None:
+async def test_a_user_is_deleted_among_many_keys_of_others(
+    verbs: Verbs, redis_probe: RedisProbe, backend: Backend
+) -> None:
     tag = tag_of(backend)
     for number in range(1100):
         key = f"event:{tag}:ann:s{number}"

@@ -20,15 +20,14 @@ from langchain_redis_session import (
     ConfigurationError,
     RedisSessionError,
     RedisSessionService,
-    SessionKey,
     SessionServiceClosedError,
     connections,
 )
 from tests.contract.backends import Backend, Mode, RedisProbe, Verbs
 from tests.contract.intercept import Commands, intercept
-from tests.contract.narrow import each_server, one_server
+from tests.contract.narrow import each_server, one_server, server_kinds
 from tests.contract.store import snapshot
-from tests.methods import ARGUMENTS, arguments_of, method_names
+from tests.methods import KEY, call_method, method_names, public_names
 from tests.servers import free_port
 
 
@@ -41,20 +40,19 @@ def test_no_method_has_gone() -> None:
         search_events trim_conversations update_app_state update_session_state
         update_user_state
     """
-    assert set(wanted.split()) <= set(method_names())
+    assert set(wanted.split()) <= set(public_names())
 
 
 @each_server
-async def test_a_closed_service_says_so(
+async def test_a_closed_service_writes_no_more_and_leaves_the_client_open(
     verbs: Verbs, redis_probe: RedisProbe, backend: Backend
 ) -> None:
-    await verbs.append_messages(ARGUMENTS["key"], [HumanMessage("x")], create=True)
+    await verbs.append_messages(KEY, [HumanMessage("x")], create=True)
     before = snapshot(redis_probe)
     await verbs.close()
     assert verbs.is_closed
-    for name in method_names():
-        with pytest.raises(SessionServiceClosedError, match="closed"):
-            await getattr(verbs, name)(*arguments_of(name))
+    with pytest.raises(SessionServiceClosedError):
+        await verbs.append_messages(KEY, [HumanMessage("y")])
     await verbs.close()  # again is no error
     assert snapshot(redis_probe) == before
     if backend.mode == "sync":
@@ -62,7 +60,17 @@ async def test_a_closed_service_says_so(
 
 
 @one_server
-async def test_context_managers_close(make_verbs: Callable[..., Verbs], mode: Mode) -> None:
+@pytest.mark.parametrize("name", method_names())
+async def test_every_method_of_a_closed_service_says_so(verbs: Verbs, name: str) -> None:
+    await verbs.close()
+    with pytest.raises(SessionServiceClosedError, match="closed"):
+        await call_method(verbs, name)
+
+
+@one_server
+async def test_leaving_the_context_closes_the_service(
+    make_verbs: Callable[..., Verbs], mode: Mode
+) -> None:
     service = make_verbs().service
     if mode == "sync":
         with service as entered:
@@ -143,20 +151,26 @@ def everything_said(error: BaseException, service: RedisSessionService) -> str:
     return " ".join(parts)
 
 
-async def test_nobody_answers(dead_port: int, mode: Mode) -> None:
+@pytest.mark.parametrize(
+    "name", [n for n in method_names() if n not in ("enqueue_summary", "flush")]
+)
+async def test_without_a_server_the_error_says_what_to_do_and_no_password(
+    dead_port: int, mode: Mode, name: str
+) -> None:
     url = f"redis://ann:s3cret@127.0.0.1:{dead_port}/0?password=s3cret"
-    service = RedisSessionService(url, extra_options=once_only(mode))
+    service = RedisSessionService(
+        url, extra_options=once_only(mode), summarizer=lambda _: "s", auto_summarize=False
+    )
     async with Verbs(service, mode) as verbs:
-        for name in ("ping", "create_session", "append_messages", "get_session", "list_users"):
-            with pytest.raises(BackendUnavailableError) as raised:
-                await getattr(verbs, name)(*arguments_of(name))
-            error = raised.value
-            assert isinstance(error, ConnectionError)
-            assert isinstance(error.__cause__, redis.ConnectionError)
-            assert str(dead_port) in str(error)
-            assert "check that the server runs" in str(error)
-            assert "s3cret" not in everything_said(error, service)
-            assert "memory://" not in str(error)
+        with pytest.raises(BackendUnavailableError) as raised:
+            await call_method(verbs, name)
+    error = raised.value
+    assert isinstance(error, ConnectionError)
+    assert isinstance(error.__cause__, redis.ConnectionError)
+    assert str(dead_port) in str(error)
+    assert "check that the server runs" in str(error)
+    assert "s3cret" not in everything_said(error, service)
+    assert "memory://" not in str(error)
 
 
 async def test_nobody_answers_at_the_default_url(
@@ -198,7 +212,8 @@ def test_no_error_about_a_url_tells_the_password(url: str) -> None:
     assert "s3cret" not in f"{raised.value!s} {raised.value!r} {raised.value.__cause__!r}"
 
 
-@each_server
+@server_kinds
+@pytest.mark.parametrize("name", ["append_messages", "list_users", "delete_session"])
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -220,23 +235,20 @@ def test_no_error_about_a_url_tells_the_password(url: str) -> None:
 async def test_redis_py_errors_become_ours(
     backend: Backend,
     make_verbs: Callable[..., Verbs],
-    key: SessionKey,
+    name: str,
     error: Exception,
     kind: type[Exception],
 ) -> None:
+    """In one command, in a scan, and in a batch."""
+
     def fail(_: Commands) -> None:
         raise error
 
     verbs, _ = intercept(backend, make_verbs, before=fail)
-    for call in (
-        verbs.append_messages(key, [HumanMessage("x")], create=True),  # one command
-        verbs.list_users("shop"),  # a scan
-        verbs.delete_session(key),  # a batch
-    ):
-        with pytest.raises(RedisSessionError) as raised:
-            await call
-        assert type(raised.value) is kind
-        assert raised.value.__cause__ is error
+    with pytest.raises(RedisSessionError) as raised:
+        await call_method(verbs, name)
+    assert type(raised.value) is kind
+    assert raised.value.__cause__ is error
 
 
 def test_one_root_for_all_errors() -> None:

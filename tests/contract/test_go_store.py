@@ -84,7 +84,7 @@ def check_session(session: Session) -> None:
     assert sorted(session.tracks) == sorted(EXPECTED["tracks"])
 
 
-async def test_sessions(verbs: Verbs) -> None:
+async def test_sessions_of_a_go_service_are_listed_and_read(verbs: Verbs) -> None:
     for name, expected in EXPECTED["sessions"].items():
         app, user = name.split("/")
         listed = await verbs.list_sessions(app, user)
@@ -97,12 +97,12 @@ async def test_sessions(verbs: Verbs) -> None:
     check_session(next(session for session in listed if session.key == KEY))
 
 
-async def test_users(verbs: Verbs) -> None:
+async def test_users_of_a_go_service_are_listed(verbs: Verbs) -> None:
     users = [name.split("/")[1] for name in EXPECTED["sessions"]]
     assert sorted(await verbs.list_users(KEY.app_name)) == users
 
 
-async def test_events_and_messages(verbs: Verbs) -> None:
+async def test_events_and_messages_of_a_go_service_are_read(verbs: Verbs) -> None:
     session = await verbs.get_session(KEY, strict=True)
     assert [event.id for event in session.events] == EXPECTED["event_ids"]
     assert not {event.id for event in session.events} & {*EXPECTED["not_stored_by_go"]}
@@ -126,7 +126,7 @@ async def test_events_written_again_are_the_same(verbs: Verbs) -> None:
         assert again.further_messages == event.further_messages
 
 
-async def test_tracks(verbs: Verbs) -> None:
+async def test_tracks_of_a_go_service_are_read(verbs: Verbs) -> None:
     assert sorted(await verbs.list_tracks(KEY)) == sorted(EXPECTED["tracks"])
     for name, payloads in EXPECTED["tracks"].items():
         events = await verbs.get_track_events(KEY, name, strict=True)
@@ -134,7 +134,7 @@ async def test_tracks(verbs: Verbs) -> None:
         assert [event.track for event in events] == [name] * len(payloads)
 
 
-async def test_summaries(verbs: Verbs) -> None:
+async def test_summaries_of_a_go_service_are_read(verbs: Verbs) -> None:
     listed = await verbs.list_summaries(KEY)
     assert {summary.filter_key for summary in listed} == {*EXPECTED["summaries"]}
     last = (await verbs.get_events(KEY))[-1]

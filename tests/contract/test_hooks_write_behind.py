@@ -28,6 +28,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.hooks import Kind, every_kind, make_handler, make_recorder, plain_kinds
 from tests.contract.narrow import one_server, server_kinds
 from tests.contract.store import make_event, make_events, snapshot, texts
+from tests.methods import METHODS, call_method
 from tests.waits import PATIENCE_S, await_until
 
 MakeVerbs = Callable[..., Verbs]
@@ -217,19 +218,15 @@ async def test_hooks_that_raise_hurt_nobody(
 
 @one_server
 @pytest.mark.parametrize("mode", ["sync"], indirect=True)
+@pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("append_")])
 async def test_async_hooks_in_synchronous_calls(
-    make_queued: MakeVerbs, key: SessionKey, redis_probe: RedisProbe
+    make_queued: MakeVerbs, key: SessionKey, redis_probe: RedisProbe, name: str
 ) -> None:
     seen: list[str] = []
     guard = make_handler("async", "Guard", persist_error=lambda _: None)
     verbs = make_queued(callbacks=[make_recorder("plain", "a", seen), guard])
-    calls: list[Callable[[], Any]] = [
-        lambda: verbs.append_messages(key, [HumanMessage("hi")], create=True),
-        lambda: verbs.append_track_event(key, "t", 1),
-    ]
-    for call in calls:
-        with pytest.raises(ConfigurationError, match="on_persist_error of Guard is async"):
-            await call()
+    with pytest.raises(ConfigurationError, match="on_persist_error of Guard is async"):
+        await call_method(verbs, name, key)
     assert (seen, redis_probe.keys()) == ([], [])
 
 

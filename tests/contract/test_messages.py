@@ -130,7 +130,9 @@ async def test_one_message_needs_no_list(verbs: Verbs, key: SessionKey) -> None:
     assert texts(await verbs.get_messages(key)) == ["hi"]
 
 
-async def test_nothing_is_appended(verbs: Verbs, key: SessionKey, redis_probe: RedisProbe) -> None:
+async def test_an_append_of_no_messages_creates_nothing(
+    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe
+) -> None:
     result = await verbs.append_messages(key, [], create=True)
     assert (result.events, result.written, result.removed) == ([], 0, 0)
     assert redis_probe.names() == []

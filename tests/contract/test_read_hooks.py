@@ -26,9 +26,9 @@ from tests.contract.hooks import Kind, every_kind, make_handler, make_recorder, 
 from tests.contract.intercept import intercept
 from tests.contract.narrow import one_server, server_kinds
 from tests.contract.store import NOON, STEP, make_event, make_events, tag_of, texts
+from tests.methods import READS
 
 MakeVerbs = Callable[..., Verbs]
-VERBS = ("get_session", "get_messages", "get_events")
 
 
 async def read(verbs: Verbs, verb: str, key: SessionKey, **options: Any) -> list[str] | None:
@@ -47,7 +47,7 @@ async def fill(verbs: Verbs, count: int = 6) -> None:
 
 @server_kinds
 @every_kind
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", READS)
 async def test_hooks_see_the_same_on_every_path(
     make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
 ) -> None:
@@ -71,7 +71,10 @@ async def test_hooks_see_the_same_on_every_path(
 
 @server_kinds
 @every_kind
-async def test_bounds(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+@pytest.mark.parametrize("verb", READS)
+async def test_a_hook_changes_what_is_asked_for(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
+) -> None:
     await fill(make_verbs())
     moment = datetime.fromtimestamp(NOON / 1e9, timezone.utc)
     seen: list[Any] = []
@@ -91,8 +94,7 @@ async def test_bounds(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> Non
         ({"start_on": "human", "limit": 1}, ["m5"]),
     ):
         changes.append(change)
-        for verb in VERBS:
-            assert await read(verbs, verb, key, after=moment) == expected
+        assert await read(verbs, verb, key, after=moment) == expected
     assert set(seen) == {(moment, None, None)}
     changes.append({"limit": -1})
     with pytest.raises(ConfigurationError, match="limit must be"):
@@ -101,8 +103,8 @@ async def test_bounds(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> Non
 
 @server_kinds
 @every_kind
-@pytest.mark.parametrize("verb", VERBS)
-async def test_a_hook_answers(
+@pytest.mark.parametrize("verb", READS)
+async def test_what_a_hook_answers_spares_the_read(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
 ) -> None:
     """Then nothing is read; the other hooks see it as if it had been."""
@@ -131,7 +133,7 @@ async def test_a_hook_answers(
 
 @server_kinds
 @every_kind
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", READS)
 async def test_an_end_hook_filters(
     make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
 ) -> None:
@@ -150,8 +152,8 @@ async def test_an_end_hook_filters(
 
 @server_kinds
 @every_kind
-@pytest.mark.parametrize("verb", VERBS)
-async def test_a_missing_session(
+@pytest.mark.parametrize("verb", READS)
+async def test_end_hooks_are_given_none_for_a_missing_session(
     make_verbs: MakeVerbs, key: SessionKey, kind: Kind, verb: str
 ) -> None:
     seen: list[Any] = []
@@ -163,7 +165,9 @@ async def test_a_missing_session(
 
 @server_kinds
 @every_kind
-async def test_as_without_hooks(make_verbs: MakeVerbs, key: SessionKey, kind: Kind) -> None:
+async def test_windows_are_the_same_with_and_without_hooks(
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+) -> None:
     """`limit` counts messages, and no window begins with an orphaned tool result."""
     plain = make_verbs()
     hooked = make_verbs(callbacks=[make_handler(kind, get_session_end=lambda _: None)])
@@ -214,8 +218,9 @@ async def test_an_event_with_several_messages(
 @server_kinds
 @every_kind
 @pytest.mark.parametrize("refresh", [False, True])
-async def test_one_round_trip(
-    backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind, refresh: bool
+@pytest.mark.parametrize("verb", READS)
+async def test_a_read_with_hooks_takes_one_round_trip(
+    backend: Backend, make_verbs: MakeVerbs, key: SessionKey, kind: Kind, refresh: bool, verb: str
 ) -> None:
     verbs, interceptor = intercept(
         backend,
@@ -225,18 +230,17 @@ async def test_one_round_trip(
         callbacks=[make_recorder(kind, "a", [])],
     )
     await fill(verbs)
-    for verb in VERBS:
-        await read(verbs, verb, key)
-        interceptor.requests.clear()
-        await read(verbs, verb, key, limit=3)
-        assert len(interceptor.requests) == 1, verb
+    await read(verbs, verb, key)
+    interceptor.requests.clear()
+    await read(verbs, verb, key, limit=3)
+    assert len(interceptor.requests) == 1
 
 
 @one_server
 @every_kind
 @pytest.mark.parametrize("stage", ["start", "end"])
-@pytest.mark.parametrize("verb", VERBS)
-async def test_a_veto(
+@pytest.mark.parametrize("verb", READS)
+async def test_a_veto_rejects_the_read_and_names_its_handler(
     make_verbs: MakeVerbs, key: SessionKey, kind: Kind, stage: str, verb: str
 ) -> None:
     seen: list[str] = []
@@ -279,19 +283,17 @@ async def test_errors_of_the_operation(
 
 @one_server
 @every_kind
+@pytest.mark.parametrize("stage", ["start", "end"])
 async def test_what_a_hook_leaves_must_fit(
-    make_verbs: MakeVerbs, key: SessionKey, kind: Kind
+    make_verbs: MakeVerbs, key: SessionKey, kind: Kind, stage: str
 ) -> None:
     def spoil(context: Any) -> None:
         context.session = [HumanMessage("a secret")]
 
-    for stage in ("start", "end"):
-        handler = make_handler(kind, "Spoiler", **{f"get_session_{stage}": spoil})
-        with pytest.raises(
-            ConfigurationError, match=f"_{stage} of Spoiler left a list in"
-        ) as caught:
-            await make_verbs(callbacks=[handler]).get_messages(key)
-        assert "secret" not in str(caught.value)
+    handler = make_handler(kind, "Spoiler", **{f"get_session_{stage}": spoil})
+    with pytest.raises(ConfigurationError, match=f"_{stage} of Spoiler left a list in") as caught:
+        await make_verbs(callbacks=[handler]).get_messages(key)
+    assert "secret" not in str(caught.value)
 
 
 @server_kinds
@@ -363,9 +365,11 @@ async def test_corrupt_entries_are_reported(
 
 @one_server
 @pytest.mark.parametrize("mode", ["sync"], indirect=True)
-async def test_async_hooks_in_synchronous_calls(make_verbs: MakeVerbs, key: SessionKey) -> None:
-    for hook in ("get_session_start", "get_session_error", "corrupt_event"):
-        guard = make_handler("async", "Guard", **{hook: lambda *_: None})
-        for verb in VERBS:
-            with pytest.raises(ConfigurationError, match=f"on_{hook} of Guard is async"):
-                await getattr(make_verbs(), verb)(key, callbacks=[guard])
+@pytest.mark.parametrize("hook", ["get_session_start", "get_session_error", "corrupt_event"])
+@pytest.mark.parametrize("verb", READS)
+async def test_async_hooks_in_synchronous_calls(
+    make_verbs: MakeVerbs, key: SessionKey, verb: str, hook: str
+) -> None:
+    guard = make_handler("async", "Guard", **{hook: lambda *_: None})
+    with pytest.raises(ConfigurationError, match=f"on_{hook} of Guard is async"):
+        await getattr(make_verbs(), verb)(key, callbacks=[guard])

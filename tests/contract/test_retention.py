@@ -10,7 +10,8 @@ from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import ConfigurationError, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
-from tests.contract.narrow import each_server
+from tests.contract.hooks import make_handler
+from tests.contract.narrow import each_server, one_server
 from tests.contract.store import make_event, make_events, read_record, tag_of, texts
 
 
@@ -192,6 +193,18 @@ async def test_a_session_that_a_history_makes_has_its_services_explicit_limit(
     assert len(await make_verbs().get_messages(key)) == 2
     await make_verbs().append_messages(key, humans(1, 3))
     assert texts(await verbs.get_messages(key)) == ["m2", "m3"]
+
+
+@pytest.mark.parametrize("hook", ["append_event_start", "append_event_end", None])
+@one_server
+async def test_hooks_change_nothing_about_the_limit_of_a_new_session(
+    make_verbs: Callable[..., Verbs], key: SessionKey, hook: str | None
+) -> None:
+    hooks: dict[str, Any] = {hook: lambda _context: None} if hook else {}
+    verbs = make_verbs(callbacks=[make_handler("plain", **hooks)])
+    await verbs.append_messages(key, humans(5), create=True, new_event_limit=3)
+    await verbs.append_messages(key, humans(5))
+    assert len(await verbs.get_events(key)) == 3
 
 
 @each_server

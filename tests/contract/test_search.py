@@ -75,7 +75,7 @@ async def test_a_search_looks_back_as_far_as_it_must(verbs: Verbs, session: Sess
     assert await verbs.search_events(session, "nowhere") == []
 
 
-async def test_events_around_one(verbs: Verbs, session: SessionKey) -> None:
+async def test_a_window_holds_the_events_around_one(verbs: Verbs, session: SessionKey) -> None:
     await verbs.append_events(session, make_events(*range(100, 200)))
 
     async def around(number: int, **options: Any) -> list[int]:
@@ -108,7 +108,7 @@ async def test_the_event_is_found_by_its_own_id(verbs: Verbs, key: SessionKey) -
 
 
 @each_server
-async def test_a_long_session(verbs: Verbs, key: SessionKey) -> None:
+async def test_an_event_is_found_deep_in_a_long_session(verbs: Verbs, key: SessionKey) -> None:
     await verbs.create_session("shop", "ann", "s1")
     for start in (0, 600):
         await verbs.append_events(key, make_events(*range(start, start + 600)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -19,6 +20,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server
 from tests.contract.store import NOON, STEP, make_event, make_events, texts
+from tests.methods import call_method
 
 
 async def test_a_new_session_is_empty(verbs: Verbs) -> None:
@@ -68,23 +70,33 @@ async def test_reading_a_missing_session(verbs: Verbs, key: SessionKey) -> None:
     assert await verbs.list_sessions("shop", "ann") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("append_event", {}),
+        ("append_events", {}),
+        ("append_messages", {"create": False}),
+        ("update_session_state", {"values": {"k": 1, "user:k": 1, "app:k": 1}}),
+        ("delete_session_state", {}),
+        ("append_track_event", {}),
+        ("append_track_events", {}),
+    ],
+)
 async def test_writing_to_a_missing_session(
-    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe
+    verbs: Verbs, redis_probe: RedisProbe, name: str, given: dict[str, Any]
 ) -> None:
-    writes: list[tuple[Callable[..., object], tuple[object, ...]]] = [
-        (verbs.append_event, (make_event(1),)),
-        (verbs.append_events, (make_events(1, 2),)),
-        (verbs.append_messages, ([HumanMessage("hi", id="i")],)),
-        (verbs.update_session_state, ({"k": 1, "user:k": 1, "app:k": 1},)),
-        (verbs.delete_session_state, ("k",)),
-        (verbs.append_track_event, ("t", {})),
-    ]
-    for verb, arguments in writes:
-        with pytest.raises(SessionNotFoundError, match=r"s1.*create_session"):
-            await verb(key, *arguments)  # type: ignore[misc]
-    assert await verbs.clear_events(key) == 0
-    assert await verbs.trim_conversations(key) == []
-    assert await verbs.delete_session(key) is False
+    with pytest.raises(SessionNotFoundError, match=r"s1.*create_session"):
+        await call_method(verbs, name, **given)
+    assert redis_probe.names() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("clear_events", 0), ("trim_conversations", []), ("delete_session", False)]
+)
+async def test_a_missing_session_has_nothing_to_remove(
+    verbs: Verbs, redis_probe: RedisProbe, name: str, result: object
+) -> None:
+    assert await call_method(verbs, name) == result
     assert redis_probe.names() == []
 
 
@@ -105,27 +117,35 @@ async def test_what_a_read_session_holds(verbs: Verbs, key: SessionKey) -> None:
     assert session.created_at == created.created_at < session.updated_at
 
 
-async def test_every_write_is_an_update(verbs: Verbs, key: SessionKey) -> None:
-    session = await verbs.create_session("shop", "ann", "s1")
-    event = make_event(1)
-    for verb, *arguments in (
-        (verbs.append_event, event),
-        (verbs.append_messages, [HumanMessage("hi")]),
-        (verbs.update_session_state, {"k": 1}),
-        (verbs.delete_session_state, "k"),
-        (verbs.append_track_event, "t", 1),
-        (verbs.append_track_event, "t", 2),
-        (verbs.trim_conversations,),
-        (verbs.clear_events,),
-    ):
-        before = session
-        await verb(key, *arguments)
-        session = await verbs.get_session(key)
-        assert session.updated_at > before.updated_at, verb
-        assert session.created_at == before.created_at
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("append_event", {}),
+        ("append_events", {}),
+        ("append_messages", {}),
+        ("update_session_state", {}),
+        ("delete_session_state", {}),
+        ("append_track_event", {}),
+        ("append_track_event", {"track": "new"}),
+        ("append_track_events", {}),
+        ("trim_conversations", {}),
+        ("clear_events", {}),
+    ],
+)
+async def test_every_write_is_an_update(
+    verbs: Verbs, key: SessionKey, name: str, given: dict[str, Any]
+) -> None:
+    await verbs.create_session("shop", "ann", "s1", state={"k": 1})
+    await verbs.append_event(key, make_event(9))
+    await verbs.append_track_event(key, "t", 1)
+    before = await verbs.get_session(key)
+    await call_method(verbs, name, key, **given)
+    session = await verbs.get_session(key)
+    assert session.updated_at > before.updated_at
+    assert session.created_at == before.created_at
 
 
-async def test_listing_newest_first(verbs: Verbs) -> None:
+async def test_sessions_are_listed_by_their_last_change_newest_first(verbs: Verbs) -> None:
     for name in ("s1", "s2", "s3"):
         await verbs.create_session("shop", "ann", name, state={"name": name})
     await verbs.create_session("shop", "bob", "s4")

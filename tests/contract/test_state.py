@@ -17,6 +17,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_server
 from tests.contract.store import load, make_event, make_events, read_record, snapshot, tag_of, texts
+from tests.methods import call_method
 from tests.unit.messages import same
 
 VALUES: dict[str, Any] = {
@@ -120,7 +121,7 @@ async def test_later_events_of_one_call_win(verbs: Verbs, session: SessionKey) -
     assert state == {"kept": 0, "k": 2, "a": 1, "b": 2, "user:k": 2}
 
 
-async def test_updates_by_scope(verbs: Verbs, session: SessionKey) -> None:
+async def test_each_scope_of_state_is_updated_on_its_own(verbs: Verbs, session: SessionKey) -> None:
     await verbs.update_session_state(session, {"k": 1, "user:k": 2, "app:k": 3, "temp:k": 4})
     await verbs.update_session_state(session, {"l": 5})
     await verbs.update_user_state("shop", "ann", {"user:l": 6, "m": 7})
@@ -135,7 +136,9 @@ async def test_updates_by_scope(verbs: Verbs, session: SessionKey) -> None:
     assert await verbs.get_user_state("shop", "bob") == await verbs.get_app_state("x") == {}
 
 
-async def test_deleting_names(verbs: Verbs, session: SessionKey) -> None:
+async def test_only_the_names_given_are_deleted_from_each_scope(
+    verbs: Verbs, session: SessionKey
+) -> None:
     values = {"a": 1, "b": 2, "c": 3}
     await verbs.update_session_state(session, values)
     await verbs.update_user_state("shop", "ann", values)
@@ -166,7 +169,7 @@ async def test_a_change_of_nothing_writes_nothing(
     assert len(redis_probe.names()) == 1
 
 
-async def test_the_reserved_name(
+async def test_the_reserved_name_is_refused_in_session_state_alone(
     verbs: Verbs, session: SessionKey, redis_probe: RedisProbe
 ) -> None:
     await verbs.append_track_event(session, "t", 1)
@@ -230,21 +233,26 @@ async def test_state_that_cannot_be_stored(
     ],
     ids=["set", "object", "nan", "key"],
 )
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("update_session_state", "update_user_state", "update_app_state"),
+        *("create_session", "append_event"),
+    ],
+)
 async def test_state_that_json_cannot_carry_is_refused_if_asked(
-    make_verbs: Any, session: SessionKey, redis_probe: RedisProbe, value: Any, text: str
+    make_verbs: Any, session: SessionKey, redis_probe: RedisProbe, name: str, value: Any, text: str
 ) -> None:
     before = snapshot(redis_probe)
     verbs = make_verbs(unserializable="raise")
-    calls: list[Callable[[], Any]] = [
-        lambda: verbs.update_session_state(session, {"k": value}),
-        lambda: verbs.create_session("shop", "ann", "s2", state={"k": value}),
-        lambda: verbs.append_event(session, make_event(1, state_delta={"k": value})),
-        lambda: verbs.update_user_state("shop", "ann", {"k": value}),
-        lambda: verbs.update_app_state("shop", {"k": value}),
-    ]
-    for call in calls:
-        with pytest.raises(UnserializableMessageError, match=text):
-            await call()
+    state = {"k": value}
+    special: dict[str, dict[str, Any]] = {
+        "create_session": {"state": state},
+        "append_event": {"event": make_event(1, state_delta=state)},
+    }
+    given = special.get(name, {"values": state})
+    with pytest.raises(UnserializableMessageError, match=text):
+        await call_method(verbs, name, session, **given)
     assert snapshot(redis_probe) == before
 
 

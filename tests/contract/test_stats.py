@@ -25,7 +25,7 @@ MakeVerbs = Callable[..., Verbs]
 
 
 @server_kinds
-async def test_what_is_counted(
+async def test_operations_requests_and_bytes_are_counted(
     backend: Backend, make_verbs: MakeVerbs, key: SessionKey, redis_probe: RedisProbe
 ) -> None:
     verbs, interceptor = intercept(backend, make_verbs, session_event_limit=None)
@@ -97,7 +97,9 @@ async def test_vetoes_and_corrupt_entries(
 
 
 @one_server
-async def test_write_behind(backend: Backend, make_verbs: MakeVerbs, key: SessionKey) -> None:
+async def test_what_workers_write_is_counted_too(
+    backend: Backend, make_verbs: MakeVerbs, key: SessionKey
+) -> None:
     clients = {"async_client": backend.make_async_client()} if backend.mode == "async" else {}
     verbs = make_verbs(client=backend.client, enable_async_persist=True, **clients)
     await verbs.append_messages(key, [HumanMessage("x")] * 5, create=True)
@@ -111,7 +113,7 @@ async def test_write_behind(backend: Backend, make_verbs: MakeVerbs, key: Sessio
 
 
 @one_server
-async def test_it_is_frozen(make_verbs: MakeVerbs, key: SessionKey) -> None:
+async def test_figures_taken_before_do_not_change(make_verbs: MakeVerbs, key: SessionKey) -> None:
     verbs = make_verbs()
     before = verbs.service.stats()
     await verbs.get_messages(key)

@@ -13,7 +13,7 @@ from langchain_redis_session import SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import make_event, snapshot
-from tests.stored_format import KEY_ROWS, read_example
+from tests.stored_format import KEY_ROWS, MARK_ROW, read_example
 
 LIFETIMES = {
     "session_ttl": 3600,
@@ -132,6 +132,23 @@ async def test_deletes_leave_what_the_table_says(
                 expected[name] = _expect(getattr(row, method), before[name], session)
     left = {name: value for name, value in expected.items() if value is not None}
     assert snapshot(redis_probe) == left
+
+
+@pytest.mark.parametrize("method", ["clear_events", "delete_session", "delete_user"])
+@each_server
+async def test_deletes_leave_the_mark_that_the_table_says(
+    make_verbs: Callable[..., Verbs], redis_probe: RedisProbe, key: SessionKey, method: str
+) -> None:
+    verbs = make_verbs()
+    await verbs.create_session(*key.scope)
+    await getattr(verbs, method)(*(key.scope[:2] if method == "delete_user" else [key]))
+
+    marks = redis_probe.keys("erased:*")
+    assert len(marks) == {"stays": 0, "is set": 1}[getattr(MARK_ROW, method)]
+    for mark in marks:
+        assert redis_probe.type(mark).decode() == MARK_ROW.type
+        assert MARK_ROW.ttl == "30 days"
+        assert is_near(redis_probe.pttl(mark), 30 * 86_400_000)
 
 
 def _members(value: Any) -> Any:

@@ -31,6 +31,7 @@ from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, read_record, tag_of, texts
+from tests.methods import call_method
 from tests.waits import PATIENCE_S
 
 MINUTE = timedelta(minutes=1)
@@ -119,7 +120,7 @@ async def test_what_the_summarizer_sees_of_the_session(
 
 
 @each_server
-async def test_what_is_stored(
+async def test_a_summary_is_stored_with_its_boundary_and_read_back(
     summing: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
     await fill(summing, key, 1, 2)
@@ -148,7 +149,9 @@ async def test_what_is_stored(
     assert not [name for name in redis_probe.names() if "lease" in name]
 
 
-async def test_odd_text(make_verbs: Callable[..., Verbs], key: SessionKey) -> None:
+async def test_a_summary_of_odd_text_is_read_back(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
     said = ' "cutoff_score":"9"}} \\ \n \ud800 東京 \x00 \u2028 '
     verbs = make_verbs(summarizer=lambda _: said, auto_summarize=False)
     await fill(verbs, key, 1)
@@ -257,7 +260,9 @@ async def test_a_summary_of_a_filter_key_covers_what_is_below(
     assert (await summing.get_session(key)).summary == whole
 
 
-async def test_without_the_cascade(make_verbs: Callable[..., Verbs], key: SessionKey) -> None:
+async def test_without_the_cascade_only_the_summary_asked_for_is_made(
+    make_verbs: Callable[..., Verbs], key: SessionKey
+) -> None:
     verbs = make_verbs(summarizer=Echo(), auto_summarize=False, cascade_full_session_summary=False)
     await fill(verbs, key, 1, filter_key="a:b/{c}*")
     summary = await verbs.create_summary(key, "a:b/{c}*", force=True)
@@ -304,21 +309,26 @@ async def test_the_summary_and_what_came_after_it(summing: Verbs, key: SessionKe
 
 
 @each_server
-async def test_round_trips(
-    backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("create_summary", 3),
+        ("get_summary", 1),
+        ("get_summarized_messages", 1),
+        ("get_session", 1),
+    ],
+)
+async def test_a_summary_takes_three_requests_and_its_reads_one(
+    backend: Backend, make_verbs: Callable[..., Verbs], key: SessionKey, name: str, expected: int
 ) -> None:
     verbs, interceptor = intercept(backend, make_verbs, summarizer=Echo(), auto_summarize=False)
     for session in (SessionKey("shop", "ann", "warm"), key):
         await fill(verbs, session, 1, 2)
+        if name != "create_summary":
+            await verbs.create_summary(session, force=True)
         interceptor.requests.clear()
-        await verbs.create_summary(session, force=True)
-        made = len(interceptor.requests)
-        counts = []
-        for read in ("get_summary", "get_summarized_messages", "get_session"):
-            interceptor.requests.clear()
-            await getattr(verbs, read)(session)
-            counts.append(len(interceptor.requests))
-    assert (made, counts) == (3, [1, 1, 1])
+        await call_method(verbs, name, session)
+    assert len(interceptor.requests) == expected
 
 
 @each_server
@@ -771,17 +781,33 @@ async def test_what_retention_removes_before_a_summary_covers_it(
 
 
 @one_server
-async def test_bad_input(
+@pytest.mark.parametrize("verb", ["create_summary", "enqueue_summary"])
+async def test_without_a_summarizer_a_summary_is_refused(
+    make_verbs: Callable[..., Verbs], key: SessionKey, verb: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="summarizer="):
+        await getattr(make_verbs(), verb)(key)
+
+
+@one_server
+@pytest.mark.parametrize("wrong", [None, 5, "\ud800", "x" * 513], ids=ascii)
+@pytest.mark.parametrize("verb", ["create_summary", "enqueue_summary", "get_summary"])
+async def test_a_wrong_filter_key_is_refused(
+    summing: Verbs, key: SessionKey, redis_probe: RedisProbe, verb: str, wrong: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match="filter_key="):
+        await getattr(summing, verb)(key, wrong)
+    assert redis_probe.names() == []
+
+
+@one_server
+async def test_bad_input_is_refused_and_nothing_is_stored(
     make_verbs: Callable[..., Verbs],
     summing: Verbs,
     key: SessionKey,
     redis_probe: RedisProbe,
     mode: str,
 ) -> None:
-    plain = make_verbs()
-    for verb in (plain.create_summary, plain.enqueue_summary):
-        with pytest.raises(ConfigurationError, match="summarizer="):
-            await verb(key)
     with pytest.raises(SessionNotFoundError, match="to summarize"):
         await summing.create_summary(key, force=True)
     if mode == "sync":  # where there are workers
@@ -792,10 +818,6 @@ async def test_bad_input(
         assert stats.failed == 0
     assert await summing.get_summary(key) is None
     assert await summing.list_summaries(key) == []
-    for wrong in (None, 5, "\ud800", "x" * 513):
-        for verb in (summing.create_summary, summing.enqueue_summary, summing.get_summary):
-            with pytest.raises(ConfigurationError, match="filter_key="):
-                await verb(key, wrong)
     for options, text in (
         ({"summarizer": 5}, "summarizer"),
         ({"summarizer": Echo(), "pick_summarizer": lambda _: None}, "exclude each other"),
@@ -866,7 +888,7 @@ async def only_async(request: SummaryRequest) -> str:
 
 
 @one_server
-async def test_an_async_summarizer(
+async def test_an_async_summarizer_works_in_async_calls_alone(
     make_verbs: Callable[..., Verbs], key: SessionKey, mode: str
 ) -> None:
     with pytest.raises(ConfigurationError, match="RunnableLambda"):

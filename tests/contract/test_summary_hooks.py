@@ -79,7 +79,9 @@ async def fill(verbs: Verbs, key: SessionKey, *numbers: int) -> None:
     await verbs.append_events(key, [make_event(number) for number in numbers])
 
 
-async def test_what_they_see(make_summing: MakeSumming, key: SessionKey) -> None:
+async def test_hooks_see_the_messages_the_text_and_the_usage(
+    make_summing: MakeSumming, key: SessionKey
+) -> None:
     def answer(_: Any) -> AIMessage:
         return AIMessage("the summary", usage_metadata=USAGE)
 
@@ -103,7 +105,9 @@ async def test_what_they_see(make_summing: MakeSumming, key: SessionKey) -> None
     assert context.duration_ms > 0
 
 
-async def test_what_they_change(make_summing: MakeSumming, key: SessionKey) -> None:
+async def test_what_hooks_change_is_summarized_and_stored(
+    make_summing: MakeSumming, key: SessionKey
+) -> None:
     def redact(context: SummaryContext) -> None:
         context.request.messages = [HumanMessage("***")]
         context.request.previous_summary = "before"
@@ -119,7 +123,7 @@ async def test_what_they_change(make_summing: MakeSumming, key: SessionKey) -> N
 
 
 @pytest.mark.parametrize("stage", ["start", "end"])
-async def test_a_veto(
+async def test_a_veto_stores_no_summary_and_gives_the_lease_back(
     make_summing: MakeSumming, key: SessionKey, redis_probe: RedisProbe, stage: str
 ) -> None:
     def refuse(_: SummaryContext) -> None:
@@ -219,7 +223,9 @@ async def test_tokens_that_cannot_be_counted(
     assert not redis_probe.names("sumlease*")
 
 
-async def test_async_handlers(make_summing: MakeSumming, key: SessionKey, mode: str) -> None:
+async def test_async_handlers_are_refused_where_nobody_can_wait(
+    make_summing: MakeSumming, key: SessionKey, mode: str
+) -> None:
     class Signing(AsyncSessionCallbackHandler):
         async def on_create_summary_end(self, context: SummaryContext) -> None:
             context.text = f"{context.text}, signed"

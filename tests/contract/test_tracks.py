@@ -34,7 +34,7 @@ def payloads(events: list[TrackEvent]) -> list[Any]:
     return [event.payload for event in events]
 
 
-async def test_payloads_come_back(verbs: Verbs, session: SessionKey) -> None:
+async def test_payloads_come_back_as_they_were_sent(verbs: Verbs, session: SessionKey) -> None:
     sent: list[Any] = [
         *(None, True, 0, 2.5, "text 東京 😀 \x00", [], {}),
         *([1, [2, {"a": None}]], {"n": 2**70, "nested": {"": [""]}}),
@@ -48,7 +48,7 @@ async def test_payloads_come_back(verbs: Verbs, session: SessionKey) -> None:
     assert len({event.id for event in read}) == len(sent)
 
 
-async def test_several_at_once(verbs: Verbs, session: SessionKey) -> None:
+async def test_several_payloads_keep_their_order(verbs: Verbs, session: SessionKey) -> None:
     sent: list[Any] = [1, "two", None, {"three": [3]}, [], 1]
     await verbs.append_track_event(session, "t", 0)
     made = await verbs.append_track_events(session, "t", sent)

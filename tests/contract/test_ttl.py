@@ -24,6 +24,7 @@ from tests.contract.store import (
     tag_of,
     texts,
 )
+from tests.methods import READS
 
 MINUTE, HOUR = 60_000, 3_600_000
 
@@ -384,32 +385,33 @@ async def test_a_writer_whose_clock_is_an_hour_behind(
 
 
 @field_ttl_on_and_off
+@pytest.mark.parametrize("read", READS)
 async def test_reading_refreshes_where_asked_to(
     make_verbs: Callable[..., Verbs],
     redis_probe: RedisProbe,
     backend: Backend,
     key: SessionKey,
     per_field_ttl: bool | None,
+    read: str,
 ) -> None:
     brief = make_verbs(session_ttl=10, per_field_ttl=per_field_ttl)
     plain = make_verbs(session_ttl=60, per_field_ttl=per_field_ttl)
     refreshing = make_verbs(session_ttl=60, per_field_ttl=per_field_ttl, refresh_ttl_on_read=True)
-    for read in ("get_session", "get_events", "get_messages"):
-        await fill(brief, key)
-        before = await brief.get_session(key)
-        assert texts((await plain.get_session(key)).events) == ["hi", "hello"]
-        await getattr(plain, read)(key)
-        assert max(kinds(redis_probe.ttls())[k] for k in ("event", "msgidx", "sess")) <= 10_000
+    await fill(brief, key)
+    before = await brief.get_session(key)
+    assert texts((await plain.get_session(key)).events) == ["hi", "hello"]
+    await getattr(plain, read)(key)
+    assert max(kinds(redis_probe.ttls())[k] for k in ("event", "msgidx", "sess")) <= 10_000
 
-        await getattr(refreshing, read)(key)
-        ttls = kinds(redis_probe.ttls())
-        for kind in ("event", "msgidx", "sess", "trackidx"):
-            assert is_near(ttls[kind], MINUTE), (read, kind)
-        left = field_ttl(redis_probe, backend, key)
-        if left is not None:
-            assert left == -1 if per_field_ttl is False else is_near(left, MINUTE)
-        assert await plain.get_session(key) == before  # updated_at too
-        await plain.delete_session(key)
+    await getattr(refreshing, read)(key)
+    ttls = kinds(redis_probe.ttls())
+    for kind in ("event", "msgidx", "sess", "trackidx"):
+        assert is_near(ttls[kind], MINUTE), kind
+    left = field_ttl(redis_probe, backend, key)
+    if left is not None:
+        assert left == -1 if per_field_ttl is False else is_near(left, MINUTE)
+    assert await plain.get_session(key) == before  # updated_at too
+    await plain.delete_session(key)
     assert await refreshing.get_session(key) is None
     assert await refreshing.get_messages(key) == []
     assert redis_probe.names("*:ann:*") == []

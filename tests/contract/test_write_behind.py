@@ -43,6 +43,7 @@ from tests.contract.intercept import Commands, Interceptor
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, STEP, make_event, make_events, snapshot, tag_of, texts
 from tests.effort import examples
+from tests.methods import METHODS, arguments_of, parameters_of
 from tests.waits import MOMENT_S, PATIENCE_S, await_until
 
 WORKER = "redis-session-persister"
@@ -261,33 +262,31 @@ async def test_what_callers_change_afterwards_is_not_stored(
 
 Check = Callable[[Any], object]
 
-VERBS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Check]] = {
-    # name: arguments behind the key, keywords, what the result must show
-    "create_session": ((), {}, lambda r: len(r.events) == 2 and r.state["n"] == 1),
-    "get_session": ((), {}, lambda r: len(r.events) == 2 and r.tracks == ("tools",)),
-    "list_sessions": ((), {"include_events": True}, lambda r: len(r[0].events) == 2),
-    "list_users": ((), {}, lambda r: r == ["ann"]),
-    "delete_session": ((), {}, lambda r: r is True),
-    "delete_user": ((), {}, lambda r: r.sessions == 1),
-    "get_events": ((), {}, lambda r: len(r) == 2),
-    "get_messages": ((), {"limit": 1}, lambda r: texts(r) == ["m1"]),
-    "get_summarized_messages": ((), {}, lambda r: texts(r.messages) == ["m0", "m1"]),
-    "clear_events": ((), {}, lambda r: r == 2),
-    "trim_conversations": ((), {}, lambda r: texts(r) == ["m1"]),
-    "get_event_window": ((f"{1:032x}",), {}, lambda r: texts(r) == ["m0", "m1"]),
-    "search_events": (("m1",), {}, lambda r: texts(r) == ["m1"]),
-    "update_session_state": (({"n": 2},), {}, lambda r: r is None),
-    "delete_session_state": (("n",), {}, lambda r: r is None),
-    "update_user_state": (({"n": 2},), {}, lambda r: r is None),
-    "get_user_state": ((), {}, lambda r: r == {"n": 1}),
-    "delete_user_state": (("n",), {}, lambda r: r == 1),
-    "update_app_state": (({"n": 2},), {}, lambda r: r is None),
-    "get_app_state": ((), {}, lambda r: r == {"n": 1}),
-    "delete_app_state": (("n",), {}, lambda r: r == 1),
-    "get_track_events": (("tools",), {}, lambda r: payloads(r) == [7]),
-    "list_tracks": ((), {}, lambda r: r == ["tools"]),
+SHOWS: dict[str, Check] = {  # what the result of each method must show
+    "create_session": lambda r: len(r.events) == 2 and r.state["k"] == 1,
+    "get_session": lambda r: len(r.events) == 2 and r.tracks == ("t",),
+    "list_sessions": lambda r: len(r[0].events) == 2,
+    "list_users": lambda r: r == ["ann"],
+    "delete_session": lambda r: r is True,
+    "delete_user": lambda r: r.sessions == 1,
+    "get_events": lambda r: len(r) == 2,
+    "get_messages": lambda r: texts(r) == ["m1"],
+    "get_summarized_messages": lambda r: texts(r.messages) == ["m0", "m1"],
+    "clear_events": lambda r: r == 2,
+    "trim_conversations": lambda r: texts(r) == ["m1"],
+    "get_event_window": lambda r: texts(r) == ["m0", "m1"],
+    "search_events": lambda r: texts(r) == ["m1"],
+    "update_session_state": lambda r: r is None,
+    "delete_session_state": lambda r: r is None,
+    "update_user_state": lambda r: r is None,
+    "get_user_state": lambda r: r == {"k": 1},
+    "delete_user_state": lambda r: r == 1,
+    "update_app_state": lambda r: r is None,
+    "get_app_state": lambda r: r == {"k": 1},
+    "delete_app_state": lambda r: r == 1,
+    "get_track_events": lambda r: payloads(r) == [7],
+    "list_tracks": lambda r: r == ["t"],
 }
-BY_USER = ("create_session", "list_sessions", "delete_user")
 DONE = {  # what each verb leaves of the queued appends' state
     "update_session_state": (2, 1, 1),
     "delete_session_state": (None, 1, 1),
@@ -298,15 +297,10 @@ DONE = {  # what each verb leaves of the queued appends' state
 }
 
 
-def test_all_verbs_are_looked_at() -> None:
-    verbs = {
-        name[1:]
-        for name in vars(RedisSessionService).keys() | _inherited()
-        if name.startswith("a") and hasattr(RedisSessionService, name[1:])
-    }
-    appends = {name for name in verbs if name.startswith("append_")}
+def test_every_method_that_reads_or_changes_is_looked_at() -> None:
+    appends = {name for name in METHODS if name.startswith("append_")}
     summaries = {"create_summary", "enqueue_summary", "get_summary", "list_summaries"}
-    assert verbs - appends - summaries - {"close", "flush", "ping"} == VERBS.keys()
+    assert METHODS.keys() - appends - summaries - {"close", "flush", "ping"} == SHOWS.keys()
 
 
 @one_server
@@ -369,40 +363,26 @@ async def test_appends_that_were_written_are_summarized(
     assert (stats.made, stats.failed) == (1, 0)
 
 
-def _inherited() -> set[str]:
-    return {name for base in RedisSessionService.__mro__[1:-1] for name in vars(base)}
-
-
-def address(name: str, key: SessionKey) -> tuple[Any, ...]:
-    """Give the arguments in front that name the scope."""
-    if name == "create_session":
-        return key.app_name, key.user_id, key.session_id
-    if name in BY_USER or "user_state" in name:
-        return key.app_name, key.user_id
-    return (key.app_name,) if "app_state" in name or name == "list_users" else (key,)
-
-
 async def append_all(queued: Queued, key: SessionKey) -> None:
-    delta = {"n": 1, "user:n": 1, "app:n": 1}
+    delta = {"k": 1, "user:k": 1, "app:k": 1}
     events = [make_event(0), make_event(1, state_delta=delta)]
     await queued.verbs.append_events(key, events[:1])
     await queued.verbs.append_events(key, events[1:])
-    await queued.verbs.append_track_event(key, "tools", 7)
+    await queued.verbs.append_track_event(key, "t", 7)
 
 
 @one_server
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", SHOWS)
 async def test_every_verb_comes_after_what_was_appended(
     queued: Queued, session: SessionKey, redis_probe: RedisProbe, name: str
 ) -> None:
-    args, kwargs, check = VERBS[name]
     queued.gate.hold(0.03)
     await append_all(queued, session)
-    result = await queued.call(name, *address(name, session), *args, **kwargs)
-    assert check(result), result
+    result = await queued.call(name, *arguments_of(name, session), **METHODS[name])
+    assert SHOWS[name](result), result
     if name in DONE:
         read = await queued.verbs.get_session(session)
-        assert tuple(read.state.get(n) for n in ("n", "user:n", "app:n")) == DONE[name]
+        assert tuple(read.state.get(n) for n in ("k", "user:k", "app:k")) == DONE[name]
     if name == "clear_events":
         assert await queued.verbs.get_events(session) == []
     if name in ("delete_session", "delete_user"):
@@ -421,26 +401,27 @@ async def test_reads_come_after_appends_on_each_server(queued: Queued, session: 
     queued.gate.hold(0.03)
     await append_all(queued, session)
     read = await queued.verbs.get_session(session)
-    assert (texts(read.messages), read.tracks) == (["m0", "m1"], ("tools",))
-    assert read.state == {"n": 1, "user:n": 1, "app:n": 1}
+    assert (texts(read.messages), read.tracks) == (["m0", "m1"], ("t",))
+    assert read.state == {"k": 1, "user:k": 1, "app:k": 1}
 
 
 @one_server
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", SHOWS)
 async def test_no_verb_waits_for_others(queued: Queued, session: SessionKey, name: str) -> None:
-    args, kwargs, _ = VERBS[name]
     elsewhere = {  # nothing is queued in the scope that the verb is about
-        1: SessionKey("other", "ann", "s1"),
-        2: SessionKey("shop", "bob", "s1"),
-        3: SessionKey("shop", "ann", "s2"),
+        "key": SessionKey("shop", "ann", "s2"),
+        "session_id": SessionKey("shop", "ann", "s2"),
+        "user_id": SessionKey("shop", "bob", "s1"),
+        "app_name": SessionKey("other", "ann", "s1"),
     }
-    scope = 3 if name == "create_session" else len(address(name, session))
-    other = elsewhere[3 if isinstance(address(name, session)[0], SessionKey) else scope]
+    scopes = {parameter.name for parameter in parameters_of(name)}
+    other = next(place for scope, place in elsewhere.items() if scope in scopes)
     if name in ("update_session_state", "delete_session_state"):
         await queued.verbs.create_session(other.app_name, other.user_id, other.session_id)
     queued.gate.hold()
     await append_all(queued, session)
-    await asyncio.wait_for(queued.call(name, *address(name, other), *args, **kwargs), PATIENCE_S)
+    call = queued.call(name, *arguments_of(name, other), **METHODS[name])
+    await asyncio.wait_for(call, PATIENCE_S)
     assert sum(queued.service.stats().persist.queue_depths) == 3  # type: ignore[union-attr]
 
 

@@ -42,7 +42,9 @@ both_modes = pytest.mark.parametrize("mode", ["sync", "async"])
 
 
 @both_modes
-async def test_buffer(make_history: MakeHistory, mode: str) -> None:
+async def test_a_buffer_memory_reads_and_clears_what_another_wrote(
+    make_history: MakeHistory, mode: str
+) -> None:
     memory = memories.ConversationBufferMemory(chat_memory=make_history(), return_messages=True)
     await take_turns(memory, 2, mode)
     again = memories.ConversationBufferMemory(chat_memory=make_history(), return_messages=True)
@@ -61,14 +63,18 @@ async def _call(function: Any) -> None:
 
 
 @both_modes
-async def test_buffer_as_text(make_history: MakeHistory, mode: str) -> None:
+async def test_a_buffer_memory_gives_its_turns_as_text(
+    make_history: MakeHistory, mode: str
+) -> None:
     memory = memories.ConversationBufferMemory(chat_memory=make_history())
     await take_turns(memory, 1, mode)
     assert await load(memory, mode) == "Human: q0\nAI: a0"
 
 
 @both_modes
-async def test_window(make_history: MakeHistory, mode: str) -> None:
+async def test_a_window_memory_shows_its_last_turns_and_keeps_all(
+    make_history: MakeHistory, mode: str
+) -> None:
     memory = memories.ConversationBufferWindowMemory(
         chat_memory=make_history(), k=2, return_messages=True
     )
@@ -78,7 +84,7 @@ async def test_window(make_history: MakeHistory, mode: str) -> None:
 
 
 @both_modes
-async def test_tokens(make_history: MakeHistory, mode: str) -> None:
+async def test_a_token_buffer_memory_loses_no_message(make_history: MakeHistory, mode: str) -> None:
     """This one means to drop old messages from a list of its own: none is lost here."""
     memory = memories.ConversationTokenBufferMemory(
         chat_memory=make_history(), llm=ScriptedModel(), max_token_limit=4, return_messages=True
@@ -88,7 +94,9 @@ async def test_tokens(make_history: MakeHistory, mode: str) -> None:
 
 
 @both_modes
-async def test_summary_buffer(make_history: MakeHistory, mode: str) -> None:
+async def test_a_summary_buffer_memory_keeps_what_it_summarizes(
+    make_history: MakeHistory, mode: str
+) -> None:
     """What it summarizes it means to drop, likewise from a list of its own."""
 
     def summarize(_: list[BaseMessage]) -> AIMessage:
@@ -106,7 +114,7 @@ async def test_summary_buffer(make_history: MakeHistory, mode: str) -> None:
     assert texts(make_history().messages) == ["q0", "a0", "q1", "a1", "q2", "a2"]
 
 
-def test_conversation_chain(make_history: MakeHistory) -> None:
+def test_a_conversation_chain_goes_on_in_a_new_memory(make_history: MakeHistory) -> None:
     chains = pytest.importorskip("langchain_classic.chains")
     model = FakeListChatModel(responses=["Hello Ann!", "You are Ann."])
     for question, answer in (("I am Ann.", "Hello Ann!"), ("Who am I?", "You are Ann.")):
@@ -122,7 +130,9 @@ def test_conversation_chain(make_history: MakeHistory) -> None:
 
 
 @both_modes
-async def test_a_bare_loop(make_history: MakeHistory, mode: str) -> None:
+async def test_a_loop_without_a_framework_sees_all_earlier_turns(
+    make_history: MakeHistory, mode: str
+) -> None:
     model = ScriptedModel()
     for text in ("one", "two", "three"):
         history = make_history("s1", user_id="ann")  # as if for each request

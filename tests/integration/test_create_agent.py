@@ -78,7 +78,9 @@ both_modes = pytest.mark.parametrize("mode", ["sync", "async"])
 
 
 @both_modes
-async def test_turns(make_history: MakeHistory, mode: str) -> None:
+async def test_every_turn_of_an_agent_sees_all_before_it(
+    make_history: MakeHistory, mode: str
+) -> None:
     model = ScriptedModel(answer=script(ANSWERS))
     await take_turns(make_history, model, mode)
     messages = make_history("s1", user_id="ann").messages
@@ -106,17 +108,19 @@ async def test_what_tools_gave_besides(make_history: MakeHistory, mode: str) -> 
 
 
 def test_a_window_of_a_long_run(make_history: MakeHistory) -> None:
-    """Wherever a window begins, each result in it has its call."""
+    """It begins at a question, the newest is in it, and each result has its call."""
     agent = agents.create_agent(ScriptedModel(answer=script(ANSWERS)), tools=[add])
     history = make_history()
     for text in TURNS:
         before = history.messages
         result = agent.invoke({"messages": [*before, HumanMessage(text)]})
         history.add_messages(result["messages"][len(before) :])
-    for most in range(1, len(TYPES) + 1):
+    for most in range(2, len(TYPES) + 1):
         window = make_history(max_messages=most).messages
+        assert window[0].type == "human"
+        assert [message.type for message in window[-2:]] == ["human", "ai"]
         assert window == history.messages[len(TYPES) - len(window) :]
-        assert most - 2 <= len(window) <= most
+        assert len(window) == max(n for n in (2, 8, 13) if n <= most)
         assert_paired(window)
 
 

@@ -65,7 +65,7 @@ def check(result: Ended) -> str:
 
 
 @pytest.mark.parametrize("url", ["", "memory://elsewhere"])
-def test_in_memory(url: str) -> None:
+def test_the_demo_runs_without_a_server(url: str) -> None:
     shown = check(demo(url=url))
     assert "in a new service" in shown
     assert "make demo REDIS_URL=redis://" in shown
@@ -143,7 +143,7 @@ def test_a_missing_extra_is_said_in_a_line(missing: str) -> None:
     assert "pip install 'langchain-redis-session[" in result.stderr
 
 
-def test_help() -> None:
+def test_the_help_names_the_servers_variable() -> None:
     result = demo("--help")
     assert result.returncode == 0
     assert "REDIS_URL" in result.stdout

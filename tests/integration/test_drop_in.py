@@ -160,7 +160,7 @@ def some_history(
     history.redis_client.close()
 
 
-def test_one_behaviour(some_history: Any) -> None:
+def test_a_history_behaves_like_those_it_replaces(some_history: Any) -> None:
     history = some_history
     assert history.messages == []
     assert history.session_id == "s1"
@@ -193,7 +193,7 @@ def test_one_behaviour(some_history: Any) -> None:
     history.clear()
 
 
-async def test_one_async_behaviour(some_history: Any) -> None:
+async def test_an_async_history_behaves_like_those_it_replaces(some_history: Any) -> None:
     history = some_history
     await history.aadd_messages([HumanMessage("one"), AIMessage("two")])
     assert await history.aget_messages() == [HumanMessage("one"), AIMessage("two")]
@@ -242,7 +242,7 @@ def test_search_gives_what_the_older_one_gives(make_history: MakeHistory) -> Non
     assert history.search_messages("  ") == history.search_messages(None) == []  # type: ignore[arg-type]
 
 
-async def test_search_without_blocking(make_history: MakeHistory) -> None:
+async def test_an_async_search_finds_what_a_sync_one_finds(make_history: MakeHistory) -> None:
     history = make_history()
     history.add_messages([HumanMessage("Learning"), AIMessage("Machine learning")])
     found = await history.asearch_messages("learning", limit=1)
@@ -325,7 +325,7 @@ async def test_client_options_by_url(
 
 
 @pytest.mark.parametrize("options", CLIENT_OPTIONS, ids=name_options)
-async def test_a_client_given(
+async def test_a_client_given_is_used_and_stays_open(
     redis_server: RedisServer, key_prefix: str, options: dict[str, Any]
 ) -> None:
     with redis.Redis(host=HOST, port=redis_server.port, **options) as client:
@@ -355,7 +355,9 @@ async def test_a_twin_is_in_the_same_database_by_the_same_name(
         await history.service.aclose()
 
 
-async def test_a_blocking_pool(redis_server: RedisServer, key_prefix: str) -> None:
+async def test_the_async_twin_of_a_blocking_pool_has_its_limits(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
     pool = redis.BlockingConnectionPool.from_url(redis_server.url, max_connections=2, timeout=7)
     with redis.Redis(connection_pool=pool) as client:
         history = RedisSessionChatMessageHistory("s1", key_prefix=key_prefix, redis_client=client)
@@ -369,7 +371,9 @@ async def test_a_blocking_pool(redis_server: RedisServer, key_prefix: str) -> No
     pool.disconnect()
 
 
-async def test_unix_socket(redis_server: RedisServer, key_prefix: str) -> None:
+async def test_a_unix_socket_works_by_url_and_by_client(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
     history = RedisSessionChatMessageHistory("s1", redis_server.unix_url, key_prefix)
     await use_both_ways(history)
     await history.service.aclose()
@@ -379,7 +383,9 @@ async def test_unix_socket(redis_server: RedisServer, key_prefix: str) -> None:
         await history.service.aclose()
 
 
-async def test_password(make_redis_server: Callable[..., RedisServer]) -> None:
+async def test_a_password_works_and_is_never_shown(
+    make_redis_server: Callable[..., RedisServer],
+) -> None:
     server = make_redis_server(password="p@ss:w/rd")
     history = RedisSessionChatMessageHistory("s1", server.url)
     await use_both_ways(history)
@@ -406,7 +412,9 @@ async def test_password(make_redis_server: Callable[..., RedisServer]) -> None:
     assert provider.asked == 2
 
 
-async def test_tls(tls_redis_server: RedisServer | CuttingProxy, key_prefix: str) -> None:
+async def test_tls_works_by_url_and_by_client(
+    tls_redis_server: RedisServer | CuttingProxy, key_prefix: str
+) -> None:
     history = RedisSessionChatMessageHistory("s1", tls_redis_server.url, key_prefix)
     await use_both_ways(history)
     await history.service.aclose()
@@ -478,7 +486,7 @@ async def test_clients_without_a_twin(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"protocol": 3}])
-async def test_a_cluster(
+async def test_a_client_of_a_cluster_reaches_every_slot(
     redis_cluster: RedisCluster, key_prefix: str, options: dict[str, Any]
 ) -> None:
     with redis_cluster.client(**options) as client:
@@ -519,7 +527,9 @@ def test_a_clusters_twin_speaks_tls_too() -> None:
 
 @pytest.mark.parametrize("cls", [fakeredis.FakeRedis, fakeredis.FakeStrictRedis])
 @pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"db": 2}], ids=name_options)
-async def test_fakeredis(cls: type[Any], options: dict[str, Any]) -> None:
+async def test_a_client_of_fakeredis_works_both_ways(
+    cls: type[Any], options: dict[str, Any]
+) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(cls(server=fakeredis.FakeServer(), **options))
         history = RedisSessionChatMessageHistory("s1", redis_client=client)

@@ -88,7 +88,7 @@ def test_sessions_and_messages_over_http(service: RedisSessionService) -> None:
         assert read.messages == stored.messages
         messages = client.get("/messages").content
         assert TypeAdapter(list[Message]).validate_json(messages) == stored.messages
-        assert client.get("/stats").json()["operations"]["append_messages"] == 1
+        assert client.get("/stats").json()["operations"]["append_event"] == 1
 
 
 def test_the_schema_shows_messages_with_their_members(service: RedisSessionService) -> None:

@@ -31,6 +31,7 @@ from langchain_redis_session import (
     UnserializableMessageError,
 )
 from tests.integration.conftest import MakeHistory
+from tests.methods import HISTORY_METHODS
 from tests.processes import run_python
 from tests.servers import RedisServer, free_port
 from tests.waits import MOMENT_S
@@ -188,21 +189,16 @@ def test_nothing_to_add_asks_nothing(make_history: MakeHistory) -> None:
 # Async.
 
 
-async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer) -> None:
+@pytest.mark.parametrize("name", HISTORY_METHODS)
+async def test_the_loop_runs_on_while_redis_hangs(server: RedisServer, name: str) -> None:
     history = RedisSessionChatMessageHistory("s", server.url)
     await history.aadd_messages([HumanMessage("one")])
-    verbs: list[Callable[[], Any]] = [
-        history.aget_messages,
-        lambda: history.aadd_messages([HumanMessage("two")]),
-        history.aclear,
-    ]
-    for verb in verbs:
-        server.pause()
-        task = asyncio.ensure_future(verb())
-        await asyncio.sleep(MOMENT_S)
-        assert not task.done()
-        server.resume()
-        await task
+    server.pause()
+    task = asyncio.ensure_future(HISTORY_METHODS[name](history))
+    await asyncio.sleep(MOMENT_S)
+    assert not task.done()
+    server.resume()
+    await task
     await history.service.aclose()
 
 
@@ -282,7 +278,9 @@ def test_clear_leaves_the_state_and_the_others(make_history: MakeHistory) -> Non
     assert session.state == {"lang": "en"}
 
 
-async def test_aclear(make_history: MakeHistory) -> None:
+async def test_an_async_clear_empties_the_history_and_may_be_repeated(
+    make_history: MakeHistory,
+) -> None:
     history = make_history()
     await history.aadd_messages([HumanMessage("one")])
     await history.aclear()
@@ -317,7 +315,7 @@ def test_ttl_runs_from_the_last_write(redis_server: RedisServer, key_prefix: str
 # What reading gives.
 
 
-def test_max_messages(make_history: MakeHistory) -> None:
+def test_max_messages_limits_what_is_read_and_not_what_is_kept(make_history: MakeHistory) -> None:
     make_history().add_messages([HumanMessage(str(number)) for number in range(10)])
     history = make_history(max_messages=4)
     assert texts(history.messages) == ["6", "7", "8", "9"]
@@ -333,14 +331,15 @@ async def test_tool_results_keep_their_calls(make_history: MakeHistory) -> None:
         AIMessage("done"),
     ]
     make_history().add_messages(said)
-    for most, expected in ((5, said), (4, said[1:]), (3, said[4:]), (2, said[4:]), (1, said[4:])):
+    short = [said[0], said[4]]
+    for most, expected in ((5, said), (4, short), (3, short), (2, short)):
         for options in ({"max_messages": most}, {"max_tokens": most, "token_counter": len}):
             history = make_history(**options)
             assert history.messages == expected, options
             assert await history.aget_messages() == expected
 
 
-def test_max_tokens(make_history: MakeHistory) -> None:
+def test_max_tokens_cuts_at_whole_turns_and_keeps_the_last(make_history: MakeHistory) -> None:
     def count_words(messages: list[BaseMessage]) -> int:
         return sum(len(message.text.split()) for message in messages)
 
@@ -350,9 +349,10 @@ def test_max_tokens(make_history: MakeHistory) -> None:
         return texts(make_history(max_tokens=most, token_counter=count_words).messages)
 
     assert read(6) == ["a b c", "d e", "f"]
-    assert read(5) == read(3) == ["d e", "f"]
-    assert read(2) == read(1) == ["f"]
+    assert read(5) == read(3) == read(2) == read(1) == ["f"]
     assert texts(make_history(max_tokens=8).messages) == ["f"]  # counted approximately
+    as_it_falls = make_history(max_tokens=3, token_counter=count_words, start_on=None)
+    assert texts(as_it_falls.messages) == ["d e", "f"]
 
 
 @pytest.mark.parametrize("name", ["max_messages", "max_tokens"])
@@ -391,7 +391,7 @@ async def test_a_batch_is_stored_or_not(make_history: MakeHistory, bad: Any) -> 
     assert texts(history.messages) == ["before"]
 
 
-async def test_nobody_answers() -> None:
+async def test_without_a_server_the_error_says_so_and_no_password() -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
     history = RedisSessionChatMessageHistory("s", url)
     with pytest.raises(BackendUnavailableError, match="check that the server runs") as error:

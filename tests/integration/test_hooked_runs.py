@@ -90,7 +90,7 @@ MakeHandler = Callable[[], Any]
 
 @pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
 @every_handler
-async def test_a_streamed_chain(
+async def test_a_streamed_chain_stores_what_hooks_have_redacted(
     make_history: MakeHistory, mode: str, make_handler: MakeHandler
 ) -> None:
     handler, model = make_handler(), ScriptedModel()
@@ -117,7 +117,9 @@ async def test_a_streamed_chain(
 
 
 @every_handler
-async def test_an_agent(make_history: MakeHistory, mode: str, make_handler: MakeHandler) -> None:
+async def test_hooks_redact_what_an_agent_and_its_tools_store(
+    make_history: MakeHistory, mode: str, make_handler: MakeHandler
+) -> None:
     """Its messages go through a hooked history, and what its tools note through the service."""
     handler = make_handler()
     history = make_history("s1", callbacks=[handler])

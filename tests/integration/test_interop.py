@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import importlib
-import os
+import importlib.util
 from collections.abc import Callable
 from enum import Enum
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,17 +16,10 @@ from pydantic_core import to_jsonable_python
 
 from langchain_redis_session import RedisSessionService, SessionKey
 from tests.integration.conftest import MakeHistory
+from tests.integration.providers import need
 from tests.unit.messages import same, same_message
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-
-
-def need(name: str) -> ModuleType:
-    """Import a provider's package; without it skip on a laptop, fail in CI."""
-    if os.environ.get("CI"):
-        return importlib.import_module(name)
-    module: ModuleType = pytest.importorskip(name)
-    return module
 
 
 def answer_with(body: Any, library: str = "httpx") -> Any:
@@ -275,7 +266,9 @@ MAKERS: list[Callable[[], BaseMessage]] = [
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
-async def test_messages_of_providers(make_history: MakeHistory, make: Any) -> None:
+async def test_messages_of_providers_are_read_back_and_stored_again(
+    make_history: MakeHistory, make: Any
+) -> None:
     message = make()
     history = make_history("h")
     history.add_messages([HumanMessage("hi"), message])

@@ -92,7 +92,7 @@ def texts(history: Any) -> list[str]:
     return [message.text.strip() for message in history.messages]
 
 
-def test_invoke(client: Any, make_history: MakeHistory) -> None:
+def test_invoked_turns_go_on_in_their_session(client: Any, make_history: MakeHistory) -> None:
     answers = [
         client.post("/chat/invoke", json=body(text), headers=ANN).json()["output"]["content"]
         for text in ("one", "two")
@@ -111,7 +111,7 @@ def test_the_header_says_who(client: Any, make_history: MakeHistory) -> None:
 
 
 @pytest.mark.parametrize("path", ["/chat", "/text"])
-def test_stream(client: Any, make_history: MakeHistory, path: str) -> None:
+def test_streamed_turns_are_stored_whole(client: Any, make_history: MakeHistory, path: str) -> None:
     for text in ("one", "two"):
         with client.stream("POST", f"{path}/stream", json=body(text), headers=ANN) as response:
             assert response.status_code == 200
@@ -133,7 +133,9 @@ def test_stream(client: Any, make_history: MakeHistory, path: str) -> None:
     assert [type(message) for message in history.messages] == [HumanMessage, AIMessage] * 2
 
 
-def test_batch(client: Any, make_history: MakeHistory) -> None:
+def test_each_input_of_a_batch_goes_to_its_own_session(
+    client: Any, make_history: MakeHistory
+) -> None:
     sessions = [f"s{number}" for number in range(5)]
     response = client.post(
         "/chat/batch",
@@ -156,7 +158,7 @@ def test_a_session_is_needed(client: Any) -> None:
         client.post("/chat/invoke", json={"input": {"human_input": "hi"}}, headers=ANN)
 
 
-def test_the_schemas(client: Any) -> None:
+def test_the_schemas_name_the_inputs_and_the_ids(client: Any) -> None:
     assert "human_input" in client.get("/chat/input_schema").text
     schema = client.get("/chat/config_schema").json()
     assert {"session_id", "user_id"} <= schema["$defs"]["Configurable"]["properties"].keys()
@@ -169,7 +171,7 @@ class Transport(httpx.ASGITransport):  # type: ignore[misc, name-defined]
         """What its unused sync client calls."""
 
 
-async def test_a_remote_runnable(app: Any, make_history: MakeHistory) -> None:
+async def test_turns_of_a_remote_runnable_are_stored(app: Any, make_history: MakeHistory) -> None:
     remote = langserve.RemoteRunnable(
         "http://test/chat",
         headers=ANN,

@@ -216,7 +216,7 @@ with RedisSessionService("memory://", enable_async_persist=True) as service:
 
 
 @pytest.mark.parametrize("is_asked_for", [False, True])
-def test_quiet_by_default(is_asked_for: bool) -> None:
+def test_nothing_is_printed_unless_logging_is_asked_for(is_asked_for: bool) -> None:
     result = run_python("-W", "ignore", "-c", PROGRAM, *(["x"] if is_asked_for else []))
     assert result.returncode == 0, result.stderr
     assert ("ERROR:langchain_redis_session:write-behind gave up" in result.stderr) is is_asked_for

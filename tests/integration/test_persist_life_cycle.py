@@ -603,7 +603,9 @@ def test_a_child_does_not_keep_the_spool_of_its_parent(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_processes_of_multiprocessing(redis_server: RedisServer, key: SessionKey) -> None:
+def test_processes_of_multiprocessing_write_what_is_left(
+    redis_server: RedisServer, key: SessionKey
+) -> None:
     """They end without atexit, and yet write what is left; while parents fork under load."""
     body = """
     service = RedisSessionService(url, **options)

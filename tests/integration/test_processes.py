@@ -119,7 +119,7 @@ def halve(number: int) -> tuple[int, int]:
     return os.getpid(), number // 2
 
 
-def test_calls_in_processes() -> None:
+def test_calls_run_in_processes_and_their_errors_are_raised_here() -> None:
     pids, halves = zip(*call_in_processes(halve, [(number,) for number in (2, 4, 6)]), strict=True)
     assert halves == (1, 2, 3)
     assert os.getpid() not in pids

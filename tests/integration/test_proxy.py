@@ -33,7 +33,9 @@ def key(redis_server: RedisServer) -> Iterator[str]:
         direct.unlink(key)
 
 
-def test_passes_everything_on(client: redis.Redis, cutting_proxy: CuttingProxy, key: str) -> None:
+def test_the_proxy_passes_everything_on(
+    client: redis.Redis, cutting_proxy: CuttingProxy, key: str
+) -> None:
     value = b"x" * 3_000_000
     client.set(key, value)
     assert client.get(key) == value
@@ -51,7 +53,9 @@ def test_a_lost_reply_is_to_a_command_done(
     assert cutting_proxy.cuts == 1
 
 
-def test_half_a_reply(client: redis.Redis, cutting_proxy: CuttingProxy, key: str) -> None:
+def test_a_reply_is_cut_in_half_once(
+    client: redis.Redis, cutting_proxy: CuttingProxy, key: str
+) -> None:
     client.set(key, "x" * 1000)
     cutting_proxy.cut_after(500)
     with pytest.raises(redis.ConnectionError):
@@ -104,6 +108,8 @@ def test_cuts_what_is_open(client: redis.Redis, cutting_proxy: CuttingProxy) -> 
     assert (cutting_proxy.cuts, cutting_proxy.connections) == (1, 2)
 
 
-async def test_async_client(cutting_proxy: CuttingProxy, key: str) -> None:
+async def test_async_clients_reach_the_server_through_the_proxy(
+    cutting_proxy: CuttingProxy, key: str
+) -> None:
     async with cutting_proxy.async_client() as client:
         assert await client.incr(key) == 1

@@ -143,7 +143,9 @@ CHAIN[0].append("ScriptedModel")
 
 @each_handler
 @each_way
-async def test_a_chain(service: RedisSessionService, make_handler: type[Handler], way: str) -> None:
+async def test_the_runs_of_a_chain_make_a_whole_tree(
+    service: RedisSessionService, make_handler: type[Handler], way: str
+) -> None:
     handler = make_handler(service, KEY)
     await run(way, make_chain(), "Sencha", handler)
     tree = read(service)
@@ -159,7 +161,9 @@ async def test_a_chain(service: RedisSessionService, make_handler: type[Handler]
 
 
 @each_way
-async def test_inputs_and_outputs(service: RedisSessionService, way: str) -> None:
+async def test_inputs_and_outputs_are_kept_where_asked_for(
+    service: RedisSessionService, way: str
+) -> None:
     handler = TrackCallbackHandler(service, KEY, inputs=True, outputs=True)
     await run(way, make_chain(), "Sencha", handler)
     tree = read(service)
@@ -173,7 +177,7 @@ async def test_inputs_and_outputs(service: RedisSessionService, way: str) -> Non
 
 @each_handler
 @each_way
-async def test_a_text_model(
+async def test_the_run_of_a_text_model_is_one_of_a_model(
     service: RedisSessionService, make_handler: type[Handler], way: str
 ) -> None:
     await run(way, FakeListLLM(responses=["a b"]), "hi", make_handler(service, KEY))
@@ -183,7 +187,9 @@ async def test_a_text_model(
 
 @each_handler
 @each_way
-async def test_errors(service: RedisSessionService, make_handler: type[Handler], way: str) -> None:
+async def test_each_failed_run_keeps_its_own_error(
+    service: RedisSessionService, make_handler: type[Handler], way: str
+) -> None:
     def fail(messages: list[BaseMessage]) -> AIMessage:
         raise ValueError("no answer")
 
@@ -204,7 +210,9 @@ async def test_errors(service: RedisSessionService, make_handler: type[Handler],
 
 @each_handler
 @pytest.mark.parametrize("way", ["batch", "abatch"])
-async def test_a_batch(service: RedisSessionService, make_handler: type[Handler], way: str) -> None:
+async def test_all_runs_of_a_concurrent_batch_are_stored(
+    service: RedisSessionService, make_handler: type[Handler], way: str
+) -> None:
     handler, chain = make_handler(service, KEY, batch_size=7), make_chain()
     teas = [f"tea {number}" for number in range(40)]
     config = RunnableConfig(callbacks=[handler], max_concurrency=8)
@@ -241,7 +249,7 @@ async def test_a_stream_that_is_left(
     assert (found.name, found.error) == ("ScriptedModel", "GeneratorExit")
 
 
-async def test_a_cancelled_run(service: RedisSessionService) -> None:
+async def test_a_cancelled_run_ends_with_its_error(service: RedisSessionService) -> None:
     handler = AsyncTrackCallbackHandler(service, KEY)
 
     has_begun = asyncio.Event()
@@ -301,7 +309,7 @@ def calls(*wanted: tuple[str, int, int]) -> AIMessage:
 
 @each_handler
 @each_way
-async def test_an_agent(
+async def test_the_runs_of_an_agent_show_its_tools_side_by_side(
     service: RedisSessionService, make_handler: type[Handler], way: str
 ) -> None:
     """Tools in parallel, in threads or tasks; one of them fails, and the agent goes on."""
@@ -427,7 +435,7 @@ class Counting:
 
 @each_handler
 @each_way
-async def test_one_round_trip(
+async def test_the_runs_of_a_chain_are_stored_in_one_append(
     service: RedisSessionService,
     make_handler: type[Handler],
     way: str,

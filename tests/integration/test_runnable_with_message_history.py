@@ -178,7 +178,9 @@ async def test_a_batch_of_sessions(
 
 
 @every_way
-async def test_an_agents_messages(run: Run, make_history: MakeHistory) -> None:
+async def test_calls_and_results_of_an_agent_stay_together(
+    run: Run, make_history: MakeHistory
+) -> None:
     """What an agent gives is a list: calls and results stay together, artifacts too."""
     call = ToolCall(name="add", args={"a": 1, "b": 2}, id="c1")
     said: list[BaseMessage] = [
@@ -274,13 +276,13 @@ async def test_two_runs_at_once_on_one_session(mode: str, make_history: MakeHist
 async def test_the_newest_messages_only(
     run: Run, model: ScriptedModel, make_history: MakeHistory
 ) -> None:
-    """`max_messages` limits what the model sees; all is kept."""
+    """`max_messages` limits what the model sees, to whole turns; all is kept."""
     chain = RunnableWithMessageHistory(
         model, lambda session_id: make_history(session_id, max_messages=3)
     )
     for text in ("one", "two", "three"):
         await run(chain, [HumanMessage(text)], {"configurable": {"session_id": "s1"}})
-    assert [len(prompt) for prompt in model.prompts] == [1, 3, 4]
+    assert [len(prompt) for prompt in model.prompts] == [1, 3, 3]
     assert [m.text for m in make_history("s1").messages if m.type == "human"] == [
         "one",
         "two",

@@ -39,7 +39,7 @@ def test_standalone_answers_on_port_and_socket(redis_server: RedisServer) -> Non
         assert other.get("smoke:a") == b"1"
 
 
-async def test_async_client(redis_server: RedisServer) -> None:
+async def test_async_clients_reach_the_server(redis_server: RedisServer) -> None:
     async with redis_server.async_client() as client:
         assert await client.ping()
 
@@ -53,12 +53,14 @@ def test_cluster_has_every_slot(redis_cluster: RedisCluster) -> None:
                 assert node.get(key) == str(i).encode()
 
 
-async def test_cluster_async_client(redis_cluster: RedisCluster) -> None:
+async def test_async_clients_reach_the_cluster(redis_cluster: RedisCluster) -> None:
     async with redis_cluster.async_client() as client:
         assert await client.get("smoke:none") is None
 
 
-def test_tls_is_checked(tls_redis_server: RedisServer | CuttingProxy) -> None:
+def test_clients_check_the_certificate_of_the_server(
+    tls_redis_server: RedisServer | CuttingProxy,
+) -> None:
     assert tls_redis_server.url.startswith("rediss://")
     with tls_redis_server.client() as client:
         assert client.ping()
@@ -69,7 +71,9 @@ def test_tls_is_checked(tls_redis_server: RedisServer | CuttingProxy) -> None:
         stranger.ping()
 
 
-def test_field_ttl(field_ttl_redis_server: RedisServer) -> None:
+def test_the_server_with_field_ttls_expires_single_fields(
+    field_ttl_redis_server: RedisServer,
+) -> None:
     with field_ttl_redis_server.client() as client:
         client.hset("smoke:h", mapping={"a": "1", "b": "2"})
         client.expire("smoke:h", 10)
@@ -96,13 +100,13 @@ def test_sentinel_names_the_primary(redis_sentinel: RedisSentinel) -> None:
     assert (host, port) == (b"127.0.0.1", redis_sentinel.primary.port)
 
 
-def test_replicas_follow(make_redis_cluster: MakeCluster) -> None:
+def test_replicas_of_a_cluster_follow_their_primaries(make_redis_cluster: MakeCluster) -> None:
     cluster = make_redis_cluster(primaries=3, replicas=1)
     with cluster.nodes[3].client() as client:
         assert client.info("replication")["role"] == "slave"
 
 
-def test_password_is_needed(make_redis_server: MakeServer) -> None:
+def test_a_server_with_a_password_refuses_strangers(make_redis_server: MakeServer) -> None:
     server = make_redis_server(password="p:w@/%")
     with server.client() as client:
         assert client.ping()
@@ -161,7 +165,7 @@ def test_a_taken_port_is_given_up(
     assert make_redis_server().port != redis_server.port
 
 
-def test_close_leaves_nothing(redis_binary: ServerBinary) -> None:
+def test_a_closed_server_leaves_no_process_and_no_files(redis_binary: ServerBinary) -> None:
     with RedisServer(redis_binary) as server:
         pid, directory = server.pid, server.directory
         server.pause()

@@ -461,7 +461,9 @@ def test_events_are_restored_to_the_byte(
     events = [Event(message, author=text, tag=text, time_ns=time_ns) for message in messages]
     events[-1].state_delta = delta
     try:
-        prepared = prepare_events(Context(ServiceOptions()), events, create=True, once=True)
+        prepared = prepare_events(
+            Context(ServiceOptions()), events, create=True, once=True, new_event_limit=7
+        )
     except UnserializableMessageError:
         return
     lines = b"\n".join(prepared.members).split(b"\n")
@@ -658,14 +660,16 @@ def test_a_directory_that_can_not_be_used(directory: Path, place: str) -> None:
         open_service(NOWHERE, path)
 
 
-def test_no_file_locks(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spool_without_file_locks_is_refused(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spool, "fcntl", None)
     with pytest.raises(ConfigurationError, match="file locks"):
         open_service(NOWHERE, directory)
     assert not directory.exists()
 
 
-def test_the_directory_vanishes(
+def test_appends_are_written_although_the_spools_directory_vanished(
     directory: Path, key: SessionKey, make_service: MakeService
 ) -> None:
     service = make_service()
@@ -703,6 +707,21 @@ def test_what_was_deleted_after_it_was_accepted_does_not_come_back(
         service.append_messages(key, [HumanMessage("new")], create=True)
         assert texts(service, key) == ["new"]
     assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("scope", ["user", "session"])
+def test_a_deletion_counts_from_now_whatever_the_clock_of_what_is_appended_says(
+    directory: Path, key: SessionKey, redis_server: RedisServer, scope: str
+) -> None:
+    leave_behind(directory, key)
+    with RedisSessionService(redis_server.url, clock=lambda: 10**18) as admin:
+        if scope == "user":
+            admin.delete_user(key.app_name, key.user_id)
+        else:
+            admin.delete_session(key)
+    with open_service(redis_server.url, directory) as service:
+        assert service.flush(PATIENCE_S)
+        assert service.get_session(key) is None
 
 
 def test_a_dead_letter_of_a_deleted_session_is_not_written_when_it_is_tried_again(

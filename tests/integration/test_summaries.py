@@ -83,7 +83,9 @@ def summary_stats(service: RedisSessionService) -> SummaryStats:
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "write-behind"])
-async def test_two_hundred_turns(place: dict[str, Any], key: SessionKey, mode: str) -> None:
+async def test_two_hundred_turns_are_summarized_once_and_in_order(
+    place: dict[str, Any], key: SessionKey, mode: str
+) -> None:
     witness = Witness.make(20)
     service = RedisSessionService(
         summarizer=witness, enable_async_persist=mode == "write-behind", **place

@@ -17,6 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_redis_session import ConfigurationError, RedisSessionChatMessageHistory, Summary
+from tests.conversations import find_fault
 from tests.integration.conftest import MakeHistory
 from tests.integration.scripted import ScriptedModel, echo
 from tests.integration.summarizing import Witness, ids_in, turn
@@ -109,15 +110,25 @@ def test_a_format_that_gives_neither(make_summarized: MakeHistory) -> None:
         _ = history.messages
 
 
-def test_max_messages_keeps_the_summary(make_summarized: MakeHistory) -> None:
+def test_max_messages_keeps_the_summary_and_whole_turns(make_summarized: MakeHistory) -> None:
     history = make_summarized()
     history.add_messages(turn(0))
     summarize(history)
     history.add_messages([*turn(1), *turn(2)])
     summary, *rest = texts(history.messages)
-    for most, left in ((9, 4), (5, 4), (4, 3), (2, 1), (1, 0)):
+    for most, left in ((9, 4), (5, 4), (4, 2), (3, 2)):
         messages = make_summarized(max_messages=most).messages
         assert texts(messages) == [summary, *rest[4 - left :]]
+    as_it_falls = make_summarized(max_messages=4, start_on=None).messages
+    assert texts(as_it_falls) == [summary, *rest[1:]]
+
+
+def test_the_summary_gives_way_before_the_question(make_summarized: MakeHistory) -> None:
+    history = make_summarized()
+    history.add_messages(turn(0))
+    summarize(history)
+    history.add_messages([*turn(1), *turn(2)])
+    assert texts(make_summarized(max_messages=2).messages) == texts(list(turn(2)))
 
 
 @pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
@@ -134,7 +145,7 @@ def test_limits_keep_the_summary_whatever_it_is_shown_as(
     history.add_messages(turn(0))
     summarize(history)
     history.add_messages([*turn(1), *turn(2)])
-    for most, left in ((9, 4), (4, 3), (2, 1), (1, 0)):
+    for most, left in ((9, 4), (4, 2), (3, 2)):
         limits: tuple[dict[str, Any], ...] = (
             {"max_messages": most},
             {"max_tokens": 10 * most, "token_counter": count},
@@ -157,19 +168,30 @@ def test_limits_keep_tool_calls_and_results_together(make_summarized: MakeHistor
             AIMessage("four"),
         ]
     )
-    for most, expected in ((5, ["human", "ai", "tool", "ai"]), (4, ["ai", "tool", "ai"])):
-        kinds = [message.type for message in make_summarized(max_messages=most).messages]
-        assert kinds == ["system", *expected]
-    # Its call would be cut off, so the result goes too.
-    assert texts(make_summarized(max_messages=3).messages)[1:] == ["four"]
+    for most in (4, 3, 2):
+        # Without its call the result goes too; the question stays.
+        messages = make_summarized(max_messages=most).messages
+        assert [m.type for m in messages[-2:]] in (["human", "ai"], ["tool", "ai"])
+        assert "2 + 2?" in texts(messages)
+        assert not find_fault(messages)
+        assert len(messages) <= most
+    assert len(make_summarized(max_messages=5).messages) == 5
 
-    def count(messages: list[BaseMessage]) -> int:
-        return 10 * len(messages)
 
-    for most, left in ((50, 4), (40, 3), (30, 1), (20, 1), (5, 0)):
-        messages = make_summarized(max_tokens=most, token_counter=count).messages
-        assert messages[0].type == "system"  # whatever else has to go
-        assert len(messages) == 1 + left
+def test_system_messages_stay_word_for_word_in_front_of_the_summary(
+    make_summarized: MakeHistory,
+) -> None:
+    history = make_summarized()
+    history.add_messages([SystemMessage("Be brief."), SystemMessage("Be kind."), *turn(0)])
+    summarize(history)
+    history.add_messages([*turn(1), SystemMessage("Be quick.")])
+    for options in ({}, {"max_messages": 4}):
+        first, *rest = make_summarized(**options).messages
+        assert isinstance(first, SystemMessage)
+        *kept, told = first.text.split("\n\n")
+        assert kept == ["Be brief.", "Be kind.", "Be quick."]
+        assert told.startswith("Summary of the conversation so far:")
+        assert texts(rest) == texts(list(turn(1)))
 
 
 # --- RunnableWithMessageHistory ------------------------------------------------------------------

@@ -170,7 +170,9 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 @both_modes
 @pytest.mark.parametrize("is_write_behind", [False, True])
-async def test_spans_nest(mode: str, is_write_behind: bool) -> None:
+async def test_spans_of_hooks_and_workers_stand_under_the_callers(
+    mode: str, is_write_behind: bool
+) -> None:
     """Under the caller's; and what hooks and write-behind do, under them."""
     async with open_service(callbacks=[Spanner()], enable_async_persist=is_write_behind) as service:
         with tracer.start_as_current_span("caller") as caller:
@@ -198,7 +200,7 @@ async def test_spans_nest(mode: str, is_write_behind: bool) -> None:
     }
 
 
-async def test_tasks_keep_apart() -> None:
+async def test_spans_of_tasks_side_by_side_keep_their_parents() -> None:
     async with open_service() as service:
         await service.acreate_session("shop", "ann", "s1")
         _spans.clear()
@@ -214,7 +216,7 @@ async def test_tasks_keep_apart() -> None:
 
 
 @both_modes
-async def test_errors(mode: str) -> None:
+async def test_spans_tell_the_kind_of_an_error_and_no_content(mode: str) -> None:
     class Guard(SessionCallbackHandler):
         def on_append_event_start(self, context: AppendEventContext) -> None:
             raise ValueError(SECRET)
@@ -329,7 +331,7 @@ def test_locating_needs_no_client() -> None:
 
 
 @both_modes
-async def test_durations(mode: str) -> None:
+async def test_durations_are_counted_by_operation_and_error(mode: str) -> None:
     def counts() -> Counter[tuple[Any, Any]]:
         found: Counter[tuple[Any, Any]] = Counter()
         for point in points(_tracing.METRIC_DURATION):
@@ -380,7 +382,9 @@ async def test_counters_and_queue_depth() -> None:
     assert len(points(_tracing.METRIC_CORRUPT)) == 1
 
 
-def test_without_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opentelemetry_tracing_is_refused_and_the_rest_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     real = builtins.__import__
 
     def refuse(name: str, *args: Any) -> Any:
@@ -410,7 +414,9 @@ print(len(ours))
 
 
 @pytest.mark.parametrize("make", [lambda: open_service(enable_async_persist=True), open_service])
-def test_services_are_collected(make: Callable[[], RedisSessionService]) -> None:
+def test_tracing_does_not_keep_closed_services_alive(
+    make: Callable[[], RedisSessionService],
+) -> None:
     gc.collect()
     before = len(_tracing.sources)
     service = make()

@@ -112,7 +112,7 @@ def test_events_are_appended_in_order(store: Store) -> None:
     assert store.record != CORE + UPDATED
 
 
-def test_the_limit(store: Store) -> None:
+def test_the_oldest_events_over_the_limit_are_removed(store: Store) -> None:
     store.put_record()
     for sent, limit, removed, left in (
         ("ab", 2, 0, "ab"),
@@ -125,7 +125,7 @@ def test_the_limit(store: Store) -> None:
         assert "".join(member for member, _ in store.scored(store.events)) == left
 
 
-def test_applied_twice(store: Store) -> None:
+def test_applied_twice_an_append_changes_nothing_more(store: Store) -> None:
     store.put_record()
     sent = [(1, "a", "ia"), (1, "b", ""), (1, "c", "ic")]
     options: dict[str, Any] = {"limit": 2, "once": True, "user": {"k": b"1"}, "made_for": (0, 1, 2)}
@@ -150,7 +150,7 @@ def test_one_event_twice_in_one_call(store: Store) -> None:
     assert [member for member, _ in store.scored(store.events)] == ["x", "y", "a"]
 
 
-def test_many_events(store: Store) -> None:
+def test_thousands_of_events_are_appended_at_once(store: Store) -> None:
     store.put_record()
     reply = append(store, *((7, f"e{n:04}") for n in range(2500)), limit=2400)
     assert (reply.removed, reply.fates) == (100, [FRESH] * 2500)
@@ -276,7 +276,7 @@ def test_a_foreign_record_is_rewritten(store: Store, record: str) -> None:
     assert store.record.startswith(CORE + ',"updatedAt":"')
 
 
-def test_message_ids(store: Store) -> None:
+def test_messages_with_known_ids_are_not_stored_again(store: Store) -> None:
     store.put_record()
     store.put_events("old", "older")
     before = store.dump()
@@ -353,14 +353,14 @@ def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     assert store.refuses(store.key(wrong), call)
 
 
-def test_app_state_elsewhere(store: Store) -> None:
+def test_an_append_works_where_app_state_lives_elsewhere(store: Store) -> None:
     store.put_record()
     reply = append(store, (1, "a"), user={"u": b"1"}, made_for=(0,), with_app_state=False)
     assert reply.status is Status.OK
     assert CREATED in store.record
 
 
-def test_summaries_live_on(store: Store) -> None:
+def test_an_append_prolongs_the_summaries_of_its_session_alone(store: Store) -> None:
     store.put_record(core=CORE_WITH_LIMIT)
     values = {name: make_summary(1) for name in ("s:", "s:a", "s:b", "s2:")}
     store.client.hset(store.summaries, mapping=values)

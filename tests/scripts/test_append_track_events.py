@@ -73,7 +73,7 @@ def test_the_limit_and_twice(store: Store) -> None:
     assert [m for m, _ in store.scored(store.key("t"))] == ["e3", "e4", "new"]
 
 
-def test_an_expired_session(store: Store) -> None:
+def test_an_append_to_an_expired_session_changes_nothing(store: Store) -> None:
     store.put_record(expires=1)
     before = store.dump()
     assert append(store, (1, "a")) == MISSING
@@ -86,7 +86,7 @@ def test_a_session_that_lost_its_lifetime(store: Store) -> None:
     assert append(store, (1, "a"), ttl=100 * YEAR).status is Status.OK
 
 
-def test_a_foreign_record(store: Store) -> None:
+def test_a_foreign_record_is_given_back_before_it_is_replaced(store: Store) -> None:
     record = store.put_record(end=',"updatedAt":"x","generation":7}')
     store.client.sadd(store.tracks, "t")
     assert append(store, (1, "a"), expected="") == Appended(Status.STATE, record=record.encode())

@@ -81,14 +81,14 @@ def test_of_what_was_read_only(store: Store) -> None:
 
 
 @pytest.mark.parametrize("value", ['{"":{"summary":"x"}}', "x", ""])
-def test_another_programs_value(store: Store, value: str) -> None:
+def test_a_claim_leaves_another_programs_value_alone(store: Store, value: str) -> None:
     fill(store)
     store.client.hset(store.summaries, "s:", value)
     assert claim(store) == Claim(Status.FOREIGN)
     assert store.names() == ["events", "sessions", "summaries"]
 
 
-def test_an_expired_session(store: Store) -> None:
+def test_a_claim_of_an_expired_session_is_refused(store: Store) -> None:
     store.put_record(expires=1)
     assert claim(store) == CHANGED
     assert store.names() == ["sessions"]

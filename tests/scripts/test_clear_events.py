@@ -49,7 +49,7 @@ def test_what_came_later_stays(store: Store) -> None:
         assert [i for i, _ in store.scored(store.index)] == [f"i{member}" for member in left]
 
 
-def test_no_session(store: Store) -> None:
+def test_events_without_a_session_are_cleared(store: Store) -> None:
     assert clear(store, MINUTE) == Removed(Status.OK, 0, None)
     store.put_events("a")
     assert clear(store, MINUTE) == Removed(Status.OK, 1, None)
@@ -64,7 +64,7 @@ def test_a_session_that_lost_its_lifetime_is_not_brought_back(store: Store) -> N
     assert store.record != record
 
 
-def test_a_foreign_record(store: Store) -> None:
+def test_a_foreign_record_keeps_its_events(store: Store) -> None:
     fill(store)
     store.put_record(end=',"updatedAt":"x","generation":7}')
     before = store.dump()

@@ -46,7 +46,7 @@ def delete(store: Store, **options: Any) -> Status:
     return store.call(deletion(store, **options))
 
 
-def test_everything_goes(store: Store) -> None:
+def test_everything_of_a_session_goes_and_nothing_of_others(store: Store) -> None:
     fill(store)
     assert delete(store) is Status.OK
     assert store.names() == ["sessions", "summaries"]

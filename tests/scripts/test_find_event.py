@@ -22,7 +22,7 @@ def test_entries_that_hold_the_text(store: Store, step: int) -> None:
     assert store.dump() == before
 
 
-def test_no_events(store: Store) -> None:
+def test_nothing_is_found_where_there_are_no_events(store: Store) -> None:
     assert find(store, b"x") == ([], [])
     assert store.names() == []
 

@@ -34,7 +34,7 @@ def read(store: Store, **options: Any) -> StoredSession:
     return store.call(reading(store, **options))
 
 
-def test_all_of_it(store: Store) -> None:
+def test_record_state_and_page_are_read_at_once(store: Store) -> None:
     record = store.put_record().encode()
     store.put_events("a", "b", "c")
     store.client.hset(store.user, "u", "1")
@@ -60,7 +60,7 @@ def test_all_of_it(store: Store) -> None:
 
 
 @pytest.mark.parametrize("with_user_state", [True, False])
-def test_state_elsewhere(store: Store, with_user_state: bool) -> None:
+def test_only_the_state_asked_for_is_read(store: Store, with_user_state: bool) -> None:
     store.put_record()
     store.client.hset(store.user, "u", "1")
     store.client.hset(store.app, "a", "2")
@@ -69,7 +69,7 @@ def test_state_elsewhere(store: Store, with_user_state: bool) -> None:
     assert found.app_state == {}
 
 
-def test_with_its_summaries(store: Store) -> None:
+def test_the_summary_is_read_and_events_since_it(store: Store) -> None:
     store.put_record()
     store.put_events("a", "b", "c")
     ours, other = make_summary(2), make_summary(1)
@@ -150,7 +150,7 @@ def test_what_is_no_summary_of_ours_covers_nothing(store: Store, value: str | No
     assert len(read(store, since_summary=True).page.entries) == 3
 
 
-def test_none_or_expired(store: Store) -> None:
+def test_an_expired_session_is_told_from_none(store: Store) -> None:
     store.client.hset(store.summaries, "s:", make_summary(2))
     assert read(store) == StoredSession(Status.OK, page=Page(0, 0, [], []))
     store.put_record(expires=1)

@@ -21,7 +21,7 @@ def read(store: Store, **options: Any) -> StoredSummaries:
     return store.call(reading(store, "", "a", **options))
 
 
-def test_what_is_there(store: Store) -> None:
+def test_summaries_are_read_as_they_are_stored(store: Store) -> None:
     record = store.put_record().encode()
     assert read(store) == StoredSummaries(Status.OK, record, b"", {}, [b"", b""])
     ours = make_summary(1)

@@ -14,7 +14,7 @@ def listing(store: Store, ttl: int = 0) -> ScriptCall[ListedSessions]:
     return bindings.list_sessions(store.sessions, session_ttl_ms=ttl)
 
 
-def test_what_is_listed(store: Store) -> None:
+def test_sessions_are_listed_with_times_and_foreign_records(store: Store) -> None:
     foreign = '{"updatedAt":"x","id":"f"}'
     store.client.hset(
         store.sessions,
@@ -61,7 +61,7 @@ def test_when_a_session_expires_that_lost_its_lifetime(
     assert listed.expires_ms == expires_ms
 
 
-def test_none(store: Store) -> None:
+def test_a_user_without_sessions_has_an_empty_list(store: Store) -> None:
     assert store.call(listing(store)).sessions == []
 
 

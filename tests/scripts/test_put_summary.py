@@ -83,7 +83,7 @@ def test_the_one_that_goes_further_wins(store: Store, score: float, is_newer: bo
 
 
 @pytest.mark.parametrize("idle", ["", "2"])
-def test_applied_twice(store: Store, idle: str) -> None:
+def test_put_twice_a_summary_is_stored_once(store: Store, idle: str) -> None:
     fill(store)
     _, value, _ = put(store, idle=idle)
     after = store.dump()
@@ -133,7 +133,7 @@ def test_of_a_session_that_lost_its_lifetime(store: Store) -> None:
 
 
 @pytest.mark.parametrize("lease", [None, "another's"])
-def test_without_the_lease(store: Store, lease: str | None) -> None:
+def test_nothing_is_stored_without_the_lease(store: Store, lease: str | None) -> None:
     fill(store, lease=lease or "")
     if lease is None:
         store.client.unlink(store.lease)

@@ -13,7 +13,7 @@ def read(store: Store, first: End, **options: Any) -> tuple[int, int, str]:
     return page.size, page.older, b"".join(page.entries).decode()
 
 
-def test_from_the_newest(store: Store) -> None:
+def test_events_are_read_from_the_newest(store: Store) -> None:
     store.put_events(*"abcde")
     before = store.dump()
     assert read(store, End.NEWEST) == (5, 0, "edcba")
@@ -26,14 +26,14 @@ def test_from_the_newest(store: Store) -> None:
     assert store.dump() == before
 
 
-def test_from_the_oldest(store: Store) -> None:
+def test_events_are_read_from_the_oldest(store: Store) -> None:
     store.put_events(*"abcde")
     assert read(store, End.OLDEST) == (5, 0, "abcde")
     assert read(store, End.OLDEST, skip=1, count=2) == (5, 1, "bc")
     assert read(store, End.OLDEST, highest="4", lowest="3", count=9) == (5, 2, "cd")
 
 
-def test_no_events(store: Store) -> None:
+def test_nothing_is_read_where_there_are_no_events(store: Store) -> None:
     assert read(store, End.NEWEST) == (0, 0, "")
     assert store.names() == []
 

@@ -44,14 +44,14 @@ def test_entries_go_and_only_once(store: Store) -> None:
     assert store.dump() == after
 
 
-def test_nothing_to_remove(store: Store) -> None:
+def test_nothing_changes_where_nothing_is_to_remove(store: Store) -> None:
     fill(store)
     before = store.dump()
     assert remove(store) == remove(store, "x") == NOTHING
     assert store.dump() == before
 
 
-def test_a_foreign_record(store: Store) -> None:
+def test_a_foreign_record_keeps_its_events(store: Store) -> None:
     fill(store)
     store.put_record(end=',"updatedAt":"x","generation":7}')
     before = store.dump()

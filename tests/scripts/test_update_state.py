@@ -9,7 +9,7 @@ def update(store: Store, ttl: int = 0, **values: bytes) -> Status:
     return store.call(bindings.update_state(store.user, values=values, ttl_ms=ttl))
 
 
-def test_names_are_set(store: Store) -> None:
+def test_names_are_set_and_the_others_kept(store: Store) -> None:
     for _ in range(2):
         assert update(store, k=b"1", l=b"\xff\x00") is Status.OK
         assert store.client.hgetall(store.user) == {b"k": b"1", b"l": b"\xff\x00"}
@@ -18,7 +18,7 @@ def test_names_are_set(store: Store) -> None:
     assert store.ttls() == {"user": -1}
 
 
-def test_nothing_is_set(store: Store) -> None:
+def test_an_update_without_values_creates_no_key(store: Store) -> None:
     assert update(store, MINUTE) is Status.OK
     assert store.names() == []
 

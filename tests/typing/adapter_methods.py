@@ -36,6 +36,7 @@ from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
 
 def history(service: RedisSessionService) -> None:
     history = RedisSessionChatMessageHistory("s", service=service)
+    RedisSessionChatMessageHistory("s", start_on=None, open_tool_calls="drop")
     assert_type(history.session_id, str)
     assert_type(history.id, str)
     assert_type(history.key, str)

@@ -32,6 +32,8 @@ def options_of_another_type() -> None:
     RedisSessionService(session_ttl="1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     RedisSessionService(hash_tag="session")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     RedisSessionChatMessageHistory("s", session_event_limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    RedisSessionChatMessageHistory("s", start_on="ai")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    RedisSessionChatMessageHistory("s", open_tool_calls="leave")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     RedisSessionChatMessageHistory("s", service=redis.Redis())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -41,6 +43,7 @@ async def calls(service: RedisSessionService, key: SessionKey, event: Event) -> 
     service.get_session("a", "u", "s")  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
     await service.aget_session("s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service.get_messages(key, start_on="user")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service.get_messages(key, open_tool_calls="leave")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service.get_messages()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

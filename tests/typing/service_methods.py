@@ -47,7 +47,7 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.get_session(key, limit=5, start_on="human"), Session | None)
     assert_type(service.get_events(key, after=5, before=1.5), list[Event])
     assert_type(service.get_messages(key, strict=True), list[BaseMessage])
-    assert_type(service.get_summarized_messages(key, limit=None), SummarizedMessages)
+    assert_type(service.get_summarized_messages(key, open_tool_calls="drop"), SummarizedMessages)
     assert_type(service.get_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(service.search_events(key, "q", limit=None), list[Event])
     assert_type(service.clear_events(key), int)
@@ -96,7 +96,9 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
     assert_type(await service.aget_session(key, limit=5, start_on="human"), Session | None)
     assert_type(await service.aget_events(key, after=5, before=1.5), list[Event])
     assert_type(await service.aget_messages(key, strict=True), list[BaseMessage])
-    assert_type(await service.aget_summarized_messages(key, limit=None), SummarizedMessages)
+    assert_type(
+        await service.aget_summarized_messages(key, open_tool_calls="drop"), SummarizedMessages
+    )
     assert_type(await service.aget_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(await service.asearch_events(key, "q", limit=None), list[Event])
     assert_type(await service.aclear_events(key), int)

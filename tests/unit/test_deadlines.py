@@ -101,7 +101,7 @@ def test_only_the_tools_do_it(breach: str) -> None:
         ("settings(deadline=None)", "has settings of hypothesis"),
     ],
 )
-def test_what_is_found(code: str, breach: str) -> None:
+def test_each_breach_is_found(code: str, breach: str) -> None:
     assert breach in {what for what, _ in breaches(ast.parse(code))}
 
 
@@ -115,5 +115,5 @@ def test_what_is_found(code: str, breach: str) -> None:
         "import os, time\nos.kill(1, 0)\ntime.sleep(0)",
     ],
 )
-def test_what_is_fine(code: str) -> None:
+def test_code_without_a_breach_is_let_through(code: str) -> None:
     assert [*breaches(ast.parse(code))] == []

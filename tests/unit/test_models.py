@@ -28,7 +28,7 @@ def test_results_whose_call_was_cut_off_are_dropped(
     messages: list[BaseMessage], kept: list[BaseMessage]
 ) -> None:
     events = [Event(), *map(Event, messages)]
-    assert select_messages(events) == kept
+    assert select_messages(events, is_cut=True) == kept
     assert list_messages(events) == messages
 
 

@@ -69,6 +69,13 @@ def test_the_signature_lists_the_words_that_are_accepted(name: str) -> None:
             parse_options({name: "another"})
 
 
+@pytest.mark.parametrize("name", ["session_event_limit", "track_event_limit", "track_event_ttl"])
+def test_an_option_that_may_be_this_or_that_is_refused_once(name: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_options({name: -1})
+    assert str(caught.value).count(f"{name}=-1 can't work: ") == 1
+
+
 @pytest.mark.parametrize(
     "function",
     [RedisSessionService, RedisSessionChatMessageHistory],

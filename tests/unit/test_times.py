@@ -50,7 +50,7 @@ def test_trailing_zeros_are_those_of_the_fraction(text: str, trimmed: str) -> No
 
 
 @given(st.integers(FIRST, LAST))
-def test_agrees_with_datetime(time_ns: int) -> None:
+def test_written_times_agree_with_datetime(time_ns: int) -> None:
     moment = datetime.fromisoformat(format_time(time_ns)[:26] + "+00:00")
     epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
     assert (moment - epoch) // (moment.resolution) == time_ns // 1000
@@ -109,7 +109,7 @@ def test_reads_all_of_rfc_3339(text: str, same_as: str) -> None:
         "12026-11-23T11:13:00Z",
     ],
 )
-def test_refuses_all_else(text: str) -> None:
+def test_texts_that_are_no_time_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|time of day|offset|day|month|year"):
         parse_time(text)
 

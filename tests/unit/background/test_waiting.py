@@ -59,7 +59,7 @@ async def test_what_is_true_needs_no_waiting(counter: Counter) -> None:
     assert counter.looks == 4
 
 
-def test_a_thread_waits(counter: Counter) -> None:
+def test_a_thread_waits_until_it_is_true(counter: Counter) -> None:
     timer = after(0.02, counter.add, counter.add)
     assert counter.progress.wait(counter.is_at(2), PATIENCE_S)
     timer.join(PATIENCE_S)
@@ -75,7 +75,7 @@ async def test_a_task_waits_and_its_loop_goes_on(counter: Counter) -> None:
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, 0.05])
-async def test_time_outs(counter: Counter, timeout_s: float) -> None:
+async def test_a_wait_in_vain_ends_and_leaves_no_task(counter: Counter, timeout_s: float) -> None:
     assert not counter.progress.wait(counter.is_at(1), timeout_s)
     assert not await counter.progress.await_(counter.is_at(1), timeout_s)
     assert counter.progress.waiting_tasks == 0

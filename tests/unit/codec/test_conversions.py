@@ -315,7 +315,9 @@ each_place = pytest.mark.parametrize("convert", PLACES.values(), ids=PLACES.keys
 
 @each_place
 @each_form
-def test_plain_form(convert: Callable[[Any], Any], value: Any, plain: Any) -> None:
+def test_a_value_is_given_its_plain_form_once(
+    convert: Callable[[Any], Any], value: Any, plain: Any
+) -> None:
     result = convert(value)
     assert same(result, plain), result
     assert same(convert(result), result)
@@ -324,6 +326,21 @@ def test_plain_form(convert: Callable[[Any], Any], value: Any, plain: Any) -> No
 @each_place
 def test_random_text_of_an_object(convert: Callable[[Any], Any]) -> None:
     assert convert(object()).startswith("<object object at 0x")
+
+
+@each_place
+def test_an_object_whose_class_hides_its_name(convert: Callable[[Any], Any]) -> None:
+    class Hiding(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name == "__module__":
+                raise ValueError
+            return super().__getattribute__(name)
+
+    class Hidden(metaclass=Hiding):
+        def __str__(self) -> str:
+            return "x"
+
+    assert convert(Hidden()) == "x"
 
 
 # What has no end, or is not what it seems
@@ -364,7 +381,7 @@ def test_a_cycle_is_cut(convert: Callable[[Any], Any]) -> None:
 
 
 @each_place
-def test_depth_is_cut(convert: Callable[[Any], Any]) -> None:
+def test_values_nested_too_deep_are_cut(convert: Callable[[Any], Any]) -> None:
     result = convert(nested(100_000))
     depth = 0
     while type(result) is list:

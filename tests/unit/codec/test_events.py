@@ -87,7 +87,7 @@ def test_temp_state_is_not_stored() -> None:
     assert "stateDelta" not in json.loads(encode_event(event))
 
 
-def test_state_only_event() -> None:
+def test_an_event_of_state_alone_comes_back() -> None:
     event = Event(state_delta={"k": 1}, id="e", time_ns=0)
     assert encode_event(event) == (
         b'{"id":"e","timestamp":"1970-01-01T00:00:00.000000000Z",'
@@ -388,7 +388,7 @@ def test_corrupt_errors_do_not_show_content() -> None:
 
 
 class TestTracks:
-    def test_bytes(self) -> None:
+    def test_a_track_event_is_written_in_its_stated_bytes(self) -> None:
         event = TrackEvent("tools", {"é": 1}, id="t", time_ns=1)
         data = encode_track_event(event)
         assert (
@@ -433,7 +433,7 @@ class TestTracks:
             b'{"track":"t","id":1}',
         ],
     )
-    def test_corrupt(self, data: bytes) -> None:
+    def test_a_corrupt_track_event_is_refused(self, data: bytes) -> None:
         with pytest.raises(CorruptEventError):
             decode_track_event(data)
 

@@ -52,7 +52,7 @@ def rewritten(event: Event) -> Event:
     return decode_event(encode_event(event))
 
 
-def test_flattened() -> None:
+def test_a_flattened_response_of_go_is_read_and_kept() -> None:
     event = decode_event(
         go_event(
             choice("assistant", "hello", reasoning_content="hm") | {"finish_reason": "stop"},
@@ -95,7 +95,7 @@ def test_flattened() -> None:
     assert "extensions" not in stored
 
 
-def test_nested_response() -> None:
+def test_a_nested_response_of_go_is_read_and_kept() -> None:
     nested = {"id": "resp-1", "timestamp": "2026-11-23T11:13:00Z"}
     event = decode_event(go_event(choice("user", "hi"), response=nested, author="user"))
     assert event.message == HumanMessage("hi")
@@ -107,7 +107,7 @@ def test_nested_response() -> None:
 @pytest.mark.parametrize(
     "arguments", ['{"a": 1, "b": 2}', "eyJhIjoxLCJiIjoyfQ=="], ids=["text", "base64"]
 )
-def test_tool_call(arguments: str) -> None:
+def test_a_tool_call_of_go_is_read_and_kept(arguments: str) -> None:
     call = {
         "type": "function",
         "function": {"name": "add", "arguments": arguments, "strict": True},
@@ -130,7 +130,7 @@ def test_tool_call_without_arguments_and_id() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"a":', "[1]", "hello", "aGVsbG8="])
-def test_invalid_tool_call(arguments: str) -> None:
+def test_a_tool_call_with_invalid_arguments_keeps_its_text(arguments: str) -> None:
     call = {"type": "function", "function": {"name": "add", "arguments": arguments}, "id": "c1"}
     event = decode_event(go_event(choice("assistant", tool_calls=[call])))
     assert isinstance(event.message, AIMessage)
@@ -149,7 +149,7 @@ def test_exact_numbers_in_arguments() -> None:
     assert event.message.tool_calls[0]["args"] == {"n": 2**70}
 
 
-def test_tool_result() -> None:
+def test_a_tool_result_of_go_is_read_and_kept() -> None:
     event = decode_event(go_event(choice("tool", "3", tool_id="c1", tool_name="add")))
     assert event.message == ToolMessage("3", tool_call_id="c1", name="add")
     assert rewritten(event) == event
@@ -177,7 +177,7 @@ def test_results_of_parallel_calls_in_one_event() -> None:
     assert decode_event(encode_event(Event(HumanMessage("hi")))).further_messages == ()
 
 
-def test_error() -> None:
+def test_an_error_of_go_is_kept_without_a_message() -> None:
     error = {"message": "rate limit", "type": "api_error"}
     event = decode_event(go_event(object="error", choices=None, error=error))
     assert event.message is None
@@ -195,7 +195,7 @@ def test_only_a_state_delta() -> None:
 @pytest.mark.parametrize(
     "choices", [..., None, [], [choice("assistant")], [{"index": 0}], [{"message": None}]]
 )
-def test_without_a_message(choices: Any) -> None:
+def test_an_event_without_a_message_is_read(choices: Any) -> None:
     event = decode_event(go_event(choices=choices))
     assert event.message is None
     assert "choices" not in event.extra
@@ -263,13 +263,13 @@ def test_reasoning_alone_is_a_message() -> None:
         ("critic", "agent", ChatMessage(content="x", role="critic")),
     ],
 )
-def test_roles(role: str, author: str, expected: Any) -> None:
+def test_each_role_of_go_becomes_its_message_type(role: str, author: str, expected: Any) -> None:
     event = decode_event(go_event(choice(role, "x"), author=author))
     assert event.message is not None
     assert same_message(event.message, expected)
 
 
-def test_content_parts() -> None:
+def test_content_parts_of_go_become_langchains_and_go_back() -> None:
     parts = [
         {"type": "image", "image": {"url": "https://a.b/c", "data": None, "detail": "auto"}},
         {"type": "image", "image": {"url": "", "data": "AAAA", "format": "png"}},
@@ -319,7 +319,7 @@ def test_content_parts() -> None:
     assert "extensions" not in json.loads(encode_event(event))
 
 
-def test_go_zero_time() -> None:
+def test_the_zero_time_of_go_comes_back() -> None:
     event = decode_event(go_event(timestamp="0001-01-01T00:00:00Z"))
     assert event.time_ns == -62_135_596_800 * 10**9
     assert rewritten(event) == event

@@ -313,7 +313,7 @@ def test_data_of_parts_that_is_not_base64_would_break_go() -> None:
     assert same_message(read(message), message)
 
 
-def test_huge_integers() -> None:
+def test_huge_integers_come_back_in_content_but_not_as_ids() -> None:
     huge = 10**5000
     message = AIMessage(
         "x",

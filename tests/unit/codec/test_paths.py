@@ -111,7 +111,7 @@ def check(data: bytes) -> None:
 
 @SLOW
 @given(STORED)
-def test_what_we_write(data: bytes) -> None:
+def test_both_paths_read_what_we_write_alike(data: bytes) -> None:
     check(data)
 
 
@@ -130,7 +130,7 @@ def test_with_something_else_somewhere(event: Event, data: st.DataObject) -> Non
 
 @SLOW
 @given(PLAIN_EVENTS, st.data())
-def test_with_other_members(event: Event, data: st.DataObject) -> None:
+def test_both_paths_read_other_members_alike(event: Event, data: st.DataObject) -> None:
     stored, _ = outcome(_codec.encode_event, event, error=UnserializableMessageError)
     if stored is None:
         return
@@ -150,7 +150,7 @@ def test_with_other_members(event: Event, data: st.DataObject) -> None:
 
 @SLOW
 @given(STORED, st.data())
-def test_mutated_bytes(stored: bytes, data: st.DataObject) -> None:
+def test_both_paths_read_mutated_bytes_alike(stored: bytes, data: st.DataObject) -> None:
     raw = bytearray(stored)
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, len(raw) - 1))
@@ -190,7 +190,7 @@ TEXT = b'[{"index":0,"message":{"role":"user","content":"hi"}}]'
         b"",
     ],
 )
-def test_almost_plain(rest: bytes) -> None:
+def test_both_paths_read_almost_plain_events_alike(rest: bytes) -> None:
     check(START + rest + b"}")
     check((START + rest + b"}").replace(b"2026-11", b"2026-13"))
     check((START + rest + b"}").replace(b"2026-11-23T11:13:00.000000000Z", b""))
@@ -209,7 +209,7 @@ def test_most_events_go_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(PLAIN_EVENTS | EVENTS)
 @example(Event(AIMessage("x", example=True), id="e", time_ns=0))
 @example(Event(HumanMessage("x").model_copy(update={"id": ""}), id="e", time_ns=0))
-def test_writing(event: Event) -> None:
+def test_both_paths_write_the_same_bytes(event: Event) -> None:
     stored = outcome(_codec.encode_event, event, error=UnserializableMessageError)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Shape, "is_only_content", lambda _self, _fields: False)

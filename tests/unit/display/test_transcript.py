@@ -251,7 +251,7 @@ def test_every_text_is_shown_as_it_is(text: str) -> None:
 # What it looks like.
 
 
-def test_an_empty_session() -> None:
+def test_an_empty_session_says_that_it_has_no_events() -> None:
     page = read(make_session())
     assert page.text == (
         "session s1app shopuser ann"
@@ -388,7 +388,7 @@ def test_images_are_placeholders(block: dict[str, Any], shown: str) -> None:
         ({"x": 1}, 'content{\n  "x": 1\n}'),
     ],
 )
-def test_other_blocks(block: dict[str, Any], shown: str) -> None:
+def test_blocks_of_other_types_are_shown_by_their_type(block: dict[str, Any], shown: str) -> None:
     assert read(make_session(HumanMessage([block]))).text.endswith("user" + shown)
 
 

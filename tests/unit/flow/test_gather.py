@@ -54,13 +54,13 @@ def recover(command: str) -> Flow[str]:
     return "fine"
 
 
-def test_none() -> None:
+def test_no_flows_give_no_results() -> None:
     with pytest.raises(StopIteration) as caught:
         next(gather([]))
     assert caught.value.value == []
 
 
-def test_without_requests() -> None:
+def test_flows_without_requests_end_at_once() -> None:
     with pytest.raises(StopIteration) as caught:
         next(gather([nothing(), nothing()]))
     assert caught.value.value == ["at once", "at once"]
@@ -131,7 +131,7 @@ def test_only_commands_can_share_a_round_trip() -> None:
         next(gather([ask("A"), settle()]))
 
 
-def test_nested() -> None:
+def test_requests_of_nested_flows_go_out_together() -> None:
     flow = gather([gather([ask("A"), ask("B")]), ask("C")])
     requests, result = play(flow, [[1, 2, 3]])
     assert requests == [[("A",), ("B",), ("C",)]]

@@ -55,7 +55,7 @@ def summarize(hooks: Hooks, context: SummaryContext, error: Exception | None = N
 
 
 @every_kind
-def test_summaries(mode: str, kind: Kind) -> None:
+def test_hooks_of_summaries_change_request_and_text(mode: str, kind: Kind) -> None:
     def add(context: SummaryContext) -> None:
         context.request.messages.append(HumanMessage("more"))
 
@@ -179,6 +179,15 @@ def test_a_misspelt_hook_is_refused_when_it_is_given(base: Any, name: str, meant
 def test_a_hook_that_can_not_be_called_is_refused_when_it_is_given(name: str, method: Any) -> None:
     handler = type("Guard", (SessionCallbackHandler,), {name: method})()
     with pytest.raises(ConfigurationError, match=rf"Guard\.{name} is called with \("):
+        list_handlers([handler])
+
+
+@pytest.mark.parametrize("of_the_class", [True, False])
+def test_a_hook_that_is_no_function_is_refused_when_it_is_given(of_the_class: bool) -> None:
+    members = {"on_append_event_start": 5}
+    handler: Any = type("Guard", (SessionCallbackHandler,), members if of_the_class else {})()
+    vars(handler).update({} if of_the_class else members)
+    with pytest.raises(ConfigurationError, match=r"on_append_event_start is called, .* function"):
         list_handlers([handler])
 
 

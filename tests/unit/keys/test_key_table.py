@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
+from hashlib import sha256
 from typing import Literal
 
 import pytest
@@ -10,7 +12,7 @@ from redis.crc import key_slot
 
 from langchain_redis_session import SessionKey
 from langchain_redis_session._keys.zset import Keyspace
-from tests.stored_format import KEY_ROWS
+from tests.stored_format import ESCAPES, KEY_ROWS, MARK_ROW
 
 HashTag = Literal["app", "user"]
 
@@ -50,3 +52,38 @@ def test_the_tag_in_the_table_decides_the_slot(hash_tag: HashTag, session: Sessi
     for row in KEY_ROWS:
         tag = row.tag(session, hash_tag)
         assert key_slot(made[row.name]) == key_slot(tag[1:-1].encode()), row.name
+
+
+@hash_tags
+@sessions
+def test_the_mark_of_a_deletion_is_the_one_in_the_table(
+    hash_tag: HashTag, session: SessionKey
+) -> None:
+    _, *ids = (part.translate(ESCAPES) for part in session.scope)
+    start = MARK_ROW.pattern.removesuffix("digest").replace("{app}", MARK_ROW.tag(session, "app"))
+    keyspace = Keyspace("", hash_tag)
+    for count, made in enumerate(
+        (keyspace.erasure(*session.scope[:2]), keyspace.erasure(*session.scope)), 1
+    ):
+        assert made.decode() == start + sha256(":".join(ids[:count]).encode()).hexdigest()
+
+
+def test_no_user_shares_a_mark_with_a_session() -> None:
+    keyspace = Keyspace()
+    assert keyspace.erasure("shop", "ann\0s1") != keyspace.erasure("shop", "ann", "s1")
+
+
+def test_the_table_has_every_kind_of_key() -> None:
+    kinds = set()
+
+    class Noting(Keyspace):
+        def _start(self, kind: str) -> str:
+            kinds.add(kind)
+            return super()._start(kind)
+
+    keyspace, session = Noting(), SessionKey("shop", "ann", "s1")
+    keyspace.session(session)
+    for name, make in inspect.getmembers(keyspace, inspect.ismethod):
+        if not name.startswith(("_", "parse_", "session")):
+            make(*session.scope[: len(inspect.signature(make).parameters)])
+    assert kinds == {row.pattern.partition(":")[0] for row in (*KEY_ROWS, MARK_ROW)}

@@ -107,7 +107,7 @@ def test_runs_side_by_side_go_to_their_own_parents() -> None:
     assert shape(tree) == [["a", ["a1", "a11"], "a2"], ["b", "b1"]]
 
 
-def test_no_end_yet() -> None:
+def test_a_run_without_an_end_says_so() -> None:
     (run,) = read_runs([start("a")])
     assert (run.end_ns, run.duration_ms) == (None, None)
     assert str(run) == "a (chain) not ended"
@@ -347,7 +347,7 @@ def test_so_many_runs_that_not_all_are_drawn(shape: str) -> None:
     assert len(markup) < 100_000
 
 
-def test_errors_are_seen() -> None:
+def test_errors_are_seen_on_the_page() -> None:
     tree = read_runs([start("a", kind="tool"), end("a", error="ValueError: no\nsecond line")])
     page = Page(tree._repr_html_())
     assert "1 error" in page.texts["span"]
@@ -437,7 +437,7 @@ def test_what_is_not_json_becomes_text(value: Any, expected: Any) -> None:
     assert show_value(value, 500) == expected
 
 
-def test_a_circle_ends() -> None:
+def test_a_value_within_itself_is_shown_cut() -> None:
     assert len(show_value(circle(), 500)) < 540
 
 

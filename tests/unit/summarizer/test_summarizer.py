@@ -205,7 +205,7 @@ def test_a_function_of_a_request_goes_to_the_service_and_is_no_model(function: A
 # The prompt.
 
 
-def test_the_default_prompt() -> None:
+def test_the_default_prompt_holds_conversation_summary_and_limit() -> None:
     text = prompt_of(SummaryRequest([HUMAN, AI], "Ann has a cat."))
     assert text.startswith("human: Write the summary")
     assert "<previous_summary>\nAnn has a cat.\n</previous_summary>" in text
@@ -474,11 +474,11 @@ def test_a_request_is_made_of_chosen_events() -> None:
     session = make_session([HUMAN, AI, HUMAN, calling("c1")], make_summary("Before."))
     summarizer = SessionSummarizer(ScriptedModel(), skip_recent=1)
     request = summarizer.make_request(session, filter_key="app/tools")
-    assert request.messages == [HUMAN, AI, HUMAN]
+    assert request.messages == [HUMAN, AI]
     assert request.previous_summary == "Before."
     assert request.filter_key == "app/tools"
     assert request.session is not None
-    assert request.session.events == session.events[:3]
+    assert request.session.events == session.events[:2]
     assert request.session.summary == session.summary
     assert len(session.events) == 4
 
@@ -586,7 +586,7 @@ async def test_tokens_are_counted_off_the_event_loop() -> None:
     assert threading.current_thread() not in threads
 
 
-async def test_batches_and_streams() -> None:
+async def test_batches_and_streams_give_what_calls_give() -> None:
     summarizer = SessionSummarizer(
         ScriptedModel(answer=lambda messages: AIMessage(messages[-1].text)),
         prompt="{conversation_text}",
@@ -604,7 +604,7 @@ async def test_batches_and_streams() -> None:
 
 
 @both_modes
-async def test_composition(mode: str) -> None:
+async def test_a_summarizer_composes_with_other_runnables(mode: str) -> None:
     chain: Runnable[Any, Any] = SessionSummarizer(answering("Ann.")) | str.upper
     assert await run(chain, [HUMAN], mode) == "ANN."
     chain = RunnableLambda(SummaryRequest) | SessionSummarizer(answering("Ann."))
@@ -613,7 +613,7 @@ async def test_composition(mode: str) -> None:
 
 
 @both_modes
-async def test_retries(mode: str) -> None:
+async def test_a_summarizer_can_be_retried(mode: str) -> None:
     answers: list[AIMessage | KeyError] = [KeyError("model"), AIMessage("Ann.")]
 
     def answer(_: Any) -> AIMessage:
@@ -632,7 +632,7 @@ def test_unknown_arguments_are_not_swallowed() -> None:
         SessionSummarizer(ScriptedModel()).invoke([HUMAN], stop=["."])
 
 
-def test_types_and_schemas() -> None:
+def test_types_and_schemas_say_what_goes_in_and_out() -> None:
     summarizer = SessionSummarizer(ScriptedModel())
     assert summarizer.OutputType is str
     assert "SummaryRequest" in summarizer.get_input_jsonschema()["$defs"]

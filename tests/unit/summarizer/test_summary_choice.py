@@ -81,21 +81,25 @@ def test_calls_stay_with_their_results(events: list[Any], chosen: int) -> None:
 @pytest.mark.parametrize(
     ("events", "skip", "chosen"),
     [
-        ([HUMAN, AI, HUMAN, AI], 1, 3),
+        ([HUMAN, AI, HUMAN, AI], 2, 2),
         ([HUMAN, AI, HUMAN, AI], 4, 0),
         ([HUMAN, AI], 9, 0),
-        # Back to before the calls.
-        ([HUMAN, calling("c1"), result("c1"), AI], 1, 3),
-        ([HUMAN, calling("c1"), result("c1"), AI], 2, 1),
-        ([HUMAN, calling("c1"), None, result("c1"), AI], 2, 1),
-        ([HUMAN, calling("c1"), None, result("c1"), AI], 3, 1),
-        ([HUMAN, calling("c1", "c2"), result("c1"), result("c2")], 1, 1),
+        # Whole turns.
+        ([HUMAN, AI, HUMAN, AI], 1, 2),
+        ([HUMAN, AI, HUMAN, AI], 3, 0),
+        ([HUMAN, AI, HUMAN, calling("c1"), result("c1"), AI], 1, 2),
+        ([HUMAN, AI, ChatMessage(content="q", role="user"), None, AI], 1, 2),
         ([HUMAN, calling("c1"), HUMAN, result("c1"), AI], 2, 1),
-        ([HUMAN, calling("c1"), calling("c2"), result("c2"), result("c1")], 1, 1),
-        ([HUMAN, calling("c1"), calling("c2"), result("c1"), result("c2")], 1, 1),
-        ([HUMAN, invalid_call("c1"), result("c1")], 1, 1),
+        # Where no user message begins the turn, back to before the calls.
+        ([AI, calling("c1"), result("c1"), AI], 1, 3),
+        ([AI, calling("c1"), result("c1"), AI], 2, 1),
+        ([AI, calling("c1"), None, result("c1"), AI], 3, 1),
+        ([AI, calling("c1", "c2"), result("c1"), result("c2")], 1, 1),
+        ([AI, calling("c1"), calling("c2"), result("c2"), result("c1")], 1, 1),
+        ([AI, calling("c1"), calling("c2"), result("c1"), result("c2")], 1, 1),
+        ([AI, invalid_call("c1"), result("c1")], 1, 1),
         ([calling("c1"), result("c1"), result("c1")], 1, 0),
-        ([HUMAN, calling("c1"), result("c1"), AI], lambda events: len(events) // 2, 1),
+        ([HUMAN, AI, HUMAN, AI], lambda events: len(events) // 2, 2),
     ],
 )
 def test_recent_events_are_left(events: list[Any], skip: Any, chosen: int) -> None:
@@ -282,6 +286,10 @@ def waiting_of(events: list[Event]) -> int:
     )
 
 
+def is_question(event: Event) -> bool:
+    return isinstance(event.message, HumanMessage)
+
+
 def ends_of(events: list[Event], most: int) -> list[int]:
     """Where a summary may end, said in another way than the code does."""
     pairs = pairs_of(events)
@@ -312,7 +320,10 @@ def test_the_longest_prefix_that_parts_no_pair_and_fits(
     def size(end: int) -> int:
         return unlimited.count_input_tokens(unlimited.make_request(session, events[:end]))
 
-    ends = ends_of(events, len(events) - skip)
+    most = max(0, len(events) - skip)
+    if most < len(events) and (begins := [i for i in range(most + 1) if is_question(events[i])]):
+        most = begins[-1]
+    ends = ends_of(events, most)
     fitting = [end for end in ends if size(end) <= limit]
     assert len(chosen) == (fitting[-1] if fitting else ends[0] if ends else 0)
 

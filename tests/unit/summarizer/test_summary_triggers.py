@@ -79,7 +79,9 @@ def test_no_messages_are_no_tokens_whatever_the_counter_says() -> None:
         (0.1, 10, 6, False),
     ],
 )
-def test_context_threshold(fraction: float, window: int, minimum: int, fires: bool) -> None:
+def test_a_context_threshold_fires_at_its_part_of_the_window(
+    fraction: float, window: int, minimum: int, fires: bool
+) -> None:
     trigger = context_threshold(fraction, window, minimum, token_counter=count_words)
     assert trigger(make_session([HUMAN, AI])) is fires
 
@@ -110,7 +112,7 @@ def test_the_clock_is_the_time_by_default() -> None:
 
 @pytest.mark.parametrize("first", [never, always])
 @pytest.mark.parametrize("second", [never, always])
-def test_all_and_any(first: SummaryTrigger, second: SummaryTrigger) -> None:
+def test_all_of_needs_both_and_any_of_one(first: SummaryTrigger, second: SummaryTrigger) -> None:
     session = make_session([])
     assert all_of(first, second)(session) is (first is second is always)
     assert any_of(first, second)(session) is not (first is second is never)
@@ -147,7 +149,7 @@ class WithMinimum:
         (DEFAULT_TRIGGER, 1),
     ],
 )
-def test_minimum_events(trigger: Any, minimum: int) -> None:
+def test_a_trigger_says_its_minimum_of_events(trigger: Any, minimum: int) -> None:
     assert get_minimum_events(trigger) == minimum
     if trigger is not always:
         assert trigger.minimum_events == minimum
@@ -221,7 +223,7 @@ def test_a_summarizer_asks_its_trigger() -> None:
     assert SessionSummarizer(ScriptedModel(), trigger=never).should_summarize(session) is False
 
 
-def test_the_default_trigger() -> None:
+def test_the_default_trigger_fires_at_forty_events_or_much_text() -> None:
     summarizer = SessionSummarizer(ScriptedModel())
     assert summarizer.trigger is DEFAULT_TRIGGER
     assert not summarizer.should_summarize(make_session([HUMAN] * 39))

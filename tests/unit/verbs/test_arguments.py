@@ -38,16 +38,16 @@ from langchain_redis_session import (
     time_threshold,
     token_threshold,
 )
-from tests.methods import ARGUMENTS, method_names, parameters_of
+from tests.methods import KEY, make_values, method_names, parameters_of
 
 NOBODY = "redis://127.0.0.1:1"
 SERVICE = RedisSessionService(NOBODY, unserializable="raise")
-KEY = SessionKey("shop", "ann", "s1")
 HUGE = 2**63 - 1
 
 NO_ID = ["", 5, True, b"s", ["s"], "x" * 513, "\ud800"]
 NO_COUNT = [None, -1, True, 1.5, "5", [1], HUGE]
 NO_MOMENT = ["now", True, float("nan"), 10**30, [1], datetime(2026, 1, 1)]
+NO_HOW: list[Any] = [5, True, "answers", ["keep"]]
 NO_FLAG: list[Any] = [None, 1, "yes", []]
 NO_TEXT = [5, True, ["x"], b"x", "\ud800"]
 NO_STATE = [5, True, "x", [1], {"": 1}, {5: 1}, {"k": object()}, {"k": {1}}, {"\ud800": 1}]
@@ -78,6 +78,7 @@ WRONG: dict[str, list[Any]] = {
     "new_event_limit": [0, -1, True, 1.5, "5", [1]],
     "offset": [None, -1, True, 1.5, "5", [1]],
     "once": NO_FLAG,
+    "open_tool_calls": [None, *NO_HOW],
     "payload": [],  # anything has a plain form
     "payloads": [None, 5, "x", {}, TrackEvent("t"), [TrackEvent("other")]],
     "query": [None, 5, True, "", "  ", ["x"]],
@@ -111,13 +112,13 @@ PARAMETERS = [
 
 def make_arguments(name: str, argument: str, value: Any) -> tuple[list[Any], dict[str, Any]]:
     """Give what works for the parameters that need something, and the value for one of them."""
-    args, kwargs = [], {}
+    args, kwargs, values = [], {}, make_values()
     for parameter in parameters_of(name):
         if parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty:
             if parameter.name == argument:
                 kwargs[argument] = value
         else:
-            args.append(value if parameter.name == argument else ARGUMENTS[parameter.name])
+            args.append(value if parameter.name == argument else values[parameter.name])
     return args, kwargs
 
 
@@ -239,6 +240,8 @@ HISTORY = {
     "token_counter": [None, *NO_FUNCTION],
     "include_summary": NO_FLAG,
     "format_summary": [None, *NO_FUNCTION],
+    "start_on": WRONG["start_on"],
+    "open_tool_calls": NO_HOW,
     "callbacks": WRONG["callbacks"],
     "index_name": [],  # of no effect
     "overwrite_index": [],

@@ -35,5 +35,25 @@ def test_a_blocking_method_in_a_running_loop_warns_once_where_it_is_called() -> 
     )
 
 
+HISTORY = """
+from langchain_redis_session import RedisSessionChatMessageHistory
+history = RedisSessionChatMessageHistory("s", "memory://loops")
+class service:
+    def list_users(app):
+        history.add_user_message("hi")
+        history.messages
+        len(history)
+    async def alist_users(app): pass
+"""
+
+
+def test_a_blocking_history_warns_where_it_is_called_and_names_its_own_methods() -> None:
+    says = "blocks the running event loop until Redis has answered; await"
+    assert say(HISTORY).splitlines() == [
+        f"True RuntimeWarning add_messages() {says} aadd_messages() there",
+        f"True RuntimeWarning get_messages() {says} aget_messages() there",
+    ]
+
+
 def test_a_blocking_method_in_a_notebook_is_fine() -> None:
     assert say("sys.modules['ipykernel'] = sys") == ""

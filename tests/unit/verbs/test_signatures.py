@@ -19,9 +19,7 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionKey,
 )
-from tests.methods import arguments_of, method_names, parameters_of, public_names
-
-KEYED = [name for name in method_names() if [p.name for p in parameters_of(name)][:1] == ["key"]]
+from tests.methods import arguments_of, keyed_names, method_names, public_names
 
 FLOW_METHODS = [name for name in method_names() if name != "flush"]
 BOTH = [prefix + name for name in FLOW_METHODS for prefix in ("", "a")]
@@ -150,7 +148,7 @@ async def test_a_class_of_the_users_own_is_reported_with_its_name() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "a"])
-@pytest.mark.parametrize("name", KEYED)
+@pytest.mark.parametrize("name", keyed_names())
 async def test_three_strings_are_no_session_key(
     service: RedisSessionService, name: str, prefix: str
 ) -> None:
