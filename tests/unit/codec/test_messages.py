@@ -352,7 +352,7 @@ def test_objects_in_blocks_and_tool_calls_are_not_shared() -> None:
 def test_chunk_becomes_the_message_with_its_tool_calls() -> None:
     chunk = AIMessageChunk(
         content="",
-        tool_call_chunks=[{"name": "f", "args": '{"a":1', "id": "c", "index": 0}],
+        tool_call_chunks=[{"name": "f", "args": '{"a":1}', "id": "c", "index": 0}],
         chunk_position="last",
     )
     result = read(chunk)
