@@ -98,7 +98,8 @@ class RedisSessionService(
             tracks. "convert" stores them as plain data: models and dataclasses as dicts,
             enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
             else as its `str()`; the log tells of it once for each type and place. "raise"
-            raises `UnserializableMessageError` before anything is written.
+            raises `UnserializableMessageError` before anything is written (what in a
+            tool's `artifact` has a plain form is stored so all the same).
         enable_async_persist: Whether appends return at once, and background threads write
             them. Other methods first wait for what was appended before them in their scope.
         async_persister_num: How many threads; a session always has the same one.

@@ -26,7 +26,7 @@ from langchain_redis_session._operations.decoding import (
 from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session._operations.matching import has_message, is_below
 from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
-from langchain_redis_session._operations.window import Window, make_event_window
+from langchain_redis_session._operations.stretch import Stretch, make_event_stretch
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session.models import (
     Event,
@@ -59,19 +59,19 @@ def get_session(
 
 def get_events(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[Event]]:
     """Read a session's events, oldest first."""
-    window = make_event_window(context, context.keyspace.session(key), bounds)
-    yield from _read_and_refresh(context, key, window)
-    return window.items
+    stretch = make_event_stretch(context, context.keyspace.session(key), bounds)
+    yield from _read_and_refresh(context, key, stretch)
+    return stretch.items
 
 
 def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[BaseMessage]]:
     """Read a session's messages, oldest first, never starting with an orphaned tool result."""
     keys = context.keyspace.session(key)
-    window = make_event_window(context, keys, bounds, has_message, needs_scores=False)
-    yield from _read_and_refresh(context, key, window)
-    # A window that begins with a user message may be longer than its limit.
+    stretch = make_event_stretch(context, keys, bounds, has_message, needs_scores=False)
+    yield from _read_and_refresh(context, key, stretch)
+    # A stretch that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
-    return select_messages(window.items, is_cut=window.is_cut, limit=limit)
+    return select_messages(stretch.items, is_cut=stretch.is_cut, limit=limit)
 
 
 def get_messages_for_model(
@@ -79,23 +79,23 @@ def get_messages_for_model(
 ) -> Flow[SummarizedMessages]:
     """Read the messages that a model's window is made of, without a summary."""
     keys = context.keyspace.session(key)
-    window = make_event_window(context, keys, bounds, has_message, needs_scores=False)
-    yield from _read_and_refresh(context, key, window)
-    return SummarizedMessages(None, list_messages(window.items), window.is_cut)
+    stretch = make_event_stretch(context, keys, bounds, has_message, needs_scores=False)
+    yield from _read_and_refresh(context, key, stretch)
+    return SummarizedMessages(None, list_messages(stretch.items), stretch.is_cut)
 
 
-def _read_and_refresh(context: Context, key: SessionKey, window: Window[Event]) -> Flow[None]:
-    front_reads, refreshes = window.front_reads(), context.options.refresh_ttl_on_read
+def _read_and_refresh(context: Context, key: SessionKey, stretch: Stretch[Event]) -> Flow[None]:
+    front_reads, refreshes = stretch.front_reads(), context.options.refresh_ttl_on_read
     if not front_reads and not refreshes:
-        yield from window.read()
+        yield from stretch.read()
         return
     refresh = [refresh_lifetime(context, key)] if refreshes else []
-    page, *replies = yield from call_batch([window.first_read(), *front_reads, *refresh])
+    page, *replies = yield from call_batch([stretch.first_read(), *front_reads, *refresh])
     if refreshes:
         context.note_field_ttl(replies.pop().field_ttl)
-    window.take_front(*replies)
-    window.take_first(page)
-    yield from window.finish()
+    stretch.take_front(*replies)
+    stretch.take_first(page)
+    yield from stretch.finish()
 
 
 def get_summarized_messages(
@@ -169,7 +169,7 @@ def get_unsummarized(
 
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
     context, call, far_calls = reading.context, reading.call(), reading.far_calls()
-    front_reads = reading.window.front_reads()
+    front_reads = reading.stretch.front_reads()
     if counts_as_use and context.options.refresh_ttl_on_read:
         refresh = refresh_lifetime(context, reading.key)
         *replies, refreshed = yield from call_batch([call, *far_calls, *front_reads, refresh])
@@ -179,7 +179,7 @@ def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
     else:
         replies = [(yield from call)]
     if front_reads:
-        reading.window.take_front(replies.pop())
+        reading.stretch.take_front(replies.pop())
     return (yield from reading.complete(*replies))
 
 
@@ -211,7 +211,7 @@ class Reading:
     ) -> None:
         self.context, self.key = context, key
         self.keys = context.keyspace.session(key)
-        self.window = make_event_window(
+        self.stretch = make_event_stretch(
             context, self.keys, bounds, wants, since_summary=since_summary
         )
         self.filter_key = filter_key
@@ -222,7 +222,7 @@ class Reading:
 
     def call(self) -> ScriptCall[StoredSession]:
         """What reads it."""
-        bounds = self.window.bounds
+        bounds = self.stretch.bounds
         return bindings.get_session(
             self.keys,
             session_ttl_ms=self.context.options.session_ttl,
@@ -231,7 +231,7 @@ class Reading:
             highest=bounds.highest,
             lowest=bounds.lowest,
             since_summary=self._since_summary,
-            count=self.window.ask_first(),
+            count=self.stretch.ask_first(),
             with_user_state=self._with_state,
             with_app_state=self._app_state_is_near,
         )
@@ -267,32 +267,32 @@ class Reading:
         if self._since_summary:
             ends = [float(find_cutoff(ours) or "-inf"), *cutoffs.values()]
             page = yield from self._start_at_summary(summary, max(ends), page)
-        self.window.take(page)
-        yield from self.window.finish()
+        self.stretch.take(page)
+        yield from self.stretch.finish()
         app_state = stored.app_state if far_app_state is None else far_app_state
         shared_state = {
             **decode_fields(app_state, APP_PREFIX),
             **decode_fields(stored.user_state, USER_PREFIX),
         }
-        return make_session(self.key, parsed, shared_state, self.window, summary)
+        return make_session(self.key, parsed, shared_state, self.stretch, summary)
 
     def _start_at_summary(self, summary: Summary | None, began: float, page: Page) -> Flow[Page]:
-        """Let the window begin where the summary ends; read again if the script's did not.
+        """Let the stretch begin where the summary ends; read again if the script's did not.
 
         It doesn't know which summaries can't be read or are of an earlier session.
         """
-        window = self.window
+        stretch = self.stretch
         cutoff = format_cutoff(summary)
         lowest = f"({cutoff}" if cutoff else "-inf"
-        window.bounds = replace(window.bounds, lowest=lowest)
+        stretch.bounds = replace(stretch.bounds, lowest=lowest)
         if float(cutoff or "-inf") == began:
             return page
         return (
             yield from bindings.read_events(
                 self.keys.events,
-                highest=window.bounds.highest,
+                highest=stretch.bounds.highest,
                 lowest=lowest,
-                count=window.ask_first(),
+                count=stretch.ask_first(),
             )
         )
 
@@ -301,17 +301,17 @@ def make_session(
     key: SessionKey,
     record: Record,
     shared_state: dict[str, Any],
-    window: Window[Event] | None,
+    stretch: Stretch[Event] | None,
     summary: Summary | None = None,
 ) -> Session:
-    """Put a session together; without a window, its events were not read."""
+    """Put a session together; without a stretch, its events were not read."""
     return Session(
         key=key,
         state={**record.state, **shared_state},
-        events=window.items if window else [],
+        events=stretch.items if stretch else [],
         tracks=record.tracks,
         created_at=to_datetime(record.created_ns),
         updated_at=to_datetime(record.updated_ns),
-        is_cut=window.is_cut if window else True,
+        is_cut=stretch.is_cut if stretch else True,
         summary=summary,
     )

@@ -9,7 +9,7 @@ from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.window import make_event_window
+from langchain_redis_session._operations.stretch import make_event_stretch
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
 from langchain_redis_session.scripts import bindings
@@ -31,9 +31,9 @@ def search_events(
         message = event.message
         return message is not None and has_role(event) and matches(message.text)
 
-    window = make_event_window(context, context.keyspace.session(key), bounds, wants)
-    yield from window.read()
-    return window.items
+    stretch = make_event_stretch(context, context.keyspace.session(key), bounds, wants)
+    yield from stretch.read()
+    return stretch.items
 
 
 def get_event_window(

@@ -29,7 +29,7 @@ from langchain_redis_session._operations.state import (
     decode_fields,
     update_app_state,
 )
-from langchain_redis_session._operations.window import make_event_window
+from langchain_redis_session._operations.stretch import make_event_stretch
 from langchain_redis_session.errors import InvalidSessionKeyError, RedisSessionError
 from langchain_redis_session.models import Session, SessionKey
 from langchain_redis_session.scripts import bindings
@@ -170,11 +170,13 @@ def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:
 
     That is one entry; where it holds no message, the page before it is looked through, once.
     """
-    window = make_event_window(context, context.keyspace.session(key), Bounds(limit=1), has_message)
-    read = window.first_read()
+    stretch = make_event_stretch(
+        context, context.keyspace.session(key), Bounds(limit=1), has_message
+    )
+    read = stretch.first_read()
     assert isinstance(read, ScriptCall), "only a read of everything needs none"
     page = yield from read
-    window.take(page)
+    stretch.take(page)
     looks = count()
-    yield from window.read_until(lambda: bool(window.items) or next(looks) > 0)
-    return page.size, find_newest_message(window.items)
+    yield from stretch.read_until(lambda: bool(stretch.items) or next(looks) > 0)
+    return page.size, find_newest_message(stretch.items)

@@ -12,7 +12,7 @@ from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.replicas import call_append
-from langchain_redis_session._operations.window import Window
+from langchain_redis_session._operations.stretch import Stretch
 from langchain_redis_session.errors import (
     EventTooLargeError,
     SessionNotFoundError,
@@ -133,15 +133,15 @@ def get_track_events(
     context: Context, key: SessionKey, track: str, bounds: Bounds
 ) -> Flow[list[TrackEvent]]:
     """Read a track's events, oldest first."""
-    window = Window(
+    stretch = Stretch(
         context=context,
         key=context.keyspace.session(key).track(track),
         bounds=bounds,
         decode=decode_track_event,
         event_limit=context.options.track_event_limit,
     )
-    yield from window.read()
-    return window.items
+    yield from stretch.read()
+    return stretch.items
 
 
 def list_tracks(context: Context, key: SessionKey) -> Flow[list[str]]:

@@ -34,7 +34,7 @@ S = TypeVar("S", bound=Scored)
 
 
 @dataclass(kw_only=True)
-class Window(Generic[S]):
+class Stretch(Generic[S]):
     """What a read has gathered, and how it goes on.
 
     `items` are newest first until `finish`. `is_cut` tells whether older entries were
@@ -180,19 +180,19 @@ class Window(Generic[S]):
             self.is_cut = self.is_cut or bool(beyond)
         else:
             wanted, beyond = len(items), []
-        window = items[bounds.offset : wanted]
-        if bounds.start_on == "human" and window:
-            window = yield from self._start_on_human(window, beyond)
-        if bounds.for_model and window and not any(map(is_human, window)):
-            window = yield from self._keep_turn(window, beyond)
-        window.reverse()
-        self.items = [*self._find_front(window), *window] if self._front else window
+        stretch = items[bounds.offset : wanted]
+        if bounds.start_on == "human" and stretch:
+            stretch = yield from self._start_on_human(stretch, beyond)
+        if bounds.for_model and stretch and not any(map(is_human, stretch)):
+            stretch = yield from self._keep_turn(stretch, beyond)
+        stretch.reverse()
+        self.items = [*self._find_front(stretch), *stretch] if self._front else stretch
 
-    def _start_on_human(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
-        last = _find_last(window, is_human)
+    def _start_on_human(self, stretch: list[S], beyond: list[S]) -> Flow[list[S]]:
+        last = _find_last(stretch, is_human)
         if last is not None:
-            self.is_cut = self.is_cut or last + 1 < len(window)
-            return window[: last + 1]
+            self.is_cut = self.is_cut or last + 1 < len(stretch)
+            return stretch[: last + 1]
         earlier = self.items
         earlier[:] = beyond
         yield from self.read_until(lambda: any(map(is_human, earlier)))
@@ -201,9 +201,9 @@ class Window(Generic[S]):
             self.is_cut = True
             return []
         self.is_cut = self.is_cut or place > 0
-        return [*window, earlier[place]]
+        return [*stretch, earlier[place]]
 
-    def _keep_turn(self, window: list[S], beyond: list[S]) -> Flow[list[S]]:
+    def _keep_turn(self, stretch: list[S], beyond: list[S]) -> Flow[list[S]]:
         """Go back to the last user message; where there is none, to the last call."""
         earlier = self.items
         earlier[:] = beyond
@@ -212,10 +212,10 @@ class Window(Generic[S]):
         if place is None:
             place = next((i for i, item in enumerate(earlier) if not is_result(item)), -1)
         self.is_cut = self.is_cut or place + 1 < len(earlier)
-        return [*window, *earlier[: place + 1]]
+        return [*stretch, *earlier[: place + 1]]
 
-    def _find_front(self, window: list[S]) -> list[S]:
-        """The system messages that the session begins with, but for those in the window."""
+    def _find_front(self, stretch: list[S]) -> list[S]:
+        """The system messages that the session begins with, but for those in the stretch."""
         front: list[S] = []
         for entry in self._front:
             try:
@@ -225,7 +225,7 @@ class Window(Generic[S]):
             if not is_system(item):
                 break
             front.append(item)
-        known = {_get_id(item) for item in window[: len(front)]}
+        known = {_get_id(item) for item in stretch[: len(front)]}
         return [item for item in front if _get_id(item) not in known]
 
 
@@ -237,7 +237,7 @@ def _find_last(items: list[S], condition: Callable[[S], bool]) -> int | None:
     return next((i for i in range(len(items) - 1, -1, -1) if condition(items[i])), None)
 
 
-def make_event_window(
+def make_event_stretch(
     context: Context,
     keys: SessionKeys,
     bounds: Bounds,
@@ -245,10 +245,10 @@ def make_event_window(
     *,
     needs_scores: bool = True,
     since_summary: bool = False,
-) -> Window[Event]:
-    """A window on a session's events."""
+) -> Stretch[Event]:
+    """A stretch on a session's events."""
     limit = context.options.session_event_limit
-    return Window(
+    return Stretch(
         context=context,
         key=keys.events,
         bounds=bounds,
