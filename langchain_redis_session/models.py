@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from langchain_core.messages import BaseMessage, ToolMessage
+from pydantic import Field
 
 from langchain_redis_session._display.brief import BriefRepr, show_brief
 from langchain_redis_session._display.transcript import render_session
@@ -376,6 +377,7 @@ class DeadLetter(BriefRepr):
     """
 
     key: SessionKey
-    events: tuple[Event | TrackEvent, ...]
+    # A track event is tried first: what it has besides, an event would leave out.
+    events: tuple[Annotated[TrackEvent | Event, Field(union_mode="left_to_right")], ...]
     error: Failure
     time_ns: Nanoseconds

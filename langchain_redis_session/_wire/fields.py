@@ -117,6 +117,10 @@ def _write_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def _write_number(number: int) -> str:
+    return str(number)  # not `str` itself: pydantic before 2.8 asks for a signature
+
+
 T = TypeVar("T")
 
 Message = Annotated[BaseMessage, _MessageForm()]
@@ -126,7 +130,7 @@ Portable = Annotated[T, _ValueForm()]
 """Any value, or a dict of them."""
 Nanoseconds = Annotated[
     int,
-    PlainSerializer(str, return_type=str, when_used="json"),
+    PlainSerializer(_write_number, return_type=str, when_used="json"),
     WithJsonSchema(
         {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^-?[0-9]+$"}]},
         mode="validation",

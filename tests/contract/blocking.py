@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import blockbuster
+import opentelemetry.metrics  # noqa: F401 - imported by the first service that is traced, no sooner
+import opentelemetry.trace  # noqa: F401
 from langchain_core.callbacks import AsyncCallbackHandler
 from redis import RedisCluster
 
