@@ -270,7 +270,7 @@ async def test_messages_of_providers_are_read_back_and_stored_again(
     make_history: MakeHistory, make: Any
 ) -> None:
     message = make()
-    history = make_history("h")
+    history = make_history("h", open_tool_calls="keep")
     history.add_messages([HumanMessage("hi"), message])
     await history.aadd_messages([message])
     question, stored, again = history.messages

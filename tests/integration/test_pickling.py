@@ -52,11 +52,11 @@ def prefix() -> str:
 
 def test_a_history_works_in_another_process(redis_server: RedisServer, prefix: str) -> None:
     history = RedisSessionChatMessageHistory(
-        "s1", redis_server.url, prefix, 60, user_id="ann", max_messages=1
+        "s1", redis_server.url, prefix, 60, user_id="ann", max_messages=2
     )
     history.add_messages([HumanMessage("first"), HumanMessage("hi")])
-    assert call_in_processes(answer, [(history,)]) == [["hi"]]
-    assert [message.text for message in history.messages] == ["hello"]
+    assert call_in_processes(answer, [(history,)]) == [["first", "hi"]]
+    assert [message.text for message in history.messages] == ["hi", "hello"]
 
 
 def test_a_service_takes_its_options_hooks_and_summarizer_along(
