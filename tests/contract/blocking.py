@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import blockbuster
-import opentelemetry.metrics  # noqa: F401 - imported by the first service that is traced, no sooner
+import opentelemetry.metrics
 import opentelemetry.trace  # noqa: F401
 from langchain_core.callbacks import AsyncCallbackHandler
 from redis import RedisCluster
