@@ -57,7 +57,7 @@ async def test_a_call_sends_no_more_requests_than_promised(
         backend, make_verbs, session_ttl=3600, refresh_ttl_on_read=refresh
     )
     name, expected, given = CALLS[call]
-    for session in (SessionKey("shop", "bob", "warm"), key):  # the first, for the scripts
+    for session in (SessionKey("shop", "ann", "warm"), key):  # the first, for its node's scripts
         await verbs.create_session(session.app_name, session.user_id, session.session_id)
         await verbs.append_events(session, make_events(*range(5)))
         await verbs.append_messages(session, [HumanMessage("x", id="i")], once=True)

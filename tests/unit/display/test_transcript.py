@@ -28,7 +28,7 @@ from langchain_redis_session._display.transcript import (
     STYLES,
     render_session,
 )
-from tests.unit.messages import VALUES, messages
+from tests.unit.messages import MESSAGE_IDS, TAKES_SURROGATE_IDS, VALUES, messages
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 NOON_NS = int(NOON.timestamp()) * 10**9
@@ -180,7 +180,7 @@ def hostile_messages(draw: st.DrawFn) -> BaseMessage:
     common: dict[str, Any] = {
         "content": draw(CONTENTS),
         "name": draw(MAYBE),
-        "id": draw(MAYBE),
+        "id": draw(MAYBE if TAKES_SURROGATE_IDS else MESSAGE_IDS),
         "additional_kwargs": draw(st.just({}) | JSON.map(lambda v: {"reasoning_content": v})),
     }
     kind = draw(st.sampled_from(["human", "system", "ai", "tool", "function", "chat"]))
