@@ -88,9 +88,9 @@ def _is_refused(message: BaseMessage) -> bool:
 
 
 def drop_thoughts(text: str) -> str:
-    """Take out what a model wrote down as its thoughts.
+    r"""Take out what a model wrote down as its thoughts.
 
-    >>> drop_thoughts("<think>A cat?</think>\\nAnn has a cat.")
+    >>> drop_thoughts("<think>A cat?</think>\nAnn has a cat.")
     'Ann has a cat.'
     >>> drop_thoughts("<think>A cat, or")
     ''

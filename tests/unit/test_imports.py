@@ -44,7 +44,7 @@ FLOORS: list[set[str]] = [
     {"_wire"},
     {"errors"},
     {"_display"},
-    {"_times", "_logs", "_counters"},
+    {"_times", "_logs", "_counters", "_tokens"},
 ]
 
 # What the floors that talk to Redis must not know: hooks, spans and models.
