@@ -106,7 +106,10 @@ class PromptedModel:
 
     def _texts(self, request: SummaryRequest) -> tuple[str, str]:
         conversation = conversation_text(
-            request.messages, self.call_formatter, self.result_formatter, self._shorten
+            request.messages,
+            self.call_formatter,
+            self.result_formatter,
+            self._shorten if len(request.messages) > 1 else str,
         )
         if self.disarm:
             return disarm(conversation), disarm(request.previous_summary)
