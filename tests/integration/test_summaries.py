@@ -293,7 +293,7 @@ class Slow:
 
 
 def fill(service: RedisSessionService, key: SessionKey, **members: Any) -> None:
-    service.append_messages(key, [HumanMessage("x")], create=True, **members)
+    service.append_messages(key, [AIMessage("x")], create=True, **members)
 
 
 def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) -> None:
@@ -657,11 +657,11 @@ def test_the_end_of_the_program_finishes_what_waits(
     redis_server: RedisServer, key: SessionKey
 ) -> None:
     program = f"""
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage
 from langchain_redis_session import RedisSessionService, SessionKey
 service = RedisSessionService({redis_server.url!r}, summarizer=lambda request: "done")
 key = SessionKey({key.app_name!r}, "ann", "s1")
-service.append_messages(key, [HumanMessage("x")], create=True)
+service.append_messages(key, [AIMessage("x")], create=True)
 service.enqueue_summary(key, force=True)
 """
     done = run_python("-c", program)

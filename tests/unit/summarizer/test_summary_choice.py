@@ -367,7 +367,7 @@ def ends_of(events: list[Event], most: int) -> list[int]:
     ]
 
 
-@given(sessions(), st.integers(0, 6), st.integers(12, 80))
+@given(sessions(), st.integers(0, 6), st.integers(24, 90))
 def test_the_longest_prefix_that_parts_no_pair_and_fits(
     events: list[Event], skip: int, limit: int
 ) -> None:
