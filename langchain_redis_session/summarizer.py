@@ -33,6 +33,7 @@ from langchain_redis_session._summarizer.choice import (
 )
 from langchain_redis_session._summarizer.prompt import make_prompt
 from langchain_redis_session._summarizer.text import FormatToolCall, FormatToolResult
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._summarizer.triggers import (
     SummaryTrigger,
     TokenCounter,
@@ -59,7 +60,6 @@ from langchain_redis_session._summarizer.writers import (
     take_request,
     takes_requests,
 )
-from langchain_redis_session._tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, Session, SummaryRequest, list_messages
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._tokens import count_tokens
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Session, list_messages
 

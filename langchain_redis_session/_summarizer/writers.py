@@ -32,8 +32,8 @@ from langchain_redis_session._summarizer.text import (
     format_tool_result,
     shorten_to_fit,
 )
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._summarizer.triggers import TokenCounter
-from langchain_redis_session._tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SummaryRequest
 

@@ -16,7 +16,7 @@ from langchain_redis_session._actions.open_calls import (
     close_calls,
     is_made_answer,
 )
-from langchain_redis_session._tokens import count_tokens
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Summary, is_from_user
 

@@ -30,7 +30,7 @@ from langchain_redis_session._actions.open_calls import (
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
-from langchain_redis_session._tokens import count_tokens
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs import windows
 from langchain_redis_session._verbs.arguments import (
     check_flags,

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
@@ -30,6 +30,7 @@ from langchain_redis_session import (
     event_threshold,
 )
 from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._background import summary_backoff
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
@@ -193,9 +194,14 @@ def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: Sessio
 
 @pytest.mark.parametrize("what", ["raises", "hangs", "nothing"])
 async def test_a_model_that_fails_now_and_then(
-    place: dict[str, Any], key: SessionKey, what: str, caplog: pytest.LogCaptureFixture
+    place: dict[str, Any],
+    key: SessionKey,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The conversation goes on; the next summary covers what the failed one should have."""
+    monkeypatch.setattr(summary_backoff, "FIRST_WAIT_S", 0.0)
     calls, over = [0], threading.Event()
 
     def answer(messages: list[BaseMessage]) -> AIMessage:
