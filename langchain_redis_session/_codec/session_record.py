@@ -22,7 +22,9 @@ from langchain_redis_session._times import parse_time
 TRACKS = "tracks"
 """The state name that holds the track names, trpc-agent-go's index."""
 
-# As `split_record` in scripts/_record.lua.
+TAIL_BYTES = 256
+"""The end of a record, in which scripts find all that they look for."""
+# As `read_tail` in scripts/_record.lua.
 _TAIL = re.compile(rb'(.*),"updatedAt":"[^"]*"\}\Z', re.DOTALL)
 _CREATED = re.compile(rb'.*"createdAt":"([^"]*)"', re.DOTALL)
 _EXPIRY = re.compile(rb',"expiresAtMs":\d+\Z')
@@ -30,8 +32,12 @@ _EXPIRY = re.compile(rb',"expiresAtMs":\d+\Z')
 
 def get_core(record: bytes) -> bytes:
     """The part that scripts compare; the whole of a record that ends otherwise (foreign)."""
-    match = _TAIL.match(record)
-    return _EXPIRY.sub(b"", match[1]) if match else record
+    tail = record[-TAIL_BYTES:]
+    match = _TAIL.match(tail)
+    if match is None:
+        return record
+    core = _EXPIRY.sub(b"", match[1])
+    return record[: len(record) - len(tail) + len(core)]
 
 
 def get_created_text(record: bytes) -> bytes:
