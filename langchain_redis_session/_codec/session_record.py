@@ -66,6 +66,15 @@ def _dump(members: Mapping[str, Any]) -> bytes:
         return json.dumps(members, separators=(",", ":")).encode()
 
 
+def measure_state(state: Mapping[str, bytes]) -> int:
+    """At least how many bytes a state takes in a record.
+
+    >>> measure_state({"city": b'"Paris"'}), len('"city":"IlBhcmlzIg=="')
+    (21, 21)
+    """
+    return sum(len(name) + 5 + (len(value) + 2) // 3 * 4 for name, value in state.items())
+
+
 def start_record(session_id: str, state: Mapping[str, bytes], event_limit: int | None) -> bytes:
     """The start of a new session's record; the script adds the times.
 
