@@ -27,6 +27,11 @@ TAIL_BYTES = 256
 # As `read_tail` in scripts/_record.lua.
 _TAIL = re.compile(rb'(.*),"updatedAt":"[^"]*"\}\Z', re.DOTALL)
 _CREATED = re.compile(rb'.*"createdAt":"([^"]*)"', re.DOTALL)
+_TIMES = re.compile(
+    rb'(?:("eventLimit":)\d+,"createdAt":"[^"]*")?(?:,"expiresAtMs":(\d+))?'
+    rb',"updatedAt":"([^"]*)"\}\Z'
+)
+_UPDATED = re.compile(rb'.*"updatedAt"\s*:\s*"([^"]*)"', re.DOTALL)
 _EXPIRY = re.compile(rb',"expiresAtMs":\d+\Z')
 
 
@@ -64,6 +69,30 @@ def _dump(members: Mapping[str, Any]) -> bytes:
         return text.encode()
     except UnicodeEncodeError:  # lone surrogates stand as escapes
         return json.dumps(members, separators=(",", ":")).encode()
+
+
+def parse_times(record: bytes, session_ttl_ms: int) -> tuple[int, int | None]:
+    """When a record was written last, in ns, and when its session is over, in ms; None = never.
+
+    As `expiry_of` in scripts/_record.lua: a record that says nothing is judged by its last write,
+    unless it has an event limit.
+    """
+    tail = record[-TAIL_BYTES:]
+    match = _TIMES.search(tail)
+    if match is not None:
+        limit, expires, updated = match.groups()
+    else:  # a foreign one
+        found = _UPDATED.match(tail) or _UPDATED.match(record)
+        limit, expires, updated = None, None, found[1] if found else b""
+    try:
+        updated_ns = parse_time(updated.decode())
+    except ValueError:
+        return 0, int(expires) if expires else None
+    if expires:
+        return updated_ns, int(expires)
+    if session_ttl_ms == 0 or limit:
+        return updated_ns, None
+    return updated_ns, updated_ns // 1_000_000 + session_ttl_ms
 
 
 def measure_state(state: Mapping[str, bytes]) -> int:
