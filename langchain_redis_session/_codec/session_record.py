@@ -24,25 +24,32 @@ TRACKS = "tracks"
 
 TAIL_BYTES = 256
 """The end of a record, in which scripts find all that they look for."""
-# As `read_tail` in scripts/_record.lua.
-_TAIL = re.compile(rb'(.*),"updatedAt":"[^"]*"\}\Z', re.DOTALL)
 _CREATED = re.compile(rb'.*"createdAt":"([^"]*)"', re.DOTALL)
-_TIMES = re.compile(
-    rb'(?:("eventLimit":)\d+,"createdAt":"[^"]*")?(?:,"expiresAtMs":(\d+))?'
-    rb',"updatedAt":"([^"]*)"\}\Z'
-)
 _UPDATED = re.compile(rb'.*"updatedAt"\s*:\s*"([^"]*)"', re.DOTALL)
-_EXPIRY = re.compile(rb',"expiresAtMs":\d+\Z')
+_LIMIT = re.compile(rb'"eventLimit":\d+,"createdAt":"[^"]*"\Z')
+
+
+def _read_tail(record: bytes) -> tuple[bytes, int | None, bytes] | None:
+    """The end of the core, the expiry in ms or None, and `updatedAt`; None for a foreign record.
+
+    As `read_tail` in scripts/_record.lua.
+    """
+    head, mark, rest = record[-TAIL_BYTES:].rpartition(b',"updatedAt":"')
+    updated = rest[:-2]
+    if not mark or not rest.endswith(b'"}') or b'"' in updated:
+        return None
+    core, mark, expires = head.rpartition(b',"expiresAtMs":')
+    if mark and expires.isdigit():
+        return core, int(expires), updated
+    return head, None, updated
 
 
 def get_core(record: bytes) -> bytes:
     """The part that scripts compare; the whole of a record that ends otherwise (foreign)."""
-    tail = record[-TAIL_BYTES:]
-    match = _TAIL.match(tail)
-    if match is None:
+    tail = _read_tail(record)
+    if tail is None:
         return record
-    core = _EXPIRY.sub(b"", match[1])
-    return record[: len(record) - len(tail) + len(core)]
+    return record[: max(0, len(record) - TAIL_BYTES) + len(tail[0])]
 
 
 def get_created_text(record: bytes) -> bytes:
@@ -77,22 +84,19 @@ def parse_times(record: bytes, session_ttl_ms: int) -> tuple[int, int | None]:
     As `expiry_of` in scripts/_record.lua: a record that says nothing is judged by its last write,
     unless it has an event limit.
     """
-    tail = record[-TAIL_BYTES:]
-    match = _TIMES.search(tail)
-    if match is not None:
-        limit, expires, updated = match.groups()
-    else:  # a foreign one
-        found = _UPDATED.match(tail) or _UPDATED.match(record)
-        limit, expires, updated = None, None, found[1] if found else b""
+    tail = _read_tail(record)
+    if tail is not None:
+        core, expires_ms, updated = tail
+    else:
+        found = _UPDATED.match(record[-TAIL_BYTES:]) or _UPDATED.match(record)
+        core, expires_ms, updated = b"", None, found[1] if found else b""
     try:
         updated_ns = parse_time(updated.decode())
     except ValueError:
-        return 0, int(expires) if expires else None
-    if expires:
-        return updated_ns, int(expires)
-    if session_ttl_ms == 0 or limit:
-        return updated_ns, None
-    return updated_ns, updated_ns // 1_000_000 + session_ttl_ms
+        return 0, expires_ms
+    if expires_ms is None and session_ttl_ms and not _LIMIT.search(core[-100:]):
+        expires_ms = updated_ns // 1_000_000 + session_ttl_ms
+    return updated_ns, expires_ms
 
 
 def measure_state(state: Mapping[str, bytes]) -> int:

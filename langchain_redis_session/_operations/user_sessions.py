@@ -14,8 +14,8 @@ from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session.models import MAX_ID_BYTES, SessionKey
 from langchain_redis_session.scripts import bindings
 
-_FIRST_COUNT, _MOST_COUNT = 32, 500
-_PAGE_BYTES = 256 * 1024
+_FIRST_COUNT, _MOST_COUNT = 32, 250
+_PAGE_BYTES = 128 * 1024
 """About what one page brings: records may hold much state."""
 _MOST_PURGED = 100
 """The most expired sessions that one listing removes."""
@@ -27,16 +27,12 @@ def find_sessions(context: Context, app_name: str, user_id: str) -> Flow[list[tu
     One that stands all the while is found, and once; expired ones are removed, a few at a time.
     """
     sessions_key = context.keyspace.sessions(app_name, user_id)
-    now_ms, times = yield from _read_times(context, sessions_key)
+    now_ms, found = yield from _read_times(context, sessions_key)
     alive: list[tuple[int, bytes]] = []
     overdue: list[tuple[int, bytes]] = []
-    for field, (updated_ns, expires_ms) in times.items():
-        if not _is_id(field):
-            yield context.unreadable(sessions_key, "a session's id")
-        elif expires_ms is not None and expires_ms <= now_ms:
-            overdue.append((updated_ns, field))
-        else:
-            alive.append((updated_ns, field))
+    for field, (updated_ns, expires_ms) in found.items():
+        is_overdue = expires_ms is not None and expires_ms <= now_ms
+        (overdue if is_overdue else alive).append((updated_ns, field))
     return alive + (yield from _drop_expired(context, app_name, user_id, overdue))
 
 
@@ -53,7 +49,7 @@ _Times = dict[bytes, tuple[int, "int | None"]]
 
 def _read_times(context: Context, sessions_key: bytes) -> Flow[tuple[int, _Times]]:
     """The server's time, and by session when it was updated and expires."""
-    times: _Times = {}
+    found: _Times = {}
     page_size = _FIRST_COUNT
     now_ms, reply = yield from call_batch(
         [bindings.get_time(sessions_key), _scan(sessions_key, 0, page_size)]
@@ -61,9 +57,12 @@ def _read_times(context: Context, sessions_key: bytes) -> Flow[tuple[int, _Times
     while True:
         cursor, records = _parse_scan(reply)
         for field, record in records.items():  # HSCAN may bring one twice
-            times[field] = parse_times(record, context.options.session_ttl)
+            if _is_id(field):
+                found[field] = parse_times(record, context.options.session_ttl)
+            else:
+                yield context.unreadable(sessions_key, "a session's id")
         if cursor == 0:
-            return now_ms, times
+            return now_ms, found
         average = sum(map(len, records.values())) // (len(records) or 1) + 1
         page_size = max(1, min(_PAGE_BYTES // average, 4 * page_size, _MOST_COUNT))
         reply = yield _scan(sessions_key, cursor, page_size)
