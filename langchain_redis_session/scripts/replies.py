@@ -150,29 +150,6 @@ class StoredSummaries(NamedTuple):
     summaries: Sequence[bytes] = ()
 
 
-class ListedSession(NamedTuple):
-    """One of a user's sessions.
-
-    Attributes:
-        field: Its id.
-        updated: Its `updatedAt`.
-        expires_ms: When it expires, by the server's clock; None for never.
-        foreign: Its whole record, where that is not one of ours; else b"".
-    """
-
-    field: bytes
-    updated: bytes
-    expires_ms: int | None
-    foreign: bytes
-
-
-class ListedSessions(NamedTuple):
-    """A user's sessions, with the server's time."""
-
-    now_ms: int
-    sessions: Sequence[ListedSession]
-
-
 class FoundEntries(NamedTuple):
     """Entries that hold a text, newest first, each with its score."""
 
@@ -280,16 +257,10 @@ def parse_summaries(reply: list[Any]) -> StoredSummaries:
     return StoredSummaries(status, record, foreign, cutoffs, summaries)
 
 
-def parse_listed(reply: list[Any]) -> ListedSessions:
-    """Read the reply of list_sessions."""
-    _, now_ms, listed = reply
-    return ListedSessions(
-        int(now_ms),
-        [
-            ListedSession(field, updated, int(expires) if expires else None, foreign)
-            for field, updated, expires, foreign in listed
-        ],
-    )
+def parse_now(reply: list[Any]) -> int:
+    """Read the reply of get_time."""
+    _, now_ms = reply
+    return int(now_ms)
 
 
 def parse_found(reply: list[Any]) -> FoundEntries:
