@@ -16,7 +16,6 @@ from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.decoding import parse_sound_record
-from langchain_redis_session._operations.user_sessions import find_sessions
 from langchain_redis_session._operations.matching import find_newest_message, has_message
 from langchain_redis_session._operations.reading import (
     Reading,
@@ -31,6 +30,7 @@ from langchain_redis_session._operations.state import (
     update_app_state,
 )
 from langchain_redis_session._operations.stretch import make_event_stretch
+from langchain_redis_session._operations.user_sessions import find_sessions
 from langchain_redis_session.models import Session, SessionKey
 from langchain_redis_session.scripts.bindings import Create
 
