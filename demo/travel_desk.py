@@ -31,10 +31,11 @@ from langchain_redis_session import (
     SessionKey,
     SummaryRequest,
 )
+from langchain_redis_session._connections.addresses import hide_password
 from langchain_redis_session._flow.drivers import run
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._keys.zset import Keyspace
-from langchain_redis_session.connections import hide_password, open_connections
+from langchain_redis_session.connections import open_connections
 
 APP = "travel"
 PREFIX = "demo"
