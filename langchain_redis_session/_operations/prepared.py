@@ -21,12 +21,10 @@ from langchain_redis_session._operations.state import (
 )
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import EventTooLargeError, UnserializableMessageError
-from langchain_redis_session.models import Event
+from langchain_redis_session.models import Event, is_from_user
 from langchain_redis_session.scripts.bindings import Entry
 
 _AUTHORS = {
-    "human": "user",
-    "HumanMessageChunk": "user",
     "ai": "assistant",
     "AIMessageChunk": "assistant",
 }
@@ -44,7 +42,7 @@ def make_events(
     events = [
         Event(
             message,
-            author=author or _AUTHORS.get(message.type, ""),
+            author=author or _find_author(message),
             time_ns=time_ns,
             **members,
         )
@@ -55,6 +53,10 @@ def make_events(
             events.append(Event(author=author or "", time_ns=time_ns, **members))
         events[-1].state_delta = dict(state_delta)
     return events
+
+
+def _find_author(message: BaseMessage) -> str:
+    return "user" if is_from_user(message) else _AUTHORS.get(message.type, "")
 
 
 @dataclass(frozen=True, slots=True)

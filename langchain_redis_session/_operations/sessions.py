@@ -151,7 +151,7 @@ def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:
     read = stretch.first_read()
     assert isinstance(read, ScriptCall), "only a read of everything needs none"
     page = yield from read
-    stretch.take(page)
+    yield from stretch.take_first(page)
     looks = count()
     yield from stretch.read_until(lambda: bool(stretch.items) or next(looks) > 0)
     return page.size, find_newest_message(stretch.items)

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
+from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
-from langchain_redis_session.connections import check_clients
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
 from langchain_redis_session.service import RedisSessionService, Ttl

@@ -119,6 +119,7 @@ class StoredSession(NamedTuple):
         foreign: What trpc-agent-go writes as its summaries.
         foreign_cutoff: The score of the last event that its summary covers; None if there is none.
         page: Its events, newest first.
+        front: Entries of system messages that the summary leaves as they are, and their scores.
         user_state, app_state: The state around it.
     """
 
@@ -128,6 +129,7 @@ class StoredSession(NamedTuple):
     foreign: bytes = b""
     foreign_cutoff: float | None = None
     page: Page = Page(0, 0, (), ())
+    front: Sequence[tuple[bytes, bytes]] = ()
     user_state: Mapping[bytes, bytes] = {}
     app_state: Mapping[bytes, bytes] = {}
 
@@ -231,7 +233,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
     status = _STATUSES[reply[0]]
     if status is not Status.OK:
         return StoredSession(status)
-    _, record, summary, foreign, cutoff, size, older, flat, user_state, app_state = reply
+    _, record, summary, foreign, cutoff, size, older, flat, front, user_state, app_state = reply
     return StoredSession(
         status,
         record=record,
@@ -239,6 +241,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
         foreign=foreign,
         foreign_cutoff=float(cutoff) if cutoff else None,
         page=Page(size, older, flat[::2], flat[1::2]),
+        front=list(zip(front[::2], front[1::2], strict=True)),
         user_state=_parse_fields(user_state),
         app_state=_parse_fields(app_state),
     )

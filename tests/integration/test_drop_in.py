@@ -318,7 +318,8 @@ def name_options(options: dict[str, Any]) -> str:
 async def test_client_options_by_url(
     redis_server: RedisServer, key_prefix: str, options: dict[str, Any]
 ) -> None:
-    url = redis_server.url.removesuffix("/0")
+    options = dict(options)
+    url = f"redis://{HOST}:{redis_server.port}/{options.pop('db', 0)}"
     history = RedisSessionChatMessageHistory("s1", url, key_prefix, **options)
     await use_both_ways(history)
     await history.service.aclose()
