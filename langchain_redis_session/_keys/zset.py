@@ -73,6 +73,11 @@ class SessionKeys:
         """The sorted set of one track."""
         return (self.track_prefix + escape_id(name)).encode()
 
+    @property
+    def summary_index(self) -> bytes:
+        """The field that names the filter keys which the session has summaries for."""
+        return b":" + self.summary_field[:-1]
+
     def summary(self, filter_key: str) -> bytes:
         """The field of one summary; the session's own has the empty filter key."""
         return self.summary_field + filter_key.encode() if filter_key else self.summary_field
