@@ -52,6 +52,7 @@ class SessionKeys:
     track_index: bytes
     summaries: bytes
     summary_lease: bytes
+    removals: bytes
     user_state: bytes
     app_state: bytes
     track_prefix: str
@@ -157,7 +158,7 @@ class Keyspace:
         """The SCAN patterns that find every key which belongs to one session of a user."""
         return [
             escape_glob(self._scoped(kind, app_name, user_id) + ":") + "*"
-            for kind in ("event", "track", "trackidx", "msgidx", "sumlease")
+            for kind in ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed")
         ]
 
     @lru_cache(maxsize=4096)  # noqa: B019 - a keyspace lives as long as its service
@@ -172,6 +173,7 @@ class Keyspace:
             track_index=f"{self._scoped('trackidx', app, user)}:{session}".encode(),
             summaries=self.summaries(app, user),
             summary_lease=f"{self._scoped('sumlease', app, user)}:{session}".encode(),
+            removals=f"{self._scoped('trimmed', app, user)}:{session}".encode(),
             user_state=self.user_state(app, user),
             app_state=self.app_state(app),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",

@@ -60,9 +60,12 @@ def list_sessions(
     *,
     limit: int | None,
     offset: int,
-    include_events: bool,
+    events: Bounds | None,
 ) -> Flow[list[Session]]:
-    """Read a user's sessions, the last updated first; remove those that have expired."""
+    """Read a user's sessions, the last updated first; remove those that have expired.
+
+    `events` says which of their events to read; None = none.
+    """
     sessions_key = context.keyspace.sessions(app_name, user_id)
     listed = yield from bindings.list_sessions(
         sessions_key, session_ttl_ms=context.options.session_ttl
@@ -82,8 +85,8 @@ def list_sessions(
     ages += yield from _drop_expired(context, overdue)
     ages.sort(key=lambda age: (age[0], age[1].session_id), reverse=True)
     page = [key for _, key in ages[offset : None if limit is None else offset + limit]]
-    if include_events:
-        return (yield from _read_sessions(context, page))
+    if events is not None:
+        return (yield from _read_sessions(context, page, events))
     return (yield from _read_records(context, app_name, user_id, page))
 
 
@@ -105,8 +108,8 @@ def _drop_expired(
     return alive
 
 
-def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Session]]:
-    readings = [Reading(context, key, Bounds()) for key in page]
+def _read_sessions(context: Context, page: list[SessionKey], events: Bounds) -> Flow[list[Session]]:
+    readings = [Reading(context, key, events) for key in page]
     calls: list[list[ScriptCall[Any] | Command]] = [
         [reading.call(), *reading.far_calls()] for reading in readings
     ]

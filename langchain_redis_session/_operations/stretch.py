@@ -146,8 +146,8 @@ class Stretch(Generic[S]):
         if self.bounds.strict:
             at = format_score(float(score))
             raise CorruptEventError(
-                f"an entry of {self.key.decode()} at score {at} can't be read: {error}; read without "
-                "strict=True to skip it"
+                f"an entry of {self.key.decode()} at score {at} can't be read: {error}; read "
+                "without strict=True to skip it"
             ) from error
         self._skipped += 1
 
