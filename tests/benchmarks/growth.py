@@ -80,64 +80,64 @@ def make_message(number: int) -> BaseMessage:
 
 def finding_rows(growth: Growth) -> Iterator[Row]:
     """Take back, look around, count, search, remove."""
-    service = growth.service
     for size in growth.sizes:
-        key = growth.fill(size)
-        last = growth.read_last(key)
-        history = RedisSessionChatMessageHistory(
-            key.session_id, app_name=key.app_name, user_id=key.user_id, service=service
-        )
-        newest, oldest = (
-            service.get_events(key, limit=1, offset=offset)[0].id for offset in (0, size - 1)
-        )
-        few = 1 if size > 1000 else growth.repeats
+        yield from _find_in(growth, size)
 
-        def row(
-            what: str,
-            figure: float,
-            goal: Goal | None = None,
-            *,
-            size: int = size,
-            last: float = last,
-        ) -> Row:
-            return Row(f"{what}, {size:,} events", "µs", figure, last, LAST, goal)
 
-        yield row("get_messages(limit=50)", last)
-        yield row(
+def _find_in(growth: Growth, size: int) -> Iterator[Row]:
+    service, key = growth.service, growth.fill(size)
+    last = growth.read_last(key)
+
+    def row(what: str, figure: float, goal: Goal | None = None) -> Row:
+        return Row(f"{what}, {size:,} events", "µs", figure, last, LAST, goal)
+
+    history = RedisSessionChatMessageHistory(
+        key.session_id, app_name=key.app_name, user_id=key.user_id, service=service
+    )
+    newest, oldest = (
+        service.get_events(key, limit=1, offset=offset)[0].id for offset in (0, size - 1)
+    )
+    few = 1 if size > 1000 else growth.repeats
+    times = min(growth.repeats, size // 8)
+    ids = iter([event.id for event in service.get_events(key, limit=times + 1)][::-1])
+    calls: tuple[tuple[str, Callable[[], object], int, Goal | None], ...] = (
+        (
             "get_event_window of the newest",
-            growth.measure(lambda: service.get_event_window(key, newest)),
+            lambda: service.get_event_window(key, newest),
+            growth.repeats,
             Goal("at most", 5),
-        )
-        yield row(
+        ),
+        (
             "get_event_window of the oldest",
-            growth.measure(lambda: service.get_event_window(key, oldest), few),
-        )
-        if hasattr(service, "count_events"):
-            yield row(
-                "count_events",
-                growth.measure(lambda: service.count_events(key)),
-                Goal("at most", 2),
-            )
-        yield row("len(history)", growth.measure(lambda: len(history), few))
-        yield row(
+            lambda: service.get_event_window(key, oldest),
+            few,
+            None,
+        ),
+        ("count_events", lambda: service.count_events(key), growth.repeats, Goal("at most", 2)),
+        ("len(history)", lambda: len(history), few, None),
+        (
             "search for a word that is not there",
-            growth.measure(lambda: service.search_events(key, "nowhere"), few),
-        )
-        yield row("read all", growth.measure(lambda: service.get_messages(key), few))
-        yield row("read all, async: the longest that the loop was held", _hold_loop(growth, key))
-        times = min(growth.repeats, size // 8)
-        yield row(
-            "trim_conversations(count=1)",
-            growth.measure(lambda: service.trim_conversations(key), times),
+            lambda: service.search_events(key, "nowhere"),
+            few,
+            None,
+        ),
+        ("read all", lambda: service.get_messages(key), few, None),
+        (
+            "remove_events of the newest",
+            lambda: service.remove_events(key, [next(ids)]),
+            times,
             Goal("at most", 5),
-        )
-        if hasattr(service, "remove_events"):
-            ids = iter([event.id for event in service.get_events(key, limit=times + 1)][::-1])
-            yield row(
-                "remove_events of the newest",
-                growth.measure(lambda: service.remove_events(key, [next(ids)]), times),
-                Goal("at most", 5),
-            )
+        ),
+        (
+            "trim_conversations(count=1)",
+            lambda: service.trim_conversations(key),
+            times,
+            Goal("at most", 5),
+        ),
+    )
+    for what, call, repeats, goal in calls:
+        yield row(what, growth.measure(call, repeats), goal)
+    yield row("read all, async: the longest that the loop was held", _hold_loop(growth, key))
 
 
 def _hold_loop(growth: Growth, key: SessionKey) -> float:
