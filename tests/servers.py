@@ -415,7 +415,10 @@ class RedisCluster(_Closing):
 
     def node_of(self, key: str | bytes) -> RedisServer:
         """Give the primary that is given `key`'s slot at the start."""
-        slot = key_slot(key if isinstance(key, bytes) else key.encode())
+        return self.node_of_slot(key_slot(key if isinstance(key, bytes) else key.encode()))
+
+    def node_of_slot(self, slot: int) -> RedisServer:
+        """Give the primary that is given a slot at the start."""
         return self.nodes[slot * self.primaries // CLUSTER_SLOTS]
 
     def start(self) -> Self:
