@@ -160,7 +160,7 @@ def test_a_connection_that_the_client_has_closed_is_no_bare_error(
         nonlocal times
         times -= 1
         if times >= 0:
-            self._writer = None
+            await self.disconnect(nowait=True)
 
     async def body(service: RedisSessionService) -> None:
         nonlocal times
