@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,10 +14,10 @@ from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.connection import BlockingConnectionPool as AsyncBlockingConnectionPool
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
-from redis.asyncio.retry import Retry as AsyncRetry
 
 from langchain_redis_session._connections.clients import Factory
 from langchain_redis_session._connections.driver import name_client, name_driver
+from langchain_redis_session._connections.retries import to_async_retry
 
 
 def make_twin_factory(client: Any) -> Factory | None:
@@ -89,14 +88,8 @@ def to_async_options(options: Mapping[str, Any], known: Collection[str]) -> dict
         if name in known and name not in sync_only and not name.startswith(("maint_", "orig_"))
     }
     if taken.get("retry") is not None:
-        taken["retry"] = _make_async_retry(taken["retry"])
+        taken["retry"] = to_async_retry(taken["retry"])
     return taken
-
-
-def _make_async_retry(retry: Any) -> AsyncRetry:
-    # A backoff may count, so each has its own. The errors worth a retry stand in
-    # `retry_on_error`, and by default are redis.asyncio's.
-    return AsyncRetry(copy.copy(retry._backoff), retry._retries)  # noqa: SLF001
 
 
 def _make_twin(pool: Any, connection_class: Any, known: Collection[str], **more: Any) -> Any:
