@@ -37,6 +37,7 @@ class SharedOptions(ClientOptions, total=False):
     track_event_ttl: Ttl | Literal["session"]
     track_event_limit: int | None
     max_event_bytes: int
+    max_state_bytes: int | None
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
     unserializable: Literal["convert", "raise"]
