@@ -15,6 +15,7 @@ from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
     StateChange,
+    check_state,
     encode_state,
     route_encoded,
 )
@@ -155,6 +156,7 @@ def prepare_events(
     Raises:
         UnserializableMessageError: An event holds what JSON can't carry.
         EventTooLargeError: An event's JSON is over `max_event_bytes`.
+        StateTooLargeError: The state that they set alone is over `max_state_bytes`.
     """
     states: dict[int, dict[str, bytes]] = {}
     changes: dict[int, StateChange] = {}
@@ -163,6 +165,8 @@ def prepare_events(
             path = f"events[{_place_of(place, places)}].state_delta"
             states[place] = encode_state(event.state_delta, path, context.conversions)
             changes[place] = route_encoded(states[place], path)
+    if changes:
+        check_state(context, StateChange.merge(changes.values()))
     entries = _encode(context, events, states, places)
     return PreparedEvents(events, entries, changes, create, once, new_event_limit)
 

@@ -96,7 +96,7 @@ def _read_and_refresh(context: Context, key: SessionKey, stretch: Stretch[Event]
     if refreshes:
         context.note_field_ttl(replies.pop().field_ttl)
     stretch.take_front(*replies)
-    stretch.take_first(page)
+    yield from stretch.take_first(page)
     yield from stretch.finish()
 
 
@@ -290,7 +290,7 @@ class Reading:
             page = yield from self._start_at_summary(summary, max(ends), page)
             if self._with_front:
                 self.stretch.take_kept(stored.front)
-        self.stretch.take(page)
+        yield from self.stretch.take_first(page)
         yield from self.stretch.finish()
         app_state = stored.app_state if far_app_state is None else far_app_state
         shared_state = {

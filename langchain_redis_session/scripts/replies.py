@@ -152,34 +152,20 @@ class StoredSummaries(NamedTuple):
     summaries: Sequence[bytes] = ()
 
 
-class ListedSession(NamedTuple):
-    """One of a user's sessions.
+class FoundEntries(NamedTuple):
+    """Entries that may be those looked for, newest first, each with its score.
 
     Attributes:
-        field: Its id.
-        updated: Its `updatedAt`.
-        expires_ms: When it expires, by the server's clock; None for never.
-        foreign: Its whole record, where that is not one of ours; else b"".
+        entries: The entries.
+        scores: The score of each, as Redis writes it.
+        highest: The score to go on from; "" if there is nothing more to be found.
+        skip: How many entries at that score have been looked at.
     """
-
-    field: bytes
-    updated: bytes
-    expires_ms: int | None
-    foreign: bytes
-
-
-class ListedSessions(NamedTuple):
-    """A user's sessions, with the server's time."""
-
-    now_ms: int
-    sessions: Sequence[ListedSession]
-
-
-class FoundEntries(NamedTuple):
-    """Entries that hold a text, newest first, each with its score."""
 
     entries: Sequence[bytes]
     scores: Sequence[bytes]
+    highest: str = ""
+    skip: int = 0
 
 
 class Claim(NamedTuple):
@@ -283,22 +269,16 @@ def parse_summaries(reply: list[Any]) -> StoredSummaries:
     return StoredSummaries(status, record, foreign, cutoffs, summaries)
 
 
-def parse_listed(reply: list[Any]) -> ListedSessions:
-    """Read the reply of list_sessions."""
-    _, now_ms, listed = reply
-    return ListedSessions(
-        int(now_ms),
-        [
-            ListedSession(field, updated, int(expires) if expires else None, foreign)
-            for field, updated, expires, foreign in listed
-        ],
-    )
+def parse_now(reply: list[Any]) -> int:
+    """Read the reply of get_time."""
+    _, now_ms = reply
+    return int(now_ms)
 
 
 def parse_found(reply: list[Any]) -> FoundEntries:
     """Read the reply of find_event."""
-    _, flat = reply
-    return FoundEntries(flat[::2], flat[1::2])
+    _, flat, highest, skip = reply
+    return FoundEntries(flat[::2], flat[1::2], highest.decode(), skip)
 
 
 def parse_claim(reply: list[Any]) -> Claim:
