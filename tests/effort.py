@@ -35,3 +35,7 @@ def examples(count: int) -> settings:
         settings.get_profile(PROFILE),
         max_examples=count if IN_CI else max(count // 6, _FEWEST),
     )
+
+
+LOAD = int(os.environ.get("TEST_LOAD", "1"))
+"""How many times the appends that tests of failovers make by themselves; for figures by hand."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
+from itertools import repeat, takewhile
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
@@ -45,8 +45,9 @@ class Stretch(Generic[S]):
     """What a read has gathered, and how it goes on.
 
     `items` are newest first until `finish`. `is_cut` tells whether older entries were
-    left out or removed by retention. Without `needs_scores`, items may lack their score. With
-    `reads_front`, system messages that the session begins with stand in front.
+    left out or removed by retention. Without `needs_scores`, items may lack their score. In
+    front stand the system messages that a summary leaves as they are and, with `reads_front`,
+    those that the session begins with.
     """
 
     context: Context
@@ -59,7 +60,8 @@ class Stretch(Generic[S]):
     reads_front: bool = False
     items: list[S] = field(default_factory=list)
     is_cut: bool = False
-    _front: list[bytes] = field(default_factory=list)
+    _first: list[bytes] = field(default_factory=list)
+    _kept: Sequence[tuple[bytes, bytes]] = ()
     _next_highest: str = ""
     _last: bytes = b""
     _seen: set[bytes] = field(default_factory=set)
@@ -98,8 +100,13 @@ class Stretch(Generic[S]):
     def take_front(self, *replies: list[bytes]) -> None:
         """Take in the replies to `front_reads`, before `finish`."""
         for entries in replies:
-            self._front = entries
+            self._first = entries
             self.context.counters.bytes_in += sum(map(len, entries))
+
+    def take_kept(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take in entries of system messages, with their scores, before `finish`."""
+        self._kept = entries
+        self.context.counters.bytes_in += sum(len(entry) for entry, _ in entries)
 
     def take_first(self, reply: Page | list[bytes]) -> Flow[None]:
         """Take in the reply to `first_read`."""
@@ -146,8 +153,8 @@ class Stretch(Generic[S]):
         if self.bounds.strict:
             at = format_score(float(score))
             raise CorruptEventError(
-                f"an entry of {self.key.decode()} at score {at} can't be read: {error}; read "
-                "without strict=True to skip it"
+                f"an entry of {self.key.decode()} at score {at} can't be read: {error}; "
+                "read without strict=True to skip it"
             ) from error
         self._skipped += 1
 
@@ -219,7 +226,8 @@ class Stretch(Generic[S]):
         if bounds.for_model and stretch and not any(map(is_human, stretch)):
             stretch = yield from self._keep_turn(stretch, beyond)
         stretch.reverse()
-        self.items = [*self._find_front(stretch), *stretch] if self._front else stretch
+        has_front = self._first or self._kept
+        self.items = [*self._find_front(stretch), *stretch] if has_front else stretch
 
     def _start_on_human(self, stretch: list[S], beyond: list[S]) -> Flow[list[S]]:
         last = _find_last(stretch, is_human)
@@ -248,18 +256,22 @@ class Stretch(Generic[S]):
         return [*stretch, *earlier[: place + 1]]
 
     def _find_front(self, stretch: list[S]) -> list[S]:
-        """The system messages that the session begins with, but for those in the stretch."""
-        front: list[S] = []
-        for entry in self._front:
-            try:
-                item = self.decode(entry)
-            except CorruptEventError:
-                break
-            if not is_system(item):
-                break
-            front.append(item)
-        known = {_get_id(item) for item in stretch[: len(front)]}
-        return [item for item in front if _get_id(item) not in known]
+        """The system messages from before the stretch, oldest first."""
+        found = [*takewhile(is_system, map(self._decode_front, self._first))]
+        for entry, score in self._kept:
+            item = self._decode_front(entry)
+            if item is not None and is_system(item):
+                item.score = float(score)
+                found.append(item)
+        known = {_get_id(item) for item in stretch if is_system(item)}
+        front = {_get_id(item): item for item in found if item is not None}
+        return [item for id_, item in front.items() if id_ not in known]
+
+    def _decode_front(self, entry: bytes) -> S | None:
+        try:
+            return self.decode(entry)
+        except CorruptEventError:
+            return None
 
 
 def _get_id(item: Any) -> Any:

@@ -33,10 +33,10 @@ end
 delete_summaries(summaries_key, session_field, summary_field)
 -- Events without a record, which was evicted, stay as long as the session would.
 if record or only_expired ~= '1' or have_expired(events_key, tonumber(session_ttl_ms)) then
-  redis.call('DEL', events_key, index_key)
+  redis.call('UNLINK', events_key, index_key)
 end
-redis.call('DEL', tracks_key, lease_key, removals_key)
-for cursor = 8, #KEYS do redis.call('DEL', KEYS[cursor]) end
+redis.call('UNLINK', tracks_key, lease_key, removals_key)
+for cursor = 8, #KEYS do redis.call('UNLINK', KEYS[cursor]) end
 redis.call('HDEL', sessions_key, session_field)
 if not record then return {'MISSING'} end
 return {'OK'}
