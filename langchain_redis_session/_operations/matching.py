@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,6 +21,7 @@ _ROLES = {
 }
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 _MOST_TERMS = 64
+_PIECE = 1000
 # Words in scripts that part them by spaces; where they don't (Chinese, Thai, …), a word is found
 # wherever it stands.
 _WORD = re.compile(r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]+")
@@ -106,13 +107,15 @@ def compile_query(query: str) -> Callable[[str], bool]:
     return matches
 
 
-def _mark(words: Iterable[str]) -> str:
+def _mark(words: Sequence[str]) -> str:
     r"""Put words together so that a term is found where its words begin and end.
 
     >>> _mark(["c++", "東京2"])
     '\nc\n++ 東京\n2\n'
     """
-    return _WORD.sub("\n\\g<0>\n", " ".join(words))
+    # Piece by piece: other threads have their turn in between.
+    pieces = (" ".join(words[at : at + _PIECE]) for at in range(0, len(words), _PIECE))
+    return " ".join(_WORD.sub("\n\\g<0>\n", piece) for piece in pieces)
 
 
 def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
