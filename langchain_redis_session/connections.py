@@ -16,13 +16,22 @@ from langchain_redis_session._connections.addresses import (
     pop_address,
     refuse_second_address,
 )
+from langchain_redis_session._connections.checks import check_options
 from langchain_redis_session._connections.clients import Connections
+from langchain_redis_session._connections.cluster import make_cluster_factories
 from langchain_redis_session._connections.given import adopt_clients, check_clients
 from langchain_redis_session._connections.memory import open_memory
-from langchain_redis_session._connections.standalone import check_options, make_factories
+from langchain_redis_session._connections.sentinel import make_sentinel_factories
+from langchain_redis_session._connections.standalone import make_factories
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 DEFAULT_URL = "redis://localhost:6379/0"
+_MAKERS = {
+    "redis": make_factories,
+    "unix": make_factories,
+    "redis+cluster": make_cluster_factories,
+    "redis+sentinel": make_sentinel_factories,
+}
 
 
 def open_connections(
@@ -54,9 +63,7 @@ def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
     if address.kind == "memory":
         check_options(options)
         return open_memory(address.name, description=str(address))
-    if address.kind not in ("redis", "unix"):
-        raise ConfigurationError(f"{what}'{address}': not supported yet")
-    make_sync, make_async = make_factories(address, what, options)
+    make_sync, make_async = _MAKERS[address.kind](address, what, options)
     return Connections(
         make_sync,
         make_async,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from langchain_redis_session._flow.cluster import list_pools
 from langchain_redis_session.errors import ConfigurationError
 
 _lock = threading.Lock()
@@ -124,7 +125,8 @@ class Connections:
         """After a use in the background: close what it has kept open beyond `close`."""
         if self._is_closed and self._owns_sync and self._sync is not None:
             # Not what others still use: they would connect again.
-            self._sync.connection_pool.disconnect(inuse_connections=False)
+            for pool in list_pools(self._sync):
+                pool.disconnect(inuse_connections=False)
 
     async def aclose(self) -> None:
         """Close what is ours; this loop's client before it returns."""

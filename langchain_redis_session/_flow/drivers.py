@@ -6,6 +6,7 @@ errors become ours before a flow sees them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from langchain_redis_session._counters import Counters
@@ -13,6 +14,7 @@ from langchain_redis_session._flow.cluster import (
     RAW,
     add_command,
     aexecute_pinned,
+    await_again,
     execute_pinned,
     has_wait,
     open_pipeline,
@@ -27,7 +29,7 @@ from langchain_redis_session._flow.requests import (
     Submit,
     Unreadable,
 )
-from langchain_redis_session._flow.translation import CLIENT_ERRORS, translate_error
+from langchain_redis_session._flow.translation import is_of_client, translate_error
 from langchain_redis_session._flow.unreadable import note_unreadable
 
 T = TypeVar("T")
@@ -45,8 +47,9 @@ class AppendQueue(Protocol):
 
 def _to_throw(request: Request, error: Exception) -> Exception:
     """What a flow sees of an error."""
-    is_ours_to_translate = isinstance(error, CLIENT_ERRORS) and not isinstance(request, Call)
-    return translate_error(error) if is_ours_to_translate else error
+    if isinstance(request, Call) or not is_of_client(error):
+        return error
+    return translate_error(error)
 
 
 def _translate_replies(replies: list[Any]) -> list[Any]:
@@ -91,7 +94,8 @@ async def arun(
         request = next(flow)
         while True:
             try:
-                reply = await _aexecute(request, client, queue, counters)
+                ask = partial(_aexecute, request, client, queue, counters)
+                reply = await (ask() if isinstance(request, Call) else await_again(ask))
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:

@@ -23,7 +23,7 @@ HashTag = Literal["app", "user"]
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
 _GLOB_ESCAPES = str.maketrans({c: "\\" + c for c in "\\*?[]^-"})
 
-_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease")
+_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed")
 _USER_KINDS = ("sess", "userstate")
 
 
@@ -56,6 +56,7 @@ class SessionKeys:
     track_index: bytes
     summaries: bytes
     summary_lease: bytes
+    removals: bytes
     user_state: bytes
     app_state: bytes
     track_prefix: str
@@ -210,6 +211,7 @@ class Keyspace:
             track_index=f"{self._scoped('trackidx', app, user)}:{session}".encode(),
             summaries=self.summaries(app, user),
             summary_lease=f"{self._scoped('sumlease', app, user)}:{session}".encode(),
+            removals=f"{self._scoped('trimmed', app, user)}:{session}".encode(),
             user_state=self.user_state(app, user),
             app_state=self.app_state(app),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",
