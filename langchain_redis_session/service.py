@@ -198,7 +198,7 @@ class RedisSessionService(
         given = locals()
         options = parse_options({name: given[name] for name in ServiceOptions.model_fields})
         self._clock = options.clock
-        summarizing = make_summarizing(summarizer, pick_summarizer)
+        summarizing = make_summarizing(summarizer, pick_summarizer, options.session_event_limit)
         context = Context(options, counts_unsummarized=summarizing is not None)
         if extra_options is not None:
             check_mapping("extra_options", extra_options)

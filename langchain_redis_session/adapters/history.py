@@ -19,13 +19,18 @@ from langchain_core.messages import (
     get_buffer_string,
     message_to_dict,
 )
-from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables.config import ensure_config
 from typing_extensions import Unpack
 
-from langchain_redis_session._actions.open_calls import OpenToolCalls, warn_of_open_calls
+from langchain_redis_session._actions.open_calls import (
+    OpenToolCalls,
+    close_calls,
+    warn_of_open_calls,
+)
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs import windows
 from langchain_redis_session._verbs.arguments import (
     check_flags,
@@ -62,6 +67,9 @@ else:
             """Stands in for the class that langchain-core no longer has."""
 
 
+_A_QUESTION = (HumanMessage("…"),)
+
+
 class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     """A chat history in Redis, in place of LangChain's older ones: change the import only.
 
@@ -89,7 +97,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             in any case is the last user message, with the newest of what follows it that
             fits, at least the last message with its tool calls and results.
         max_tokens: The most tokens that reading gives, likewise; None = all.
-        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        token_counter: Counts tokens of messages; default: an estimate, with pictures,
+            sounds, films and files at a fixed cost each.
         include_summary: Whether reading gives the session's summary in place of the messages
             that it covers. It and system messages become one system message in front, which
             gives way where the last user message would not fit beside it. Messages without
@@ -104,7 +113,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             models refuse them. "answer" = put an error result behind each, which is never
             stored; "drop" = leave the calls out; "keep" = give what is stored. Unless kept,
             late results are moved up to their calls. The last calls may still be running,
-            and stay. Default: "answer" where `max_messages`, `max_tokens` or
+            and stay, unless a `RunnableWithMessageHistory` reads: it puts the next question
+            behind them. Default: "answer" where `max_messages`, `max_tokens` or
             `include_summary` is given, else "keep" with a warning.
         callbacks: Hooks for what is read and written by this history; see
             `SessionCallbackHandler`.
@@ -140,7 +150,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         url: str | None = None,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        token_counter: TokenCounter = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         start_on: StartOn = "human",
@@ -232,7 +242,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         if not self._is_limited:
             how = self._open_tool_calls or "keep"
             read = self.service.get_messages(key, open_tool_calls=how, callbacks=hooks)
-            return self._warn_of_open_calls(read)
+            return self._close_calls(read)
         limit = self._window.max_messages
         if not self._include_summary:
             found = windows.get_messages(self.service, key, limit=limit, callbacks=hooks)
@@ -246,7 +256,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         if not self._is_limited:
             how = self._open_tool_calls or "keep"
             read = await self.service.aget_messages(key, open_tool_calls=how, callbacks=hooks)
-            return self._warn_of_open_calls(read)
+            return self._close_calls(read)
         limit = self._window.max_messages
         if not self._include_summary:
             found = await windows.aget_messages(self.service, key, limit=limit, callbacks=hooks)
@@ -256,17 +266,31 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             )
         return self._make_window(found)
 
-    def _warn_of_open_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+    def _close_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         if self._open_tool_calls is None:
             warn_of_open_calls(messages, stacklevel=3)
-        return messages
+            return messages
+        return close_calls(messages, self._open_tool_calls, self._find_following())
+
+    def _find_following(self) -> Sequence[BaseMessage]:
+        """What stands for the question that a chain puts behind what it reads here.
+
+        `RunnableWithMessageHistory` reads before it adds the question, and names the history
+        that it reads in its config.
+        """
+        chain = ensure_config().get("configurable") or {}
+        return _A_QUESTION if chain.get("message_history") is self else ()
 
     def _make_window(self, found: SummarizedMessages) -> list[BaseMessage]:
         window, summary = self._window, found.summary
         if not self._include_summary:
-            return window.make(found.messages, is_cut=found.is_cut)
+            return window.make(
+                found.messages, is_cut=found.is_cut, following=self._find_following()
+            )
         named = [_name(message) for message in found.messages]
-        messages = window.make(named, summary=summary, is_cut=found.is_cut)
+        messages = window.make(
+            named, summary=summary, is_cut=found.is_cut, following=self._find_following()
+        )
         self._last_reads.append(_Read(list(messages), summary))
         return messages
 
