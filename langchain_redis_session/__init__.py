@@ -3,6 +3,7 @@
 Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
+- `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
+    )
+    from langchain_redis_session.adapters.middleware import (
+        RedisSessionMiddleware,
     )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
@@ -114,6 +118,7 @@ _MODULES = {
     "PersistStats": "stats",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
     "Run": "runs",
     "RunTree": "runs",
@@ -165,6 +170,7 @@ __all__ = [
     "PersistStats",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMiddleware",
     "RedisSessionService",
     "Run",
     "RunTree",

@@ -161,3 +161,17 @@ GET_SUMMARIZED_FOR_MODEL: Read[SummarizedMessages] = Read(
     _select_for_model,
     for_model=True,
 )
+GET_SESSION_FOR_MODEL: Read[Session | None] = Read(
+    "get_messages",
+    _read_session_of_messages,
+    _read_session_of_messages,
+    _select_session,
+    for_model=True,
+)
+GET_SUMMARIZED_SESSION_FOR_MODEL: Read[Session | None] = Read(
+    "get_summarized_messages",
+    _read_session_since_summary,
+    _read_session_since_summary,
+    _select_session,
+    for_model=True,
+)

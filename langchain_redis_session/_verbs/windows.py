@@ -5,13 +5,15 @@ They are counted, and seen by hooks, as the methods whose names they have.
 
 from langchain_redis_session._actions.reads import (
     GET_MESSAGES_FOR_MODEL,
+    GET_SESSION_FOR_MODEL,
     GET_SUMMARIZED_FOR_MODEL,
+    GET_SUMMARIZED_SESSION_FOR_MODEL,
 )
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._verbs.reading import ReadMethods
 from langchain_redis_session._verbs.runner import async_method, sync_method
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
-from langchain_redis_session.models import SessionKey, SummarizedMessages
+from langchain_redis_session.models import Session, SessionKey, SummarizedMessages
 
 
 @sync_method
@@ -51,3 +53,21 @@ def get_summarized_messages(
 
 
 aget_summarized_messages = async_method(get_summarized_messages)
+
+
+@sync_method
+def get_session(
+    service: ReadMethods,
+    key: SessionKey,
+    *,
+    limit: int | None = None,
+    with_summary: bool = False,
+    callbacks: Handlers = None,
+) -> Flow[Session | None]:
+    """Read the session itself with its state; as `get_messages` or `get_summarized_messages`."""
+    read = GET_SUMMARIZED_SESSION_FOR_MODEL if with_summary else GET_SESSION_FOR_MODEL
+    call = GetSessionContext(key, read.method, limit)
+    return service._read(read, call, callbacks=callbacks)  # noqa: SLF001
+
+
+aget_session = async_method(get_session)
