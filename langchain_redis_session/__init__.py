@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.adapters.middleware import (
         RedisSessionMiddleware,
+        session_state,
     )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
@@ -144,6 +145,7 @@ _MODULES = {
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
     "read_runs": "runs",
+    "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
 }
@@ -197,6 +199,7 @@ __all__ = [
     "context_threshold",
     "event_threshold",
     "read_runs",
+    "session_state",
     "time_threshold",
     "token_threshold",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -17,6 +17,7 @@ from langchain_redis_session._actions.open_calls import (
     close_calls,
     is_made_answer,
 )
+from langchain_redis_session._codec.session_record import WINDOW_PREFIX
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Summary
 
@@ -46,6 +47,8 @@ class ModelWindow:
         start_on: "human" = begin at a user message where something was cut off; None = where
             the cut falls, but at no tool result.
         open_tool_calls: What to do with calls that have no result; see `close_calls`.
+        stable: Whether the cut stays where it is until a limit is reached, and then moves so far
+            that half of it is left: between cuts each window begins as the one before.
 
     Raises:
         ConfigurationError: A limit is no whole number from 1, or another option can't be used.
@@ -57,6 +60,7 @@ class ModelWindow:
     format_summary: Callable[[Summary], BaseMessage | str] = format_summary
     start_on: Literal["human"] | None = "human"
     open_tool_calls: OpenToolCalls = "answer"
+    stable: bool = False
 
     def __post_init__(self) -> None:
         limits = {"max_messages": self.max_messages, "max_tokens": self.max_tokens}
@@ -74,11 +78,57 @@ class ModelWindow:
                 f'start_on must be "human" or None, not {shorten(self.start_on)}'
             )
         check_open_tool_calls(self.open_tool_calls)
+        if not isinstance(self.stable, bool):
+            raise ConfigurationError(
+                f"stable_window must be True or False, not {shorten(self.stable)}"
+            )
+        if self.stable and not self.is_limited:
+            raise ConfigurationError("stable_window=True needs max_messages or max_tokens")
 
     @property
     def is_limited(self) -> bool:
         """Whether there is a limit at all."""
         return self.max_messages is not None or self.max_tokens is not None
+
+    @property
+    def name(self) -> str:
+        """The state name that holds where a stable window of this size begins."""
+        return f"{WINDOW_PREFIX}{self.max_messages or 0}:{self.max_tokens or 0}"
+
+    def move_begin(
+        self, older: Sequence[BaseMessage], running: Sequence[BaseMessage], begin: int
+    ) -> int:
+        """Find where a stable window begins.
+
+        Args:
+            older: The messages before the running turn.
+            running: Those of the running turn.
+            begin: Where in `older` it has begun until now.
+
+        Returns:
+            Where it begins: there while that fits, else at the first user message from which on
+            half of the limits are enough; at the end of `older` if there is none.
+        """
+        fronts = [message for message in older if message.type == "system"]
+
+        def fits(window: ModelWindow, start: int) -> bool:
+            talk = [message for message in older[start:] if message.type != "system"]
+            return window._fits([*fronts, *talk, *running])
+
+        if fits(self, begin):
+            return begin
+        half = replace(
+            self,
+            max_messages=self.max_messages and max(1, self.max_messages // 2),
+            max_tokens=self.max_tokens and max(1, self.max_tokens // 2),
+        )
+        starts = [
+            place
+            for place in range(begin + 1, len(older))
+            if isinstance(older[place], HumanMessage) or self.start_on is None
+        ]
+        first = bisect_left(starts, True, key=lambda start: fits(half, start))
+        return starts[first] if first < len(starts) else len(older)
 
     def make(
         self,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session.adapters._middleware.places import Place
+from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.models import Summary
 
 _MOST_TURNS = 256
@@ -24,21 +24,31 @@ class Turn:
         place: Where its messages belong.
         request_id: Names the conversation that its messages are stored under.
         head: What of the session stands before its own messages.
+        event_ids: The id of the event that each of these is in.
+        begin: Where the window begins in the head.
+        cut: The event that a stable window begins with; "" for none.
+        state: The session's state.
         summary: What stands for the session's older messages.
         is_cut: Whether older ones were not read, for whatever reason.
         known: The ids of messages that are known to be stored.
         older: The ids of messages in the agent's state that are older than the head.
         is_read: Whether the session was read.
+        is_new: Whether there was none.
     """
 
     place: Place
     request_id: str
     head: list[BaseMessage] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
+    begin: int = 0
+    cut: str = ""
+    state: SessionState = field(default_factory=lambda: SessionState({}))
     summary: Summary | None = None
     is_cut: bool = False
     known: set[str] = field(default_factory=set)
     older: set[str] = field(default_factory=set)
     is_read: bool = False
+    is_new: bool = False
 
 
 class Turns:
@@ -52,29 +62,29 @@ class Turns:
         self._turns: OrderedDict[tuple[Place, str], Turn] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, place: Place, question_id: str, last_ids: Collection[str]) -> Turn:
+    def find(self, place: Place, question_id: str, last_id: str) -> Turn:
         """Find a run, or begin it.
 
         Args:
             place: Where its messages belong.
             question_id: The id of the message that the run is about.
-            last_ids: The ids of its newest messages, by which it is found if a middleware has
-                removed the question.
+            last_id: That of its newest message, by which it is found if a middleware has removed
+                the question.
         """
         name = (place, question_id)
         with self._lock:
             turn = self._turns.get(name)
             if turn is None:
-                turn = self._find_by_messages(place, last_ids) or Turn(place, question_id)
+                turn = self._find_by_message(place, last_id) or Turn(place, question_id)
                 self._turns[name] = turn
             self._turns.move_to_end(name)
             if len(self._turns) > _MOST_TURNS:
                 self._turns.popitem(last=False)
             return turn
 
-    def _find_by_messages(self, place: Place, last_ids: Collection[str]) -> Turn | None:
+    def _find_by_message(self, place: Place, message_id: str) -> Turn | None:
         for turn in reversed(self._turns.values()):
-            if turn.place == place and not turn.known.isdisjoint(last_ids):
+            if turn.place == place and message_id in turn.known:
                 return turn
         return None
 

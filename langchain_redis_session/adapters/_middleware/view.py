@@ -12,10 +12,10 @@ from langchain_redis_session.adapters._middleware.turns import Turn
 from langchain_redis_session.adapters._windows import ModelWindow
 
 
-def find_head(
+def find_head_end(
     stored: Sequence[BaseMessage], ids: Sequence[str], question_id: str, *, is_past: bool
-) -> list[BaseMessage]:
-    """Find what of the session lies before a run.
+) -> int:
+    """Find how much of the session lies before a run.
 
     Args:
         stored: The session's messages, as far as they were read.
@@ -27,11 +27,10 @@ def find_head(
     """
     places = {message.id: place for place, message in enumerate(stored) if message.id}
     if question_id in places:
-        return list(stored[: places[question_id]])
+        return places[question_id]
     if is_past:
-        newest = max((places[found] for found in ids if found in places), default=-1)
-        return list(stored[: newest + 1])
-    return list(stored)
+        return max((places[found] for found in ids if found in places), default=-1) + 1
+    return len(stored)
 
 
 def make_view(
@@ -55,7 +54,12 @@ def make_view(
         for place, message in enumerate(messages)
         if (place >= begin and ids[place] not in turn.older)
         # System messages, and what another middleware has put in, are in nobody's session.
-        or (ids[place] not in places and ids[place] not in turn.known)
+        or not (ids[place] in places or ids[place] in turn.known or ids[place] in turn.older)
     ]
     head = [edited.get(message.id or "", message) for message in turn.head]
-    return window.make([*head, *tail], summary=turn.summary, is_cut=turn.is_cut)
+    if window.stable:
+        turn.begin = window.move_begin(head, tail, turn.begin)
+        fronts = [message for message in head[: turn.begin] if message.type == "system"]
+        head = [*fronts, *head[turn.begin :]]
+    is_cut = turn.is_cut or turn.begin > 0
+    return window.make([*head, *tail], summary=turn.summary, is_cut=is_cut)
