@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_core.messages import (
@@ -290,15 +291,15 @@ def _list_state(state: Any, given: Sequence[BaseMessage] = ()) -> list[BaseMessa
     else:
         found = state if isinstance(state, list) else getattr(state, "messages", None)
     messages = convert_to_messages(found or [])
-    ids = {message.id for message in messages}
     answered = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
-    for message in given:
+    made: dict[str, list[ToolMessage]] = {}
+    for before, message in pairwise(given):
         # They have no id yet, and stand behind their calls.
-        if not isinstance(message, ToolMessage) or message.id in ids:
+        if not isinstance(message, ToolMessage) or message.id:
             continue
         if message.tool_call_id not in answered:
-            messages.append(message)
-    return messages
+            made.setdefault(before.id or "", []).append(message)
+    return [m for message in messages for m in (message, *made.get(message.id or "", ()))]
 
 
 def _with_messages(response: Any, messages: list[BaseMessage]) -> Any:

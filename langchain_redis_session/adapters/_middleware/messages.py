@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-_STORED_TYPES = ("human", "ai", "tool")
+_STORED_TYPES = (HumanMessage, AIMessage, ToolMessage)
 
 
 def is_stored(message: BaseMessage) -> bool:
     """Whether a message belongs into a session: what was said, and no middleware's summary."""
-    return message.type in _STORED_TYPES and not is_summary(message)
+    return isinstance(message, _STORED_TYPES) and not is_summary(message)
 
 
 def is_summary(message: BaseMessage) -> bool:
@@ -24,7 +24,7 @@ def is_summary(message: BaseMessage) -> bool:
 def find_question(messages: Sequence[BaseMessage]) -> BaseMessage | None:
     """The user message that the run is about; without any, what the run began with."""
     for message in reversed(messages):
-        if message.type == "human" and not is_summary(message):
+        if isinstance(message, HumanMessage) and not is_summary(message):
             return message
     return messages[0] if messages else None
 
@@ -64,54 +64,57 @@ def _has_call(message: AIMessage, call_id: str) -> bool:
 
 
 def find_ids(
-    messages: Sequence[BaseMessage], stored: Sequence[BaseMessage], known: Collection[str]
+    messages: Sequence[BaseMessage], known: Collection[str], aliases: Mapping[str, str]
 ) -> list[str]:
     """The id that each message has in the session, or will have there.
 
     Args:
         messages: A run's messages.
-        stored: The session's, as far as they were read.
         known: Ids that the session has.
+        aliases: The ids of messages that are stored under another one.
     """
     ids: list[str] = []
     for place, message in enumerate(messages):
-        found = message.id or ""
+        found = aliases.get(message.id or "", message.id or "")
         if isinstance(message, ToolMessage) and found not in known:
             # Another middleware may have made it anew, with an id of its own.
             made = make_result_id(message, messages[:place])
             found = made if made in known or not found else found
         ids.append(found)
-    for place, message_id in _match_sent_again(messages, ids, stored, known):
-        ids[place] = message_id
     return ids
 
 
-def _match_sent_again(
-    messages: Sequence[BaseMessage],
-    ids: Sequence[str],
-    stored: Sequence[BaseMessage],
-    known: Collection[str],
-) -> list[tuple[int, str]]:
-    """Find what a client that keeps the conversation itself has sent once more, without ids.
+def find_aliases(
+    messages: Sequence[BaseMessage], stored: Sequence[BaseMessage], known: Collection[str]
+) -> dict[str, str]:
+    """Find what a client that keeps the conversation itself has sent once more, with new ids.
 
     It begins its messages with those of the session, or the session's end. A user alone may
     say the same thing again, so an answer has to be among them.
+
+    Args:
+        messages: A run's messages.
+        stored: The session's, as far as they were read.
+        known: Ids that the session has.
+
+    Returns:
+        The ids that they are stored under, by those that they have now.
     """
-    said = [place for place, message in enumerate(messages) if is_stored(message)]
+    said = [message for message in messages if is_stored(message)]
     had = [message for message in stored if is_stored(message)]
-    if not said or not had or any(ids[place] in known for place in said):
-        return []
-    contents = [_content_of(messages[place]) for place in said]
-    had_contents = [_content_of(message) for message in had]
+    if not said or not had or any(message.id in known for message in said):
+        return {}
+    contents, had_contents = [*map(_content_of, said)], [*map(_content_of, had)]
     for count in range(len(said), 1, -1):
         length = min(count, len(had))
-        is_same = contents[count - length : count] == had_contents[len(had) - length :]
-        if is_same and any(messages[place].type == "ai" for place in said[count - length : count]):
-            ends = zip(said[count - length : count], had[len(had) - length :], strict=True)
+        first = count - length
+        is_same = contents[first:count] == had_contents[len(had) - length :]
+        if is_same and any(isinstance(message, AIMessage) for message in said[first:count]):
             # What lies before the session's part is older than what was read of it.
-            older = [(place, had[-length].id or "") for place in said[: count - length]]
-            return [*older, *((place, message.id or "") for place, message in ends)]
-    return []
+            twins = [had[-length]] * first + had[len(had) - length :]
+            pairs = zip(said[:count], twins, strict=True)
+            return {message.id or "": twin.id or "" for message, twin in pairs}
+    return {}
 
 
 def _content_of(message: BaseMessage) -> tuple[Any, ...]:

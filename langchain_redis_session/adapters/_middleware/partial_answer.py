@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
 
 
 class PartialAnswer(BaseCallbackHandler):
@@ -40,9 +40,9 @@ class PartialAnswer(BaseCallbackHandler):
             self._chunks.append(message)
 
     @property
-    def message(self) -> AIMessageChunk | None:
+    def message(self) -> BaseMessage | None:
         """All that was said; None for nothing."""
         if not any(chunk.content or chunk.tool_call_chunks for chunk in self._chunks):
             return None
         first, *rest = self._chunks
-        return sum(rest, first) if rest else first
+        return message_chunk_to_message(sum(rest, first))

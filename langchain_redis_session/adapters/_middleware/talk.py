@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Literal, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, message_to_dict
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict
 
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._logs import logger
@@ -17,6 +17,7 @@ from langchain_redis_session._operations.matching import INTERRUPTED
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._verbs import answers, windows
 from langchain_redis_session.adapters._middleware.messages import (
+    find_aliases,
     find_ids,
     find_question,
     is_stored,
@@ -69,7 +70,7 @@ class Talk:
         """Find the run that messages are of; a new one reads its session."""
         question = find_question(state)
         question_id = (question and question.id) or new_id()
-        is_asked = bool(state) and state[-1].type == "human"
+        is_asked = bool(state) and isinstance(state[-1], HumanMessage)
         last_id = (state[-1].id if state and not is_asked else None) or ""
         turn = self.turns.find(place, question_id, last_id)
         if turn.is_read or place.track:
@@ -81,7 +82,8 @@ class Talk:
         events = _list_messages(session.events if session is not None else ())
         stored = [message for message, _ in events]
         turn.known |= {message.id for message in stored if message.id}
-        ids = find_ids(state, stored, turn.known)
+        turn.aliases = find_aliases(state, stored, turn.known)
+        ids = find_ids(state, turn.known, turn.aliases)
         end = find_head_end(stored, ids, question_id, is_past=place.is_past)
         turn.head, turn.event_ids = stored[:end], [event_id for _, event_id in events[:end]]
         if session is not None:
@@ -112,14 +114,14 @@ class Talk:
 
     def store_new(self, turn: Turn, state: Sequence[BaseMessage]) -> Flow[None]:
         """Store what the session does not have, before the model is asked."""
-        ids = find_ids(state, turn.head, turn.known)
+        ids = find_ids(state, turn.known, turn.aliases)
         newest = max((i for i, found in enumerate(ids) if found in turn.known), default=-1)
         new: list[tuple[str, BaseMessage]] = []
         request_id = turn.request_id
         for message, found in zip(state[newest + 1 :], ids[newest + 1 :], strict=True):
             if not is_stored(message):
                 continue
-            if message.type == "human":
+            if isinstance(message, HumanMessage):
                 request_id = found
             named = message if message.id == found else message.model_copy(update={"id": found})
             new.append((request_id, named))

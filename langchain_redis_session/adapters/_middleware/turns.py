@@ -31,6 +31,7 @@ class Turn:
         summary: What stands for the session's older messages.
         is_cut: Whether older ones were not read, for whatever reason.
         known: The ids of messages that are known to be stored.
+        aliases: The ids of messages that are stored under another one.
         older: The ids of messages in the agent's state that are older than the head.
         is_read: Whether the session was read.
         is_new: Whether there was none.
@@ -46,6 +47,7 @@ class Turn:
     summary: Summary | None = None
     is_cut: bool = False
     known: set[str] = field(default_factory=set)
+    aliases: dict[str, str] = field(default_factory=dict)
     older: set[str] = field(default_factory=set)
     is_read: bool = False
     is_new: bool = False

@@ -45,7 +45,7 @@ def make_view(
     """
     if any(map(is_summary, messages)):  # which stands for all that is older
         return close_calls(messages, window.open_tool_calls)
-    ids = find_ids(messages, turn.head, turn.known)
+    ids = find_ids(messages, turn.known, turn.aliases)
     edited = dict(zip(ids, messages, strict=True))
     places = {message.id for message in turn.head if message.id}
     begin = max((place + 1 for place, found in enumerate(ids) if found in places), default=0)
