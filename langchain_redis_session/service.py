@@ -309,6 +309,10 @@ class RedisSessionService(
 
         Returns:
             How many were tried. (One that has no JSON that could be stored never is.)
+
+        Raises:
+            BackendUnavailableError: Redis is away; they stay. (With write-behind, they are tried
+                for a while.)
         """
         self._require_open()
         if self._write_behind is not None:

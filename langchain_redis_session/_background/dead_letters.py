@@ -142,7 +142,7 @@ class KeptAppends:
             How many were tried.
 
         Raises:
-            BackendUnavailableError: Redis is away; they stay. Only with a key.
+            BackendUnavailableError: Redis is away; they stay.
         """
         jobs: dict[SessionKey, list[Job]] = {}
         for job, _ in self._dead.find(key):
@@ -154,7 +154,7 @@ class KeptAppends:
                     self._dead.forget([result.job])
                     continue
                 self._dead.replace(result.job, result.error)
-                if key is not None and isinstance(result.error, BackendUnavailableError):
+                if isinstance(result.error, BackendUnavailableError):
                     raise result.error
         return sum(map(len, jobs.values()))
 

@@ -95,7 +95,7 @@ class AgentBench:
             **more,
         )
 
-    def config(self, user_id: str = "ann", **more: Any) -> dict[str, Any]:
+    def config(self, user_id: str = "ann", **more: Any) -> Any:
         """Give the config of a run."""
         return {"configurable": {"thread_id": self.session_id, "user_id": user_id, **more}}
 

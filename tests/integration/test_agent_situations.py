@@ -35,7 +35,7 @@ Situation = Callable[[AgentBench], Awaitable[None]]
 SITUATIONS: dict[str, Situation] = {}
 ROWS: dict[str, tuple[list[str], list[str], int]] = {}
 
-SUM = [calling((1, 2)), "It is 3."]
+SUM: list[AIMessage | str] = [calling((1, 2)), "It is 3."]
 SUM_STORED = ["1+2?", "add()", "= 3", "It is 3."]
 
 
@@ -383,7 +383,7 @@ async def structured_output_by_the_provider(bench: AgentBench) -> None:
 
 def make_sub_agent(bench: AgentBench, model: ScriptedModel, name: str | None) -> Any:
     memory = RedisSessionMiddleware(bench.service)
-    sub_agent = create_agent(model, tools=[add], middleware=[memory], name=name)
+    sub_agent: Any = create_agent(model, tools=[add], middleware=[memory], name=name)
 
     @tool
     def research(a: int, b: int) -> str:
@@ -458,7 +458,7 @@ async def beside_context_editing(bench: AgentBench) -> None:
 
 @situation
 async def what_another_middleware_shows_for_one_call(bench: AgentBench) -> None:
-    class Weather(others.AgentMiddleware):  # type: ignore[type-arg]
+    class Weather(others.AgentMiddleware):
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
             return handler(self.change(request))
 
