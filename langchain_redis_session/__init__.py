@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
+        StateTooLargeError,
         SummaryError,
         UnserializableMessageError,
     )
@@ -130,6 +131,7 @@ _MODULES = {
     "SessionNotFoundError": "errors",
     "SessionServiceClosedError": "errors",
     "SessionSummarizer": "summarizer",
+    "StateTooLargeError": "errors",
     "SummarizedMessages": "models",
     "Summary": "models",
     "SummaryBoundary": "models",
@@ -183,6 +185,7 @@ __all__ = [
     "SessionNotFoundError",
     "SessionServiceClosedError",
     "SessionSummarizer",
+    "StateTooLargeError",
     "SummarizedMessages",
     "Summary",
     "SummaryBoundary",

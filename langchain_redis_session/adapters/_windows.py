@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._actions.open_calls import (
@@ -19,7 +19,7 @@ from langchain_redis_session._actions.open_calls import (
 )
 from langchain_redis_session._codec.session_record import WINDOW_PREFIX
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Summary
+from langchain_redis_session.models import Summary, is_from_user
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -125,7 +125,8 @@ class ModelWindow:
         starts = [
             place
             for place in range(begin + 1, len(older))
-            if isinstance(older[place], HumanMessage) or self.start_on is None
+            if is_from_user(older[place])
+            or (self.start_on is None and not isinstance(older[place], ToolMessage))
         ]
         first = bisect_left(starts, True, key=lambda start: fits(half, start))
         return starts[first] if first < len(starts) else len(older)
@@ -173,7 +174,7 @@ class ModelWindow:
             return None
         if self.start_on is None:
             return front + talk[_skip_results(talk, start) :]
-        while not isinstance(talk[start], HumanMessage):
+        while not is_from_user(talk[start]):
             start += 1
         return front + talk[start:]
 
@@ -235,7 +236,7 @@ def _join(messages: list[BaseMessage]) -> list[BaseMessage]:
 
 
 def _find_last_human(talk: list[BaseMessage]) -> int | None:
-    places = (i for i in range(len(talk) - 1, -1, -1) if isinstance(talk[i], HumanMessage))
+    places = (i for i in range(len(talk) - 1, -1, -1) if is_from_user(talk[i]))
     return next(places, None)
 
 

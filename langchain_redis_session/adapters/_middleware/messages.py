@@ -6,14 +6,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-_STORED_TYPES = (HumanMessage, AIMessage, ToolMessage)
+from langchain_redis_session.models import is_from_user
 
 
 def is_stored(message: BaseMessage) -> bool:
     """Whether a message belongs into a session: what was said, and no middleware's summary."""
-    return isinstance(message, _STORED_TYPES) and not is_summary(message)
+    is_said = is_from_user(message) or isinstance(message, AIMessage | ToolMessage)
+    return is_said and not is_summary(message)
 
 
 def is_summary(message: BaseMessage) -> bool:
@@ -24,7 +25,7 @@ def is_summary(message: BaseMessage) -> bool:
 def find_question(messages: Sequence[BaseMessage]) -> BaseMessage | None:
     """The user message that the run is about; without any, what the run began with."""
     for message in reversed(messages):
-        if isinstance(message, HumanMessage) and not is_summary(message):
+        if is_from_user(message) and not is_summary(message):
             return message
     return messages[0] if messages else None
 

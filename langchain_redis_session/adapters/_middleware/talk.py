@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Literal, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict
+from langchain_core.messages import AIMessage, BaseMessage, message_to_dict
 
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._logs import logger
@@ -34,7 +34,7 @@ from langchain_redis_session.errors import (
     RedisSessionError,
     SessionNotFoundError,
 )
-from langchain_redis_session.models import AppendResult, Event, new_id
+from langchain_redis_session.models import AppendResult, Event, is_from_user, new_id
 from langchain_redis_session.service import RedisSessionService
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Talk:
         """Find the run that messages are of; a new one reads its session."""
         question = find_question(state)
         question_id = (question and question.id) or new_id()
-        is_asked = bool(state) and isinstance(state[-1], HumanMessage)
+        is_asked = bool(state) and is_from_user(state[-1])
         last_id = (state[-1].id if state and not is_asked else None) or ""
         turn = self.turns.find(place, question_id, last_id)
         if turn.is_read or place.track:
@@ -121,7 +121,7 @@ class Talk:
         for message, found in zip(state[newest + 1 :], ids[newest + 1 :], strict=True):
             if not is_stored(message):
                 continue
-            if isinstance(message, HumanMessage):
+            if is_from_user(message):
                 request_id = found
             named = message if message.id == found else message.model_copy(update={"id": found})
             new.append((request_id, named))
