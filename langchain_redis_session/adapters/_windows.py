@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,8 +18,9 @@ from langchain_redis_session._actions.open_calls import (
     is_made_answer,
 )
 from langchain_redis_session._codec.session_record import WINDOW_PREFIX
+from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Summary, is_from_user
+from langchain_redis_session.models import Event, SummarizedMessages, Summary, is_from_user
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -96,14 +97,14 @@ class ModelWindow:
         return f"{WINDOW_PREFIX}{self.max_messages or 0}:{self.max_tokens or 0}"
 
     def move_begin(
-        self, older: Sequence[BaseMessage], running: Sequence[BaseMessage], begin: int
+        self, older: Sequence[BaseMessage], running: Sequence[BaseMessage], begin: int | None
     ) -> int:
         """Find where a stable window begins.
 
         Args:
             older: The messages before the running turn.
             running: Those of the running turn.
-            begin: Where in `older` it has begun until now.
+            begin: Where in `older` it has begun until now; None = before it.
 
         Returns:
             Where it begins: there while that fits, else at the first user message from which on
@@ -115,7 +116,7 @@ class ModelWindow:
             talk = [message for message in older[start:] if message.type != "system"]
             return window._fits([*fronts, *talk, *running])
 
-        if fits(self, begin):
+        if begin is not None and fits(self, begin):
             return begin
         half = replace(
             self,
@@ -124,7 +125,7 @@ class ModelWindow:
         )
         starts = [
             place
-            for place in range(begin + 1, len(older))
+            for place in range(0 if begin is None else begin + 1, len(older))
             if is_from_user(older[place])
             or (self.start_on is None and not isinstance(older[place], ToolMessage))
         ]
@@ -213,6 +214,49 @@ class ModelWindow:
                 f"format_summary must give a text or a message, not {type(shown).__name__}"
             )
         return SystemMessage(shown)
+
+
+def list_with_events(events: Iterable[Event]) -> list[tuple[BaseMessage, str]]:
+    """The messages of events, each with the id of its event."""
+    return [
+        (message, event.id)
+        for event in events
+        if event.message is not None
+        for message in (event.message, *event.further_messages)
+    ]
+
+
+def find_cut(session: WindowSession, event_ids: Sequence[str], cut: str | None) -> int | None:
+    """Where in a session's messages a stable window has begun; None = before those read."""
+    if cut in event_ids:
+        return event_ids.index(cut)
+    return None if session.is_cut else 0
+
+
+def begin_stable(
+    window: ModelWindow, session: WindowSession | None, *, with_summary: bool
+) -> tuple[SummarizedMessages, str]:
+    """Let a session's stable window begin where it did, or where its cut is moved to.
+
+    Returns:
+        What the window is made of; and the event that it begins with, where that has changed.
+    """
+    if session is None:
+        return SummarizedMessages(None, []), ""
+    pairs = list_with_events(session.events)
+    messages, event_ids = [message for message, _ in pairs], [event_id for _, event_id in pairs]
+    last_human = _find_last_human(messages)
+    end = len(messages) if last_human is None else last_human
+    cut = session.cuts.get(window.name)
+    before = find_cut(session, event_ids, cut)
+    begin = window.move_begin(messages[:end], messages[end:], before)
+    fronts = [message for message in messages[:begin] if message.type == "system"]
+    found = SummarizedMessages(
+        session.summary if with_summary else None,
+        [*fronts, *messages[begin:]],
+        session.is_cut or begin > 0,
+    )
+    return found, event_ids[begin] if begin != before and begin < len(event_ids) else ""
 
 
 def _join_fronts(front: list[BaseMessage], summary: BaseMessage) -> list[BaseMessage]:

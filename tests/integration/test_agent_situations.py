@@ -122,6 +122,21 @@ async def a_window_of_three(bench: AgentBench) -> None:
 
 
 @situation
+async def a_stable_window_of_six(bench: AgentBench) -> None:
+    texts = [f"q{number}" for number in range(7)]
+    for number, text in enumerate(texts):  # as after a restart, each time
+        options = {"max_messages": 6, "stable_window": True}
+        bench.make(f"a{number}", saves=number > 3, options=options)
+        await bench.run(text)
+        first = ["q0?", "q0?", "q0?", "q2?", "q2?", "q4?", "q4?"][number]
+        assert bench.saw[-1][0] == first
+        assert bench.saw[-1][-1] == f"{text}?"
+    session = bench.service.get_session(bench.key())
+    assert session is not None
+    assert session.state == {}  # where it begins is kept, and not shown
+
+
+@situation
 async def parallel_tools(bench: AgentBench) -> None:
     bench.make(calling((1, 2), (3, 4)), "3 and 7.", saves=True)
     await bench.run("both")

@@ -28,13 +28,13 @@ from langchain_redis_session.adapters._middleware.places import Place, calling_s
 from langchain_redis_session.adapters._middleware.state_view import SessionState, current_state
 from langchain_redis_session.adapters._middleware.turns import Turn, Turns
 from langchain_redis_session.adapters._middleware.view import find_head_end, make_view
-from langchain_redis_session.adapters._windows import ModelWindow
+from langchain_redis_session.adapters._windows import ModelWindow, find_cut, list_with_events
 from langchain_redis_session.errors import (
     EventRejectedError,
     RedisSessionError,
     SessionNotFoundError,
 )
-from langchain_redis_session.models import AppendResult, Event, is_from_user, new_id
+from langchain_redis_session.models import AppendResult, is_from_user, new_id
 from langchain_redis_session.service import RedisSessionService
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Talk:
         limit = None if place.is_past else self.window.max_messages
         session = yield from self._read(place, limit)
         turn.is_new = session is None
-        events = _list_messages(session.events if session is not None else ())
+        events = list_with_events(session.events if session is not None else ())
         stored = [message for message, _ in events]
         turn.known |= {message.id for message in stored if message.id}
         turn.aliases = find_aliases(state, stored, turn.known)
@@ -91,7 +91,7 @@ class Talk:
             turn.summary = session.summary if self.include_summary else None
             turn.state = SessionState(session.state)
             turn.cut = session.cuts.get(self.window.name, "")
-            turn.begin = turn.event_ids.index(turn.cut) if turn.cut in turn.event_ids else 0
+            turn.begin = find_cut(session, turn.event_ids, turn.cut)
         places = {message.id for message in turn.head if message.id}
         newest = max((i for i, found in enumerate(ids) if found in places), default=-1)
         turn.older |= set(ids[: newest + 1]) - places
@@ -186,7 +186,7 @@ class Talk:
 
     def _find_moved_cut(self, turn: Turn) -> str:
         """The event that a stable window begins with since it was cut; "" where it was not."""
-        if not 0 < turn.begin < len(turn.event_ids):
+        if not turn.begin or turn.begin >= len(turn.event_ids):
             return ""
         cut = turn.event_ids[turn.begin]
         return "" if cut == turn.cut else cut
@@ -299,15 +299,6 @@ def _showing(turn: Turn, call: Call) -> Flow[Any]:
         return (yield call)
     finally:
         current_state.reset(token)
-
-
-def _list_messages(events: Iterable[Event]) -> list[tuple[BaseMessage, str]]:
-    return [
-        (message, event.id)
-        for event in events
-        if event.message is not None
-        for message in (event.message, *event.further_messages)
-    ]
 
 
 def _unbroken(start: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:

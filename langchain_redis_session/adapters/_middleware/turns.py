@@ -25,7 +25,7 @@ class Turn:
         request_id: Names the conversation that its messages are stored under.
         head: What of the session stands before its own messages.
         event_ids: The id of the event that each of these is in.
-        begin: Where the window begins in the head.
+        begin: Where a stable window begins in the head; None = before it.
         cut: The event that a stable window begins with; "" for none.
         state: The session's state.
         summary: What stands for the session's older messages.
@@ -41,7 +41,7 @@ class Turn:
     request_id: str
     head: list[BaseMessage] = field(default_factory=list)
     event_ids: list[str] = field(default_factory=list)
-    begin: int = 0
+    begin: int | None = 0
     cut: str = ""
     state: SessionState = field(default_factory=lambda: SessionState({}))
     summary: Summary | None = None

@@ -61,5 +61,5 @@ def make_view(
         turn.begin = window.move_begin(head, tail, turn.begin)
         fronts = [message for message in head[: turn.begin] if message.type == "system"]
         head = [*fronts, *head[turn.begin :]]
-    is_cut = turn.is_cut or turn.begin > 0
+    is_cut = turn.is_cut or bool(turn.begin)
     return window.make([*head, *tail], summary=turn.summary, is_cut=is_cut)
