@@ -3,6 +3,7 @@
 Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
+- `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
+    )
+    from langchain_redis_session.adapters.middleware import (
+        RedisSessionMiddleware,
+        session_state,
     )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
@@ -115,6 +120,7 @@ _MODULES = {
     "PersistStats": "stats",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
     "Run": "runs",
     "RunTree": "runs",
@@ -141,6 +147,7 @@ _MODULES = {
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
     "read_runs": "runs",
+    "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
 }
@@ -167,6 +174,7 @@ __all__ = [
     "PersistStats",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMiddleware",
     "RedisSessionService",
     "Run",
     "RunTree",
@@ -194,6 +202,7 @@ __all__ = [
     "context_threshold",
     "event_threshold",
     "read_runs",
+    "session_state",
     "time_threshold",
     "token_threshold",
 ]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._background.dead_letters import KeptAppends
 from langchain_redis_session._background.summary_workers import SummaryWorkers
 from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
@@ -19,6 +20,13 @@ from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import DeadLetter
 
 T = TypeVar("T")
+
+
+def keep_appends(
+    context: Context, hooks: Hooks, on_error: Callable[[DeadLetter], Any] | None
+) -> KeptAppends:
+    """Make what keeps dead letters where nothing writes in the background."""
+    return KeptAppends(context, hooks.report_given_up, on_error)
 
 
 def start_write_behind(

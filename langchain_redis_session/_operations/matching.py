@@ -12,6 +12,9 @@ from langchain_core.messages import BaseMessage, ChatMessage
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, is_from_user
 
+INTERRUPTED = "interrupted"
+"""The label of an answer that was cut off, in `Event.tag`."""
+
 _ROLES = {
     "human": "user",
     "ai": "assistant",
@@ -43,6 +46,11 @@ def is_system(item: Any) -> bool:
     """Whether an event holds a system message."""
     message = getattr(item, "message", None)
     return message is not None and message.type == "system"
+
+
+def is_whole(event: Event) -> bool:
+    """Whether an event holds a message that was not cut off."""
+    return has_message(event) and not (event.tag and INTERRUPTED in event.tag.split(";"))
 
 
 def has_message(event: Event) -> bool:

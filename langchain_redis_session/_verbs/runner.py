@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from inspect import Signature
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
-from langchain_redis_session._actions.appends import SummaryScheduler
+from langchain_redis_session._actions.appends import Keeper, SummaryScheduler
 from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.observed import observe, tell_of_unreadable
 from langchain_redis_session._background.write_behind import WriteBehind
@@ -45,6 +45,7 @@ class FlowRunner:
         _context: Options, key names and counters.
         _connections: The clients.
         _write_behind: The engine that appends are handed to; None = they wait for Redis.
+        _keeper: Has the dead letters.
         _summary_scheduler: Who schedules summaries after appends; None = nobody.
         _clock: Gives the time in nanoseconds since 1970.
         _is_closed: Whether it may no longer be used.
@@ -54,6 +55,7 @@ class FlowRunner:
     _context: Context
     _connections: Connections
     _write_behind: WriteBehind | None
+    _keeper: Keeper
     _summary_scheduler: SummaryScheduler | None
     _clock: Callable[[], int]
     _is_closed: bool

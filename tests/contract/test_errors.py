@@ -152,7 +152,8 @@ def everything_said(error: BaseException, service: RedisSessionService) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in method_names() if n not in ("enqueue_summary", "flush")]
+    "name",
+    [n for n in method_names() if n not in ("enqueue_summary", "flush", "retry_dead_letters")],
 )
 async def test_without_a_server_the_error_says_what_to_do_and_no_password(
     dead_port: int, mode: Mode, name: str

@@ -245,6 +245,8 @@ HISTORY = {
     "include_summary": NO_FLAG,
     "format_summary": [None, *NO_FUNCTION],
     "start_on": WRONG["start_on"],
+    "stable_window": [*NO_FLAG, True],  # there is no limit
+    "include_interrupted": NO_FLAG,
     "open_tool_calls": NO_HOW,
     "callbacks": WRONG["callbacks"],
     "index_name": [],  # of no effect
