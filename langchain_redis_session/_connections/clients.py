@@ -118,7 +118,7 @@ class Connections:
     def running_exchanges(self) -> AsyncExchanges | None:
         """What carries out exchanges of the running loop; None before `open_async`."""
         kept = self._async.get(asyncio.get_running_loop())
-        return kept and kept.exchanges
+        return None if kept is None else kept.exchanges
 
     async def open_async(self) -> AsyncExchanges:
         """Make the running loop's async client, which is closed with the loop at the latest."""

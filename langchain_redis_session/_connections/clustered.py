@@ -140,8 +140,10 @@ class ClusterExchanges:
 
     def _find_exchanges(self, command: Command, node: str = "") -> PooledExchanges:
         client = self._client
-        at = client.get_node(node_name=node) if node else client.get_node_from_key(
-            _find_key(command)
+        at = (
+            client.get_node(node_name=node)
+            if node
+            else client.get_node_from_key(_find_key(command))
         )
         return self._exchanges_at(at)
 
@@ -183,7 +185,7 @@ class ClusterExchanges:
 
     def _send_by_client(self, batch: Batch) -> list[Any]:
         if has_wait(batch):
-            return execute_pinned(list(batch), self._client)
+            return execute_pinned(batch, self._client)
         pipeline = open_pipeline(self._client)
         for command in to_commands(batch):
             pipeline.execute_command(*command, **RAW)
@@ -304,7 +306,7 @@ class AsyncClusterExchanges:
 
     async def _send_by_client(self, batch: Batch) -> list[Any]:
         if has_wait(batch):
-            return await aexecute_pinned(list(batch), self._client)
+            return await aexecute_pinned(batch, self._client)
         pipeline = open_pipeline(self._client)
         for command in to_commands(batch):
             pipeline.execute_command(*command, **RAW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 from threading import get_ident
 from typing import Any
@@ -17,8 +17,8 @@ from langchain_redis_session._connections.recovery import let_go, recover
 from langchain_redis_session._connections.talk import (
     atalk,
     check_proof,
-    make_proof,
     finish_talk,
+    make_proof,
     start_talk,
     talk,
 )
@@ -31,7 +31,7 @@ _USUAL = (redis.RedisError, OSError)
 
 
 @cache
-def _take_arguments(pool_class: type) -> tuple[str, ...]:
+def _take_arguments(pool_class: Hashable) -> tuple[str, ...]:
     """What `get_connection` wants: the command's name, before redis-py 5.3; now that warns."""
     name = inspect.signature(pool_class.get_connection).parameters.get("command_name")  # type: ignore[attr-defined]
     return ("_",) if name is not None and name.default is inspect.Parameter.empty else ()

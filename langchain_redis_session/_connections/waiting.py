@@ -98,4 +98,3 @@ class AsyncLine:
         """As of `Line`."""
         if self._waiting:
             self._waiting[0].set()
-

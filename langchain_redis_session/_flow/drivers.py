@@ -107,7 +107,8 @@ def _execute(
         return note_unreadable(request, counters)
     if isinstance(request, (Settle, Submit)):
         return run(_ask(queue, request), None)
-    assert exchanges is not None and not isinstance(request, tuple), "it needs Redis"
+    assert exchanges is not None, "it needs Redis"
+    assert not isinstance(request, tuple)
     if isinstance(request, ScanPage):
         return _scan(request, exchanges, counters)
     counters.round_trips += 1
@@ -129,7 +130,8 @@ async def _aexecute(
         return note_unreadable(request, counters)
     if isinstance(request, (Settle, Submit)):
         return await arun(_ask(queue, request), None)
-    assert exchanges is not None and not isinstance(request, tuple), "it needs Redis"
+    assert exchanges is not None, "it needs Redis"
+    assert not isinstance(request, tuple)
     if isinstance(request, ScanPage):
         return await _ascan(request, exchanges, counters)
     counters.round_trips += 1

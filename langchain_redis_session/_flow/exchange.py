@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from langchain_redis_session._flow.requests import Command, Wait
 
-Batch: TypeAlias = "Sequence[Command | Wait]"
+Batch: TypeAlias = "list[Command | Wait]"
 
 
 class Exchanges(Protocol):

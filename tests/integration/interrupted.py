@@ -1,6 +1,9 @@
 """A program whose calls are interrupted at any moment, by signals or cancellation.
 
-    python -m tests.integration.interrupted sync standalone 2.0 '["redis://…"]'
+    python -m tests.integration.interrupted sync standalone 20 '[6379]' 1
+
+The kinds are url, standalone, blocking, patched, single, sentinel, cluster; the modes sync (a
+signal's handler raises) and cancel (tasks are cancelled); then seconds, ports and a seed.
 
 Ann and Bob each have a session, and what is read of one must be that one's. It prints what it
 saw as JSON: calls, interruptions, wrong reads, errors, and what the pool counts in the end.
@@ -16,7 +19,6 @@ if sys.argv[1:2] != ["cancel"]:
 
 import asyncio
 import collections
-import contextlib
 import itertools
 import json
 import random
@@ -30,7 +32,6 @@ import redis.asyncio
 import redis.asyncio.cluster
 import redis.asyncio.sentinel
 import redis.sentinel
-
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import RedisSessionService, SessionKey
@@ -61,9 +62,7 @@ def make_client(kind: str, ports: list[int], *, is_async: bool) -> dict[str, Any
         url = f"redis://127.0.0.1:{ports[0]}"
         return {"redis_url": url, "extra_options": OPTIONS}
     if kind in ("standalone", "patched", "single"):
-        client = module.Redis(
-            port=ports[0], single_connection_client=kind == "single", **OPTIONS
-        )
+        client = module.Redis(port=ports[0], single_connection_client=kind == "single", **OPTIONS)
         if kind == "patched":
             own = client.execute_command
             client.execute_command = lambda *args, **options: own(*args, **options)
@@ -143,17 +142,13 @@ def look_on(service: RedisSessionService, stop: threading.Event, tally: Any) -> 
         tally["bystander's calls"] += 1
 
 
-async def interrupt_by_cancelling(
-    service: RedisSessionService, seconds: float, tally: Any
-) -> None:
+async def interrupt_by_cancelling(service: RedisSessionService, seconds: float, tally: Any) -> None:
     end_s = time.monotonic() + seconds
     loop = asyncio.get_running_loop()
     for name in itertools.cycle(NAMES):
         if time.monotonic() > end_s:
             break
-        tasks = [
-            loop.create_task(alook(service, name, KEYS[name], tally)) for _ in range(3)
-        ]
+        tasks = [loop.create_task(alook(service, name, KEYS[name], tally)) for _ in range(3)]
         for task in tasks[1:]:
             loop.call_later(random_.uniform(0.00002, 0.004), task.cancel)
         for task in tasks:
@@ -164,46 +159,6 @@ async def interrupt_by_cancelling(
                 tally["interruptions"] += 1
             except Exception as error:
                 tally[f"error: {error!r}"[:200]] += 1
-
-
-def interrupt_loop_by_signals(service: RedisSessionService, seconds: float, tally: Any) -> None:
-    """An event loop whose coroutines are interrupted by a signal, wherever that lands.
-
-    Where it lands in asyncio's own code, a task may never be woken again: it is left behind.
-    """
-    global is_calm
-    signal.signal(signal.SIGALRM, interrupt)
-    end_s = time.monotonic() + seconds
-    loop = asyncio.new_event_loop()
-    left = []
-    for name in itertools.cycle(NAMES):
-        if time.monotonic() > end_s:
-            break
-        task = loop.create_task(alook(service, name, KEYS[name], tally))
-        tally["calls"] += 1
-        is_calm = False
-        try:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, random_.uniform(0.00002, 0.006))
-                loop.run_until_complete(task)
-            except Interruption:
-                tally["interruptions"] += 1
-            except Exception as error:
-                tally[f"error: {error!r}"[:200]] += 1
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        except Interruption:
-            tally["interruptions"] += 1
-        is_calm = True
-        task.cancel()
-        loop.run_until_complete(asyncio.wait([task], timeout=0.2))
-        left.append(task)
-    tally["left behind"] = sum(not task.done() for task in left)
-    loop.run_until_complete(finish_async(service, tally))
-
-
-async def finish_async(service: RedisSessionService, tally: Any) -> None:
-    for name in NAMES * 4:
-        await alook(service, name, KEYS[name], tally)
 
 
 def main() -> None:
@@ -220,33 +175,25 @@ def main() -> None:
         interrupt_by_signals(service, float(seconds), tally)
         for name in NAMES * 4:
             look(service, name, KEYS[name], tally)
-    elif mode == "cancel":
+    else:
 
         async def work() -> None:
             for name, key in KEYS.items():
                 await service.aappend_messages(key, [HumanMessage(name)] * 3, create=True)
             await interrupt_by_cancelling(service, float(seconds), tally)
-            await finish_async(service, tally)
+            for name in NAMES * 4:
+                await alook(service, name, KEYS[name], tally)
+            await service.aclose()
+            for client in given.values():
+                if hasattr(client, "aclose"):
+                    await client.aclose()
 
         asyncio.run(work())
-    else:
-        filler = RedisSessionService(
-            **make_client(kind, json.loads(ports), is_async=False)
-        )
-        for name, key in KEYS.items():
-            filler.append_messages(key, [HumanMessage(name)] * 3, create=True)
-        filler.close()
-        interrupt_loop_by_signals(service, float(seconds), tally)
     pools = [getattr(client, "connection_pool", None) for client in given.values()]
     for pool in pools:
         if hasattr(pool, "_in_use_connections") and kind not in ("single", "blocking"):
-            tally["in use"] = len(pool._in_use_connections)
+            tally["in use"] = len(pool._in_use_connections)  # noqa: SLF001
     print(json.dumps(tally))
-    if is_async:
-        import os
-
-        sys.stdout.flush()
-        os._exit(0)  # what is left open belongs to loops that are gone
 
 
 if __name__ == "__main__":
