@@ -54,13 +54,15 @@ $(VENV)/.installed-test: EXTRAS = test
 $(VENV)/.installed-dev: EXTRAS = dev
 $(VENV)/.installed-bench: EXTRAS = bench
 
-$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]"
 	@touch $@
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+# uv does in seconds what takes pip minutes.
+.PRECIOUS: %/bin/uv
+%/bin/uv:
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 # One pass of the contract: on fakeredis and on a standalone server, with one kind of client.
 ONE_PASS = not (cluster or decoding or resp3 or field-ttl)
@@ -70,9 +72,7 @@ ONE_PASS = not (cluster or decoding or resp3 or field-ttl)
 RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --python $(LOWEST)/bin/python \
 	--only-binary :all: --no-binary forbiddenfruit pyproject.toml
 
-$(LOWEST)/.installed: pyproject.toml
-	$(PYTHON) -m venv --clear $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+$(LOWEST)/.installed: pyproject.toml | $(LOWEST)/bin/uv
 	$(RESOLVE) --resolution lowest --annotation-style line | grep pyproject.toml > $(LOWEST)/ours.txt
 	$(RESOLVE) --resolution lowest-direct --no-annotate --extra test \
 		--constraint $(LOWEST)/ours.txt > $(LOWEST)/all.txt

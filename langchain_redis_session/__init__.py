@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
+        StateTooLargeError,
         SummaryError,
         UnserializableMessageError,
     )
@@ -124,6 +125,7 @@ _MODULES = {
     "SessionNotFoundError": "errors",
     "SessionServiceClosedError": "errors",
     "SessionSummarizer": "summarizer",
+    "StateTooLargeError": "errors",
     "SummarizedMessages": "models",
     "Summary": "models",
     "SummaryBoundary": "models",
@@ -175,6 +177,7 @@ __all__ = [
     "SessionNotFoundError",
     "SessionServiceClosedError",
     "SessionSummarizer",
+    "StateTooLargeError",
     "SummarizedMessages",
     "Summary",
     "SummaryBoundary",

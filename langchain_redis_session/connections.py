@@ -10,16 +10,28 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_redis_session._connections.addresses import hide_password
+from langchain_redis_session._connections.addresses import (
+    Address,
+    parse_address,
+    pop_address,
+    refuse_second_address,
+)
+from langchain_redis_session._connections.checks import check_options
 from langchain_redis_session._connections.clients import Connections
+from langchain_redis_session._connections.cluster import make_cluster_factories
 from langchain_redis_session._connections.given import adopt_clients, check_clients
 from langchain_redis_session._connections.memory import open_memory
-from langchain_redis_session._connections.standalone import check_options, make_factories
+from langchain_redis_session._connections.sentinel import make_sentinel_factories
+from langchain_redis_session._connections.standalone import make_factories
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 DEFAULT_URL = "redis://localhost:6379/0"
-_SCHEMES = "redis://, rediss://, unix://, memory://"
-_LATER_SCHEMES = ("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+_MAKERS = {
+    "redis": make_factories,
+    "unix": make_factories,
+    "redis+cluster": make_cluster_factories,
+    "redis+sentinel": make_sentinel_factories,
+}
 
 
 def open_connections(
@@ -43,33 +55,45 @@ def open_connections(
             f"redis_instance={shorten(redis_instance)}: named instances are not supported yet; "
             "pass redis_url= or client="
         )
-    is_default = not redis_url and not os.environ.get("REDIS_URL")
-    url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_URL
-    return _open_url(url, dict(extra_options), is_default)
+    return _open_url(redis_url, dict(extra_options))
 
 
-def _open_url(url: object, options: dict[str, Any], is_default: bool) -> Connections:
-    if not isinstance(url, str):
-        raise ConfigurationError(f"redis_url must be a string, not {type(url).__name__}")
-    shown = hide_password(url)
-    scheme, _, rest = url.partition("://")
-    if scheme == "memory":
+def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
+    address, what, is_default = find_address(redis_url, options)
+    if address.kind == "memory":
         check_options(options)
-        return open_memory(rest, description=shown)
-    if scheme in ("redis", "rediss", "unix"):
-        make_sync, make_async = make_factories(url, shown, options)
-    elif scheme in _LATER_SCHEMES:
-        raise ConfigurationError(
-            f"redis_url={shown!r}: {scheme}:// is not supported yet; pass a client= of redis-py "
-            f"(redis.RedisCluster, Sentinel.master_for(…)), or one of {_SCHEMES}"
-        )
-    else:
-        raise ConfigurationError(f"redis_url={shown!r} must begin with one of {_SCHEMES}")
+        return open_memory(address.name, description=str(address))
+    make_sync, make_async = _MAKERS[address.kind](address, what, options)
     return Connections(
         make_sync,
         make_async,
         owns_sync=True,
         owns_async=True,
-        description=shown,
+        description=str(address),
         is_default=is_default,
     )
+
+
+def find_address(redis_url: object, options: dict[str, Any]) -> tuple[Address, str, bool]:
+    """Give what names Redis, where that was said, and whether nobody did.
+
+    That is the URL, else `host=` and the like among the options (which are taken out), else
+    the environment's URL, else the default.
+
+    Raises:
+        ConfigurationError: It can't be used.
+    """
+    if redis_url is not None and not isinstance(redis_url, str):
+        raise ConfigurationError(f"redis_url must be a string, not {type(redis_url).__name__}")
+    from_environment = os.environ.get("REDIS_URL")
+    names_server = any(options.get(name) is not None for name in ("host", "port", "path"))
+    if not redis_url and (names_server or not from_environment):
+        address = pop_address(options)
+        if address is not None:
+            return address, "the address ", False
+    url = redis_url or from_environment or DEFAULT_URL
+    what = "redis_url=" if redis_url or not from_environment else "the environment's REDIS_URL="
+    address = parse_address(url, what)
+    refuse_second_address(options, address, what)
+    options.pop("ssl", None)
+    return address, what, not redis_url and not from_environment

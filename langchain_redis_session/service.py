@@ -38,6 +38,7 @@ from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
     DEFAULT_MAX_EVENT_BYTES,
+    DEFAULT_MAX_STATE_BYTES,
     ServiceOptions,
     explain_unknown,
     parse_options,
@@ -78,6 +79,9 @@ class RedisSessionService(
             is never closed or changed; the async methods use a twin made like it.
         async_client: Your own async client, for the async methods.
         extra_options: Keyword arguments for the clients made of a URL.
+        pool_timeout: Seconds that callers wait for a connection where all of the pool are in
+            use (`max_connections`, an option of redis-py's clients); then
+            `BackendUnavailableError`.
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
@@ -92,6 +96,8 @@ class RedisSessionService(
             unless given.
         track_event_limit: The most events a track keeps; None = no limit.
         max_event_bytes: The largest JSON of one event or track payload.
+        max_state_bytes: The largest record of a session, which holds its own state as base64 and
+            is written whole by every append. None = no limit.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
         unserializable: What to do with values that JSON can't carry, in messages, state and
@@ -156,6 +162,7 @@ class RedisSessionService(
         client: Any = None,
         async_client: Any = None,
         extra_options: Mapping[str, Any] | None = None,
+        pool_timeout: float = 20.0,
         key_prefix: str = "",
         hash_tag: Literal["app", "user"] = "app",
         session_event_limit: int | Literal["session"] | None = "session",
@@ -165,6 +172,7 @@ class RedisSessionService(
         track_event_ttl: Ttl | Literal["session"] = "session",
         track_event_limit: int | None = DEFAULT_EVENT_LIMIT,
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        max_state_bytes: int | None = DEFAULT_MAX_STATE_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
         unserializable: Literal["convert", "raise"] = "convert",
@@ -201,6 +209,7 @@ class RedisSessionService(
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
+        self._connections.pool_timeout_s = options.pool_timeout
         self._is_closed = False
         hooks = Hooks(list_handlers(callbacks), context.counters)
         self._write_behind = None

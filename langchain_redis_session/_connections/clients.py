@@ -20,6 +20,7 @@ from langchain_redis_session._connections.exchanges import (
     open_async_exchanges,
     open_exchanges,
 )
+from langchain_redis_session._flow.cluster import list_pools
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 from langchain_redis_session._forks import renew_in_child, renew_locks_within
 from langchain_redis_session.errors import ConfigurationError
@@ -191,7 +192,8 @@ class Connections:
         """After a use in the background: close what it has kept open beyond `close`."""
         if self._is_closed and self._owns_sync and self._sync is not None:
             # Not what others still use: they would connect again.
-            self._sync.connection_pool.disconnect(inuse_connections=False)
+            for pool in list_pools(self._sync):
+                pool.disconnect(inuse_connections=False)
 
     async def aclose(self) -> None:
         """Close what is ours; this loop's client before it returns."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from langchain_redis_session._connections.waiting import AsyncLine, refuse
 from langchain_redis_session._flow.cluster import (
     RAW,
     aexecute_pinned,
+    await_again,
     execute_pinned,
     has_wait,
     open_pipeline,
@@ -195,9 +196,9 @@ class ClusterExchanges:
 _aside: set[asyncio.Future[Any]] = set()
 
 
-async def await_aside(coroutine: Coroutine[Any, Any, T]) -> T:
+async def await_aside(ask: Callable[[], Awaitable[T]]) -> T:
     """Await it in a task of its own, which goes on to its end if the caller is cancelled."""
-    task = asyncio.ensure_future(coroutine)
+    task = asyncio.ensure_future(await_again(ask))
     _aside.add(task)  # a loop holds its tasks only weakly
     task.add_done_callback(_forget)
     return await asyncio.shield(task)
@@ -220,7 +221,7 @@ class AsyncClusterExchanges:
     async def send(self, command: Command, node: str = "") -> Any:
         """As of `AsyncExchanges`."""
         client = self._client
-        await await_aside(client.initialize())  # it knows its nodes only then
+        await await_aside(client.initialize)  # it knows its nodes only then
         at = client.get_node(node_name=node) if node else None
         if self._goes_past:
             try:
@@ -236,27 +237,27 @@ class AsyncClusterExchanges:
                 if not isinstance(reply, _LOST):
                     raise reply
         address = {"target_nodes": at} if at else {}
-        return await await_aside(client.execute_command(*command, **address, **RAW))
+        return await await_aside(lambda: client.execute_command(*command, **address, **RAW))
 
     async def send_batch(self, batch: Batch) -> list[Any]:
         """As of `AsyncExchanges`."""
-        await await_aside(self._client.initialize())
+        await await_aside(self._client.initialize)
         replies = await self._send_past(batch) if self._goes_past else None
         if replies is None:
-            return await await_aside(self._send_by_client(batch))
+            return await await_aside(lambda: self._send_by_client(batch))
         lost = _find_lost(replies)
         if not lost:
             return replies
         if has_wait(batch):
-            return await await_aside(self._send_by_client(batch))
-        again = await await_aside(self._send_by_client([batch[place] for place in lost]))
+            return await await_aside(lambda: self._send_by_client(batch))
+        again = await await_aside(lambda: self._send_by_client([batch[place] for place in lost]))
         for place, reply in zip(lost, again, strict=True):
             replies[place] = reply
         return replies
 
     async def list_nodes(self) -> list[str]:
         """As of `AsyncExchanges`."""
-        await await_aside(self._client.initialize())
+        await await_aside(self._client.initialize)
         return [node.name for node in self._client.get_primaries()]
 
     async def _send_past(self, batch: Batch) -> list[Any] | None:

@@ -20,7 +20,7 @@ from langchain_redis_session._flow.requests import (
     Submit,
     Unreadable,
 )
-from langchain_redis_session._flow.translation import CLIENT_ERRORS, translate_error
+from langchain_redis_session._flow.translation import is_of_client, translate_error
 from langchain_redis_session._flow.unreadable import note_unreadable
 
 T = TypeVar("T")
@@ -38,8 +38,9 @@ class AppendQueue(Protocol):
 
 def _to_throw(request: Request, error: Exception) -> Exception:
     """What a flow sees of an error."""
-    is_ours_to_translate = isinstance(error, CLIENT_ERRORS) and not isinstance(request, Call)
-    return translate_error(error) if is_ours_to_translate else error
+    if isinstance(request, Call) or not is_of_client(error):
+        return error
+    return translate_error(error)
 
 
 def _translate_replies(replies: list[Any]) -> list[Any]:

@@ -27,10 +27,31 @@ _UNAVAILABLE = (
     redis_errors.RedisClusterException,
     OSError,
 )
+_STUMBLES = (AttributeError, KeyError, IndexError)
 # How a server's refusal begins that time or an operator can heal; inside a script's error too.
 _REFUSALS = re.compile(
     r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
 )
+
+
+def is_of_client(error: Exception) -> bool:
+    """Whether redis-py has raised it."""
+    return isinstance(error, CLIENT_ERRORS) or is_stumble(error)
+
+
+def is_stumble(error: Exception) -> bool:
+    """Whether redis-py fell over its own feet.
+
+    Its async clients of clusters close, when a node is gone, also those connections that other
+    tasks are just about to write to: `'NoneType' object has no attribute 'writelines'`.
+    """
+    if not isinstance(error, _STUMBLES):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).partition(".")[0] == "redis"
 
 
 def translate_error(error: Exception) -> RedisSessionError:
@@ -40,7 +61,7 @@ def translate_error(error: Exception) -> RedisSessionError:
         return error
     if isinstance(error, redis_errors.NoScriptError):
         return ScriptMissingError(str(error))
-    if isinstance(error, _UNAVAILABLE) or _REFUSALS.search(str(error)[:300]):
+    if isinstance(error, (*_UNAVAILABLE, *_STUMBLES)) or _REFUSALS.search(str(error)[:300]):
         ours = BackendUnavailableError(
             f"Redis did not take the command ({type(error).__name__}: {error}); check that the "
             "server runs, can be reached, and accepts writes"

@@ -29,6 +29,7 @@ class SharedOptions(ClientOptions, total=False):
     The service's are those of its constructor, with the same types.
     """
 
+    pool_timeout: float
     hash_tag: Literal["app", "user"]
     session_event_limit: int | Literal["session"] | None
     session_ttl: Ttl
@@ -37,6 +38,7 @@ class SharedOptions(ClientOptions, total=False):
     track_event_ttl: Ttl | Literal["session"]
     track_event_limit: int | None
     max_event_bytes: int
+    max_state_bytes: int | None
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
     unserializable: Literal["convert", "raise"]

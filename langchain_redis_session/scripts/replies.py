@@ -119,6 +119,7 @@ class StoredSession(NamedTuple):
         foreign: What trpc-agent-go writes as its summaries.
         foreign_cutoff: The score of the last event that its summary covers; None if there is none.
         page: Its events, newest first.
+        front: Entries of system messages that the summary leaves as they are, and their scores.
         user_state, app_state: The state around it.
     """
 
@@ -128,6 +129,7 @@ class StoredSession(NamedTuple):
     foreign: bytes = b""
     foreign_cutoff: float | None = None
     page: Page = Page(0, 0, (), ())
+    front: Sequence[tuple[bytes, bytes]] = ()
     user_state: Mapping[bytes, bytes] = {}
     app_state: Mapping[bytes, bytes] = {}
 
@@ -150,34 +152,20 @@ class StoredSummaries(NamedTuple):
     summaries: Sequence[bytes] = ()
 
 
-class ListedSession(NamedTuple):
-    """One of a user's sessions.
+class FoundEntries(NamedTuple):
+    """Entries that may be those looked for, newest first, each with its score.
 
     Attributes:
-        field: Its id.
-        updated: Its `updatedAt`.
-        expires_ms: When it expires, by the server's clock; None for never.
-        foreign: Its whole record, where that is not one of ours; else b"".
+        entries: The entries.
+        scores: The score of each, as Redis writes it.
+        highest: The score to go on from; "" if there is nothing more to be found.
+        skip: How many entries at that score have been looked at.
     """
-
-    field: bytes
-    updated: bytes
-    expires_ms: int | None
-    foreign: bytes
-
-
-class ListedSessions(NamedTuple):
-    """A user's sessions, with the server's time."""
-
-    now_ms: int
-    sessions: Sequence[ListedSession]
-
-
-class FoundEntries(NamedTuple):
-    """Entries that hold a text, newest first, each with its score."""
 
     entries: Sequence[bytes]
     scores: Sequence[bytes]
+    highest: str = ""
+    skip: int = 0
 
 
 class Claim(NamedTuple):
@@ -254,7 +242,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
     status = _STATUSES[reply[0]]
     if status is not Status.OK:
         return StoredSession(status)
-    _, record, summary, foreign, cutoff, size, older, flat, user_state, app_state = reply
+    _, record, summary, foreign, cutoff, size, older, flat, front, user_state, app_state = reply
     return StoredSession(
         status,
         record=record,
@@ -262,6 +250,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
         foreign=foreign,
         foreign_cutoff=float(cutoff) if cutoff else None,
         page=Page(size, older, flat[::2], flat[1::2]),
+        front=list(zip(front[::2], front[1::2], strict=True)),
         user_state=_parse_fields(user_state),
         app_state=_parse_fields(app_state),
     )
@@ -280,22 +269,16 @@ def parse_summaries(reply: list[Any]) -> StoredSummaries:
     return StoredSummaries(status, record, foreign, cutoffs, summaries)
 
 
-def parse_listed(reply: list[Any]) -> ListedSessions:
-    """Read the reply of list_sessions."""
-    _, now_ms, listed = reply
-    return ListedSessions(
-        int(now_ms),
-        [
-            ListedSession(field, updated, int(expires) if expires else None, foreign)
-            for field, updated, expires, foreign in listed
-        ],
-    )
+def parse_now(reply: list[Any]) -> int:
+    """Read the reply of get_time."""
+    _, now_ms = reply
+    return int(now_ms)
 
 
 def parse_found(reply: list[Any]) -> FoundEntries:
     """Read the reply of find_event."""
-    _, flat = reply
-    return FoundEntries(flat[::2], flat[1::2])
+    _, flat, highest, skip = reply
+    return FoundEntries(flat[::2], flat[1::2], highest.decode(), skip)
 
 
 def parse_claim(reply: list[Any]) -> Claim:

@@ -18,7 +18,7 @@ import redis.connection
 import redis.sentinel
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import RedisSessionService, SessionKey
+from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
 from tests.processes import run_python
 from tests.servers import HOST, PATIENT, RedisCluster, RedisSentinel, RedisServer
 
@@ -155,14 +155,23 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Any:
     return armed.append
 
 
+@contextmanager
+def told_once(servers: Servers) -> Iterator[None]:
+    """Where only a token tells whose a reply is, a caller may have to hear of it."""
+    try:
+        yield
+    except BackendUnavailableError as error:
+        if servers.kind not in ("patched", "single") or "had interrupted" not in str(error):
+            raise
+
+
 def read_one(service: RedisSessionService, key: SessionKey) -> list[Any]:
     return [message.content for message in service.get_messages(key)]
 
 
 def read_batch(service: RedisSessionService, key: SessionKey) -> list[Any]:
-    ((shown, *_),) = [service.list_sessions(key.app_name, key.user_id)]
     session = service.get_session(key)
-    assert session is not None and shown is not None
+    assert session is not None
     return [message.content for message in session.messages]
 
 
@@ -180,14 +189,9 @@ def test_a_late_reply_reaches_no_other_caller(
             with pytest.raises(Interrupted):
                 read(service, keys["ann"])
             for name in reversed(NAMES):
-                try:
-                    found = read(service, keys[name])
-                except Exception as error:
-                    # Where only a token can tell, it says so once.
-                    assert servers.kind in ("patched", "single"), error
-                    assert "somebody had interrupted" in str(error)
-                    found = read(service, keys[name])
-                assert found == [name]
+                with told_once(servers):
+                    assert read(service, keys[name]) == [name]
+                assert read(service, keys[name]) == [name]
 
 
 @pytest.mark.parametrize("how", ["cancel", "signal"])
@@ -221,13 +225,9 @@ async def test_a_late_reply_reaches_no_other_task(
             with pytest.raises(asyncio.CancelledError):
                 await task
         for name in reversed(NAMES):
-            try:
-                found = await read(name)
-            except Exception as error:
-                assert servers.kind in ("patched", "single"), error
-                assert "somebody had interrupted" in str(error)
-                found = await read(name)
-            assert found == [name]
+            with told_once(servers):
+                assert await read(name) == [name]
+            assert await read(name) == [name]
     await service.aclose()
     if client is not None:
         await close(client)
