@@ -20,9 +20,9 @@ from langchain_redis_session._connections.exchanges import (
     open_async_exchanges,
     open_exchanges,
 )
+from langchain_redis_session._connections.forks import renew_in_child, renew_locks_within
 from langchain_redis_session._flow.cluster import list_pools
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
-from langchain_redis_session._forks import renew_in_child, renew_locks_within
 from langchain_redis_session.errors import ConfigurationError
 
 _lock = threading.Lock()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakSet
 
-_LOCKS = (type(threading.Lock()), type(threading.RLock()))
+_LOCKS: dict[type, Callable[[], Any]] = {
+    type(make()): make for make in (threading.Lock, threading.RLock)
+}
 _owners: WeakSet[Any] = WeakSet()
 
 
@@ -20,8 +22,8 @@ def renew_in_child(owner: object) -> None:
 def renew_locks(owner: object) -> None:
     """Put new locks in the place of an object's."""
     for name, value in list(vars(owner).items()):
-        if isinstance(value, _LOCKS):
-            setattr(owner, name, type(value)())
+        if (make := _LOCKS.get(type(value))) is not None:
+            setattr(owner, name, make())
 
 
 def renew_locks_within(root: object, packages: Iterable[str]) -> None:
