@@ -143,6 +143,7 @@ class ServiceOptions(ObjectOptions):
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
 
+    pool_timeout: Seconds = 20.0
     key_prefix: Annotated[str, Field(strict=True), AfterValidator(_check_prefix)] = ""
     hash_tag: Literal["app", "user"] = "app"
     session_event_limit: EventLimit = "session"

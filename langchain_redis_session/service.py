@@ -83,6 +83,9 @@ class RedisSessionService(
             is never closed or changed; the async methods use a twin made like it.
         async_client: Your own async client, for the async methods.
         extra_options: Keyword arguments for the clients made of a URL.
+        pool_timeout: Seconds that callers wait for a connection where all of the pool are in
+            use (`max_connections`, an option of redis-py's clients); then
+            `BackendUnavailableError`.
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
@@ -164,6 +167,7 @@ class RedisSessionService(
         client: Any = None,
         async_client: Any = None,
         extra_options: Mapping[str, Any] | None = None,
+        pool_timeout: float = 20.0,
         key_prefix: str = "",
         hash_tag: Literal["app", "user"] = "app",
         session_event_limit: int | Literal["session"] | None = "session",
@@ -210,6 +214,7 @@ class RedisSessionService(
         self._connections = open_connections(
             redis_url, redis_instance, client, async_client, extra_options or {}
         )
+        self._connections.pool_timeout_s = options.pool_timeout
         self._is_closed = False
         hooks = Hooks(list_handlers(callbacks), context.counters)
         self._write_behind = None

@@ -87,7 +87,7 @@ def _make_runner(
     # Without the service, which threads must not keep alive.
     def run_flow(flow: Flow[T]) -> T:
         try:
-            return run(flow, connections.sync_client(), write_behind, counters)
+            return run(flow, connections.exchanges(), write_behind, counters)
         finally:
             connections.release()
 

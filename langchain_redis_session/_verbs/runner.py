@@ -86,9 +86,9 @@ class FlowRunner:
     def _run(self, flow: Flow[T]) -> T:
         if self._actions.hooks.corrupt:
             flow = tell_of_unreadable(self._actions.hooks, flow)
-        client, counters = self._connections.sync_client(), self._context.counters
+        exchanges, counters = self._connections.exchanges(), self._context.counters
         try:
-            return run(flow, client, self._write_behind, counters)
+            return run(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
@@ -96,9 +96,9 @@ class FlowRunner:
         if self._actions.hooks.corrupt:
             flow = tell_of_unreadable(self._actions.hooks, flow)
         connections, counters = self._connections, self._context.counters
-        client = connections.running_client() or await connections.open_async_client()
+        exchanges = connections.running_exchanges() or await connections.open_async()
         try:
-            return await arun(flow, client, self._write_behind, counters)
+            return await arun(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 

@@ -192,6 +192,7 @@ OPTIONS: dict[str, list[Any]] = {
     "client": [5, "redis://", object(), redis.Redis],
     "async_client": [5, "redis://", object(), redis.Redis(), redis.asyncio.Redis],
     "extra_options": [5, "x", [1], {"socket_timout": 5}],
+    "pool_timeout": [None, 0, *NO_TIME],
     "key_prefix": [None, 5, True, b"p", "{p}", "\ud800"],
     "hash_tag": [None, 5, "session"],
     "session_event_limit": NO_SIZE,
