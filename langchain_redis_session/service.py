@@ -97,6 +97,8 @@ class RedisSessionService(
             is written whole by every append. None = no limit.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
+        use_evalsha: Whether scripts are called by their SHA-1; False sends them whole each time,
+            for servers that forbid EVALSHA.
         unserializable: What to do with values that JSON can't carry, in messages, state and
             tracks. "convert" stores them as plain data: models and dataclasses as dicts,
             enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
@@ -171,6 +173,7 @@ class RedisSessionService(
         max_state_bytes: int | None = DEFAULT_MAX_STATE_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
+        use_evalsha: bool = True,
         unserializable: Literal["convert", "raise"] = "convert",
         enable_async_persist: bool = False,
         async_persister_num: int = 10,

@@ -10,12 +10,22 @@ from langchain_redis_session._connections.twins import make_twin_factory
 from langchain_redis_session.errors import ConfigurationError
 
 
-def _is_client(client: Any) -> bool:
-    return hasattr(client, "execute_command") and not isinstance(client, type)
-
-
 def _is_async(client: Any) -> bool:
     return inspect.iscoroutinefunction(getattr(client, "execute_command", None))
+
+
+def _find_misuse(client: Any, other: str, *, is_async: bool) -> str:
+    """What to do with what is no client of its kind; "" where it is one."""
+    if type(client).__module__ == "unittest.mock":
+        return "in tests, give a client of fakeredis, or redis_url='memory://…'"
+    if isinstance(client, type):
+        return "give an object of that class"
+    if hasattr(client, "master_for"):
+        return "give what its master_for(…) gives, or a redis+sentinel:// URL"
+    if hasattr(client, "execute") and hasattr(client, "reset"):
+        return "give the client that the pipeline was made by"
+    methods = [getattr(client, name, None) for name in ("execute_command", "pipeline")]
+    return "" if all(map(callable, methods)) and _is_async(client) is is_async else other
 
 
 def check_clients(client: Any, async_client: Any, *, name: str = "client") -> None:
@@ -24,15 +34,15 @@ def check_clients(client: Any, async_client: Any, *, name: str = "client") -> No
     Raises:
         ConfigurationError: One of them is no client of its kind.
     """
-    if client is not None and (not _is_client(client) or _is_async(client)):
+    an_async, a_sync = "an async one goes to async_client=", f"a sync one goes to {name}="
+    if client is not None and (misuse := _find_misuse(client, an_async, is_async=False)):
         raise ConfigurationError(
-            f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; "
-            "an async one goes to async_client="
+            f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; {misuse}"
         )
-    if async_client is not None and not (_is_client(async_client) and _is_async(async_client)):
+    if async_client is not None and (misuse := _find_misuse(async_client, a_sync, is_async=True)):
         raise ConfigurationError(
-            f"async_client= must be a client of redis.asyncio, not "
-            f"{type(async_client).__qualname__}; a sync one goes to {name}="
+            "async_client= must be a client of redis.asyncio, not "
+            f"{type(async_client).__qualname__}; {misuse}"
         )
 
 

@@ -40,6 +40,7 @@ class SharedOptions(ClientOptions, total=False):
     max_state_bytes: int | None
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
+    use_evalsha: bool
     unserializable: Literal["convert", "raise"]
     enable_async_persist: bool
     async_persister_num: int
