@@ -41,6 +41,10 @@ if TYPE_CHECKING:
         SessionCallbackHandler,
         SummaryContext,
     )
+    from langchain_redis_session.connections import (
+        register_redis_instance,
+        unregister_redis_instance,
+    )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
         ConfigurationError,
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
         EventTooLargeError,
         InvalidSessionKeyError,
         PersistError,
+        RedisInstanceNotFoundError,
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
@@ -113,6 +118,7 @@ _MODULES = {
     "Message": "_wire.fields",
     "PersistError": "errors",
     "PersistStats": "stats",
+    "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
     "RedisSessionService": "service",
@@ -141,8 +147,10 @@ _MODULES = {
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
     "read_runs": "runs",
+    "register_redis_instance": "connections",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
+    "unregister_redis_instance": "connections",
 }
 """Where each public name stands."""
 
@@ -165,6 +173,7 @@ __all__ = [
     "Message",
     "PersistError",
     "PersistStats",
+    "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
     "RedisSessionService",
@@ -194,8 +203,10 @@ __all__ = [
     "context_threshold",
     "event_threshold",
     "read_runs",
+    "register_redis_instance",
     "time_threshold",
     "token_threshold",
+    "unregister_redis_instance",
 ]
 
 

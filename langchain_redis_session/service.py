@@ -71,14 +71,16 @@ class RedisSessionService(
     and pickled: it connects anew. (The pickle holds the URL, with its password.)
 
     Args:
-        redis_url: `redis://`, `rediss://`, `unix://`, or `memory://name` (in this process,
-            for trying things out). Without any of the first four arguments: the
-            environment variable `REDIS_URL`, else `redis://localhost:6379/0`.
-        redis_instance: The name of a registered instance (not supported yet).
-        client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It
-            is never closed or changed; the async methods use a twin made like it.
+        redis_url: `redis://`, `rediss://`, `unix://`, `redis+cluster://host,host`,
+            `redis+sentinel://host,host/service`, or `memory://name` (in this process, for
+            trying things out). Without any of the first four arguments: the environment
+            variable `REDIS_URL`, else `redis://localhost:6379/0`.
+        redis_instance: The name of an instance (`register_redis_instance`); a URL wins over it.
+        client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It wins
+            over both, and is never closed or changed; the async methods use a twin made like it.
         async_client: Your own async client, for the async methods.
-        extra_options: Keyword arguments for the clients made of a URL.
+        extra_options: Keyword arguments for the clients made of a URL, which they get unchanged.
+            `host`, `port`, `db`, `path` and `ssl` say where Redis is, without a URL.
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
@@ -140,6 +142,7 @@ class RedisSessionService(
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
+        RedisInstanceNotFoundError: Nobody has registered `redis_instance`.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage

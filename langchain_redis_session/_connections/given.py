@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from langchain_redis_session._connections.clients import Connections
@@ -56,3 +58,28 @@ def adopt_clients(client: Any, async_client: Any) -> Connections:
         owns_async=async_client is None,
         description=type(client if client is not None else async_client).__name__,
     )
+
+
+def open_factory(factory: Callable[[], Any], description: str) -> Connections:
+    """Use a client that a function makes when it is first needed; it is closed here."""
+
+    def make_sync() -> Any:
+        client = factory()
+        check_clients(client, None, name="what factory= gives,")
+        return client
+
+    async def make_async() -> Any:
+        # In a thread: the function may fetch a secret first, or look for a cluster's nodes.
+        make_twin = make_twin_factory(await asyncio.to_thread(connections.sync_client))
+        if make_twin is None:
+            raise ConfigurationError(
+                f"{description}: no async client can be made like the one that factory= gives; "
+                "register it with client= and async_client="
+            )
+        twin = make_twin()
+        return await twin if inspect.iscoroutine(twin) else twin
+
+    connections = Connections(
+        make_sync, make_async, owns_sync=True, owns_async=True, description=description
+    )
+    return connections

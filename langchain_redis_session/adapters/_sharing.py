@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
+from langchain_redis_session._connections.registry import find_instance
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
@@ -105,6 +106,7 @@ def check_service(service: object) -> RedisSessionService:
 def share_service(
     *,
     redis_url: str | None,
+    redis_instance: str | None,
     redis_client: Any,
     async_client: Any,
     ttl: Ttl,
@@ -120,15 +122,18 @@ def share_service(
     def make() -> RedisSessionService:
         return RedisSessionService(
             redis_url,
+            redis_instance=redis_instance,
             client=redis_client,
             async_client=async_client,
             extra_options=options,
             **own,
         )
 
+    has_client = redis_client is not None or async_client is not None
+    is_named = redis_url is None and redis_instance is not None and not has_client
     # Clients and other objects stand in the entry, so that nothing else gets their ids.
     name = (
-        redis_url or os.environ.get("REDIS_URL"),
+        find_instance(redis_instance) if is_named else redis_url or os.environ.get("REDIS_URL"),
         *map(id, clients),
         *sorted((name, _identify(name, value)) for name, value in own.items()),
         *sorted(options.items()),
@@ -137,7 +142,6 @@ def share_service(
         hash(name)
     except TypeError:  # an option that can't be compared
         return make()
-    has_client = redis_client is not None or async_client is not None
     shelf, most = (_of_clients, _MOST_OF_CLIENTS) if has_client else (_of_urls, _MOST_OF_URLS)
     with _shelves_lock:
         service, _ = shelf.pop(name, (None, None))
