@@ -15,6 +15,9 @@ PROFILE = "ci" if IN_CI else "local"
 
 _FEWEST = 25
 
+RACES = int(os.environ.get("RACES", "8"))
+"""How often two callers do a thing at the same time; by hand, 1000."""
+
 _common = settings(
     settings.get_profile("default"),
     deadline=None,

@@ -240,7 +240,8 @@ def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes
     """The fields of the summaries that cover these filter keys, the session's own first."""
     if not filter_keys:  # the usual case
         return [keys.summary_field]
-    return [keys.summary(name) for name in _filter_keys_above(filter_keys)]
+    # What names the filter keys has to live as long.
+    return [*map(keys.summary, _filter_keys_above(filter_keys)), keys.summary_index]
 
 
 def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:

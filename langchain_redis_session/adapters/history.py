@@ -364,7 +364,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         return _to_dicts(await self.service.asearch_events(self.session_key, query, limit=limit))
 
     def __len__(self) -> int:
-        return len(self.service.get_messages(self.session_key, callbacks=self._callbacks))
+        return windows.count_events(self.service, self.session_key, callbacks=self._callbacks)
 
     def __bool__(self) -> bool:
         return True  # an empty history is one too

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.growth import growth_rows
 from tests.benchmarks.hooks import hook_rows
 from tests.benchmarks.report import Row, print_rows, write_json
 from tests.benchmarks.rows import PARTS, QUICK, Bench, Plan
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         more = (("Hooks", hook_rows), ("Write-behind", write_behind_rows))
         for title, part in (*PARTS, *more):
             measured = list(part(bench))
+            print_rows(title, measured)
+            rows += measured
+        for title, measured in growth_rows(server, is_quick=options.quick):
             print_rows(title, measured)
             rows += measured
         write_json(options.output, str(server.binary), rows)

@@ -50,13 +50,14 @@ class Writer:
         return "They met."
 
     async def write(self, key: SessionKey, number: int = 1) -> None:
-        await self.verbs.append_messages(
+        appended = await self.verbs.append_messages(
             key,
             [HumanMessage(f"m{number}", id=f"i{number}"), AIMessage("hello")],
             create=True,
             once=True,
             state_delta={"k": number, "user:k": 1, "app:k": 1},
         )
+        await self.verbs.remove_events(key, [appended.events[-1].id])
         await self.verbs.append_track_event(key, "t", number)
         await self.verbs.create_summary(key, force=True)
         self._look()
