@@ -75,8 +75,8 @@ def translate_error(error: Exception) -> RedisSessionError:
 
 PERMISSIONS = (
     "+@hash +@set +@sortedset +@string +del +unlink +exists +pttl +pexpire +persist +time +scan "
-    "+eval +evalsha +wait +ping +echo +select +client|setname +client|setinfo "
-    "+cluster|slots +cluster|shards +command +readonly +asking"
+    "+eval +evalsha +wait +ping +echo +select +client|setname +cluster|slots +command +readonly "
+    "+asking"
 )
 """What a user of the server must be allowed to do, as `ACL SETUSER` takes it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import MagicMock
 from uuid import uuid4
@@ -87,29 +88,32 @@ async def test_a_password_that_nobody_asked_for(redis_server: RedisServer, mode:
 
 
 @pytest.fixture
-def add_user(redis_server: RedisServer) -> Iterator[Callable[[str], str]]:
+def add_user() -> Iterator[Callable[..., str]]:
     """Make a user with these permissions for keys with the prefix "acl"; gives a URL."""
-    names = []
-    with redis_server.client() as client:
+    with ExitStack() as stack:
 
-        def add(permissions: str) -> str:
+        def add(servers: RedisServer | RedisCluster, permissions: str) -> str:
             name = f"u{uuid4().hex[:8]}"
-            names.append(name)
-            rules = f"on >pw ~acl:* {permissions}".split()
-            client.execute_command("ACL", "SETUSER", name, *rules)
-            return f"redis://{name}:pw@{HOST}:{redis_server.port}"
+            rules = f"on >pw ~acl:* resetchannels {permissions}".split()
+            for server in servers.nodes if isinstance(servers, RedisCluster) else [servers]:
+                client = stack.enter_context(server.client())
+                client.execute_command("ACL", "SETUSER", name, *rules)
+                stack.callback(client.execute_command, "ACL", "DELUSER", name)
+            return servers.url.replace("://", f"://{name}:pw@")
 
         yield add
-        for name in names:
-            client.execute_command("ACL", "DELUSER", name)
 
 
+@pytest.mark.parametrize("server", ["redis_server", "field_ttl_redis_server", "redis_cluster"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_every_method_works_under_the_documented_permissions(
-    add_user: Callable[[str], str], mode: Mode
+    add_user: Callable[..., str], server: str, mode: Mode, request: pytest.FixtureRequest
 ) -> None:
     service = RedisSessionService(
-        add_user(PERMISSIONS), key_prefix="acl", summarizer=lambda _: "s", per_field_ttl=False
+        add_user(request.getfixturevalue(server), PERMISSIONS),
+        key_prefix="acl",
+        summarizer=lambda _: "s",
+        extra_options={"client_name": "shop"},
     )
     results = await call_all_methods(Verbs(service, mode))
     assert len(results["get_messages"]) > 0
@@ -118,9 +122,9 @@ async def test_every_method_works_under_the_documented_permissions(
 @pytest.mark.parametrize("command", ["hset", "evalsha"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_forbidden_command_is_named_with_the_permissions_needed(
-    add_user: Callable[[str], str], mode: Mode, command: str
+    add_user: Callable[..., str], redis_server: RedisServer, mode: Mode, command: str
 ) -> None:
-    url = add_user(f"{PERMISSIONS} -{command}")
+    url = add_user(redis_server, f"{PERMISSIONS} -{command}")
     error = await fail(RedisSessionService(url, key_prefix="acl"), mode)
     assert not isinstance(error, BackendUnavailableError)
     assert f"ACL SETUSER <user> ~<key_prefix>:* {PERMISSIONS}" in str(error)
@@ -128,8 +132,11 @@ async def test_a_forbidden_command_is_named_with_the_permissions_needed(
         assert "evalsha" in str(error).partition("ACL")[0]
 
 
-async def test_a_key_that_is_not_the_users(add_user: Callable[[str], str]) -> None:
-    error = await fail(RedisSessionService(add_user(PERMISSIONS), key_prefix="other"), "sync")
+async def test_a_key_that_is_not_the_users(
+    add_user: Callable[..., str], redis_server: RedisServer
+) -> None:
+    url = add_user(redis_server, PERMISSIONS)
+    error = await fail(RedisSessionService(url, key_prefix="other"), "sync")
     assert "ACL SETUSER" in str(error)
 
 
