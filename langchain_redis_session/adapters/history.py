@@ -95,7 +95,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         user_id: Whose conversation it is.
         app_name: The application.
         service: The service to use; it then decides about URL, prefix and TTL.
-        redis_client: Your own sync client of redis-py; it wins over a URL.
+        redis_instance: The name of a registered instance; a URL wins over it.
+        redis_client: Your own sync client of redis-py; it wins over both.
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
         max_messages: The most messages that reading gives, the newest; None = all. The summary
@@ -156,6 +157,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         user_id: str = "default",
         app_name: str = "default",
         service: RedisSessionService | None = None,
+        redis_instance: str | None = None,
         redis_client: Any = None,
         async_client: Any = None,
         url: str | None = None,
@@ -200,6 +202,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own: dict[str, Any] = {
             "redis_url": redis_url or url,
+            "redis_instance": redis_instance,
             "redis_client": redis_client,
             "async_client": async_client,
             "ttl": ttl,

@@ -202,7 +202,7 @@ async def test_the_url_of_the_environment(
     [
         "redis://:s3cret@host:port/0",
         "http://ann:s3cret@host/0",
-        "redis+sentinel://ann:s3cret@host/x?password=s3cret",
+        "redis+sentinel://ann:s3cret@host/x?pasword=s3cret",
         "redis://host:1:2/0?password=s3cret",
         "redis://ann:s3@s3cret@host:port",
     ],
