@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.session_record import change_state, get_core, start_record
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._logs import logger
@@ -213,7 +213,8 @@ def _write(
     attempts = Attempts(key, "write to")
     while True:
         attempts.begin()
-        reply = yield from call_append(context, key, write.call())
+        call = yield from compute(write.call, len(write.record or b""))
+        reply = yield from call_append(context, key, call)
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
             if reply.lost:

@@ -30,6 +30,7 @@ from langchain_redis_session._actions.open_calls import (
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs import windows
 from langchain_redis_session._verbs.arguments import (
@@ -49,7 +50,12 @@ from langchain_redis_session.adapters._sharing import (
     check_service,
     share_service,
 )
-from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
+from langchain_redis_session.adapters._windows import (
+    ModelWindow,
+    TokenCounter,
+    begin_stable,
+    format_summary,
+)
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import check_ttl
 from langchain_redis_session.errors import ConfigurationError
@@ -89,7 +95,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         user_id: Whose conversation it is.
         app_name: The application.
         service: The service to use; it then decides about URL, prefix and TTL.
-        redis_client: Your own sync client of redis-py; it wins over a URL.
+        redis_instance: The name of a registered instance; a URL wins over it.
+        redis_client: Your own sync client of redis-py; it wins over both.
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
         max_messages: The most messages that reading gives, the newest; None = all. The summary
@@ -109,6 +116,11 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             older messages out: "human" = at a user message; None = where the cut falls,
             but at no tool result. System messages stay in front: those in what is read, and
             the first four messages of the session as far as they are system messages.
+        stable_window: Whether the beginning of what reading gives stays where it is until
+            `max_messages` or `max_tokens` is reached, and then moves so far that half of it is
+            left. Providers' prompt caches, which want an unchanged beginning, then hit in between.
+        include_interrupted: Whether reading gives answers that were cut off (with the label
+            "interrupted" in `Event.tag`), too, where it gives a part of the session.
         open_tool_calls: What to do with tool calls that never got a result, as after a crash;
             models refuse them. "answer" = put an error result behind each, which is never
             stored; "drop" = leave the calls out; "keep" = give what is stored. Unless kept,
@@ -145,6 +157,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         user_id: str = "default",
         app_name: str = "default",
         service: RedisSessionService | None = None,
+        redis_instance: str | None = None,
         redis_client: Any = None,
         async_client: Any = None,
         url: str | None = None,
@@ -154,6 +167,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         start_on: StartOn = "human",
+        stable_window: bool = False,
+        include_interrupted: bool = False,
         open_tool_calls: OpenToolCalls | None = None,
         callbacks: Handlers = None,
         index_name: str | None = None,
@@ -176,8 +191,10 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             format_summary,
             start_on,
             "answer" if open_tool_calls is None else open_tool_calls,
+            stable_window,
         )
-        check_flags(include_summary=include_summary)
+        check_flags(include_summary=include_summary, include_interrupted=include_interrupted)
+        self._include_interrupted = include_interrupted
         self._include_summary = include_summary
         self._is_limited = include_summary or self._window.is_limited
         self._open_tool_calls = open_tool_calls
@@ -185,6 +202,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own: dict[str, Any] = {
             "redis_url": redis_url or url,
+            "redis_instance": redis_instance,
             "redis_client": redis_client,
             "async_client": async_client,
             "ttl": ttl,
@@ -243,11 +261,14 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             how = self._open_tool_calls or "keep"
             read = self.service.get_messages(key, open_tool_calls=how, callbacks=hooks)
             return self._close_calls(read)
-        limit = self._window.max_messages
-        if not self._include_summary:
-            found = windows.get_messages(self.service, key, limit=limit, callbacks=hooks)
+        if self._window.stable:
+            found, cut = self._begin_stable(windows.get_session(*self._reading, **self._bounds))
+            if cut:
+                self.service.update_session_state(key, cut)
+        elif not self._include_summary:
+            found = windows.get_messages(*self._reading, **self._bounds)
         else:
-            found = windows.get_summarized_messages(self.service, key, limit=limit, callbacks=hooks)
+            found = windows.get_summarized_messages(*self._reading, **self._bounds)
         return self._make_window(found)
 
     async def aget_messages(self) -> list[BaseMessage]:
@@ -257,14 +278,38 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             how = self._open_tool_calls or "keep"
             read = await self.service.aget_messages(key, open_tool_calls=how, callbacks=hooks)
             return self._close_calls(read)
-        limit = self._window.max_messages
-        if not self._include_summary:
-            found = await windows.aget_messages(self.service, key, limit=limit, callbacks=hooks)
+        if self._window.stable:
+            session = await windows.aget_session(*self._reading, **self._bounds)
+            found, cut = self._begin_stable(session)
+            if cut:
+                await self.service.aupdate_session_state(key, cut)
+        elif not self._include_summary:
+            found = await windows.aget_messages(*self._reading, **self._bounds)
         else:
-            found = await windows.aget_summarized_messages(
-                self.service, key, limit=limit, callbacks=hooks
-            )
+            found = await windows.aget_summarized_messages(*self._reading, **self._bounds)
         return self._make_window(found)
+
+    @property
+    def _reading(self) -> tuple[RedisSessionService, SessionKey]:
+        return self.service, self.session_key
+
+    @property
+    def _bounds(self) -> dict[str, Any]:
+        bounds: dict[str, Any] = {
+            "limit": self._window.max_messages,
+            "include_interrupted": self._include_interrupted,
+            "callbacks": self._callbacks,
+        }
+        if self._window.stable:
+            bounds["with_summary"] = self._include_summary
+        return bounds
+
+    def _begin_stable(
+        self, session: WindowSession | None
+    ) -> tuple[SummarizedMessages, dict[str, str]]:
+        """What the window is made of, and the state that keeps a cut which has moved."""
+        found, cut = begin_stable(self._window, session, with_summary=self._include_summary)
+        return found, {self._window.name: cut} if cut else {}
 
     def _close_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         if self._open_tool_calls is None:
