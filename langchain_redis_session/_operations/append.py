@@ -11,6 +11,7 @@ from langchain_redis_session._codec.session_record import change_state, get_core
 from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
@@ -30,6 +31,7 @@ from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create, MessageIndex, StateWrite
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 
+_MOST_LOSING = 1000
 _WRITTEN = (Fate.FRESH, Fate.STORED)
 
 
@@ -217,7 +219,8 @@ def _write(
         reply = yield from call_append(context, key, call)
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
-            context.counters.lost_events += reply.lost
+            if reply.lost:
+                _note_lost(context, key, reply.lost)
             app_state = write.far_app_state(reply.fates)
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
@@ -288,3 +291,17 @@ def _find_message_ids(page: Page) -> tuple[int, list[tuple[bytes, float]]]:
         if message is not None and message.id:
             found.append((message.id.encode("utf-8", "surrogatepass"), float(score)))
     return len(page[0]), found
+
+
+def _note_lost(context: Context, key: SessionKey, count: int) -> None:
+    """Take note of events that went before a summary covered them; once a session, log it."""
+    counters = context.counters
+    counters.lost_events += count
+    if key.scope in counters.losing_sessions or len(counters.losing_sessions) >= _MOST_LOSING:
+        return
+    counters.losing_sessions.add(key.scope)
+    logger.warning(
+        "the session's event limit removed events that no summary covered yet, from %s on; "
+        "raise session_event_limit, or let summaries be made earlier",
+        key,
+    )
