@@ -11,8 +11,8 @@ import warnings
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
-from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.forks import renew_in_child
+from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, suggest
