@@ -16,7 +16,7 @@ from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.exchange import Batch, to_commands
 from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.interception import intercept
-from langchain_redis_session._flow.requests import Command, Call, Flow, Request, Unreadable
+from langchain_redis_session._flow.requests import Call, Command, Flow, Request, Unreadable
 from langchain_redis_session._hooks.hooks import Hooks
 
 KEY = SessionKey("shop", "ann", "s1")
