@@ -103,16 +103,14 @@ def agent_rows(bench: Bench) -> Iterator[Row]:
         ours = run_turns(bench.server, _open_ours(bench, stack), marks)
         costs = {name: _cost_of(name, bench, stack, marks) for name in OTHERS}
     for name, cost in costs.items():
-        shown = name if cost else f"{name}: needs langgraph-checkpoint-redis, and a search module"
+        shown = name if cost else f"{name}: needs its package and a search module"
         for turns in marks:
-            other = cost and cost.sizes[turns]
-            yield Row(
-                f"an agent's memory after {turns} turns", "B", ours.sizes[turns], other, shown
-            )
+            what = f"an agent's memory after {turns} turns"
+            yield Row(what, "B", ours.sizes[turns], cost.sizes[turns] if cost else None, shown)
         if name != IN_MEMORY:
-            yield Row("its keys", "", ours.keys or 0, cost and cost.keys, shown)
+            yield Row("its keys", "", ours.keys or 0, cost.keys if cost else None, shown)
             what = f"commands of turn {max(marks) + 1}"
-            yield Row(what, "", ours.commands or 0, cost and cost.commands, shown)
+            yield Row(what, "", ours.commands or 0, cost.commands if cost else None, shown)
 
 
 def _open_ours(bench: Bench, stack: ExitStack) -> Memory:
