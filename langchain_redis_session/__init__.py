@@ -3,6 +3,7 @@
 Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
+- `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
+    from langchain_redis_session.adapters.middleware import (
+        RedisSessionMiddleware,
+        session_state,
+    )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
         TrackCallbackHandler,
@@ -41,6 +46,10 @@ if TYPE_CHECKING:
         SessionCallbackHandler,
         SummaryContext,
     )
+    from langchain_redis_session.connections import (
+        register_redis_instance,
+        unregister_redis_instance,
+    )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
         ConfigurationError,
@@ -49,6 +58,7 @@ if TYPE_CHECKING:
         EventTooLargeError,
         InvalidSessionKeyError,
         PersistError,
+        RedisInstanceNotFoundError,
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
@@ -113,8 +123,10 @@ _MODULES = {
     "Message": "_wire.fields",
     "PersistError": "errors",
     "PersistStats": "stats",
+    "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
     "Run": "runs",
     "RunTree": "runs",
@@ -141,8 +153,11 @@ _MODULES = {
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
     "read_runs": "runs",
+    "register_redis_instance": "connections",
+    "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
+    "unregister_redis_instance": "connections",
 }
 """Where each public name stands."""
 
@@ -165,8 +180,10 @@ __all__ = [
     "Message",
     "PersistError",
     "PersistStats",
+    "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMiddleware",
     "RedisSessionService",
     "Run",
     "RunTree",
@@ -194,8 +211,11 @@ __all__ = [
     "context_threshold",
     "event_threshold",
     "read_runs",
+    "register_redis_instance",
+    "session_state",
     "time_threshold",
     "token_threshold",
+    "unregister_redis_instance",
 ]
 
 

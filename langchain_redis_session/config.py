@@ -156,6 +156,7 @@ class ServiceOptions(ObjectOptions):
     max_state_bytes: Limit = DEFAULT_MAX_STATE_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
+    use_evalsha: bool = True
     unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
     async_persister_num: Count = 10

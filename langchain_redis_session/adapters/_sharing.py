@@ -14,6 +14,7 @@ from typing import Any, Literal
 from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
+from langchain_redis_session._connections.registry import find_instance
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
@@ -46,6 +47,7 @@ class SharedOptions(ClientOptions, total=False):
     max_state_bytes: int | None
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
+    use_evalsha: bool
     unserializable: Literal["convert", "raise"]
     enable_async_persist: bool
     async_persister_num: int
@@ -110,6 +112,7 @@ def check_service(service: object) -> RedisSessionService:
 def share_service(
     *,
     redis_url: str | None,
+    redis_instance: str | None,
     redis_client: Any,
     async_client: Any,
     ttl: Ttl,
@@ -125,6 +128,7 @@ def share_service(
     def make() -> RedisSessionService:
         return RedisSessionService(
             redis_url,
+            redis_instance=redis_instance,
             client=redis_client,
             async_client=async_client,
             extra_options=options,
@@ -132,11 +136,14 @@ def share_service(
         )
 
     has_client = redis_client is not None or async_client is not None
+    is_named = redis_url is None and redis_instance is not None and not has_client
     shelf, most = (_of_clients, _MOST_OF_CLIENTS) if has_client else (_of_urls, _MOST_OF_URLS)
     objects = {name: own[name] for name in ObjectOptions.model_fields if name in own}
     plain = _Comparable(
         {
-            "redis_url": redis_url or os.environ.get("REDIS_URL"),
+            "redis": find_instance(redis_instance)
+            if is_named
+            else redis_url or os.environ.get("REDIS_URL"),
             "clients": tuple(map(id, clients)),
             **{name: value for name, value in own.items() if name not in objects},
             **options,
