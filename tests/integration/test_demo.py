@@ -33,6 +33,7 @@ REMEMBERED = [
     "desk  That I don't know, Bob. I only know of your trip, to Oslo.",
     "desk  You are Ann, you are going to Lisbon on Friday, and it will be sunny.",
     "desk  Hello Ann! Where are you going this time?",
+    "desk  An umbrella, Cora: it will be rainy in Oslo.",
 ]
 SHOWN = [
     "desk  calls forecast(city='Lisbon', day='Friday')",
@@ -45,6 +46,7 @@ SHOWN = [
     'session bob/trip destination "Oslo"',
     'app travel units "°C"',
     "ann trip 10 tools",
+    "cora trip 8 –",
     "demo:event:{travel}:ann:trip zset 10",
     "demo:sess:{travel}:ann hash 2",
     "demo:sesssum:{travel}:ann hash 1",
