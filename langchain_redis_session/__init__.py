@@ -46,6 +46,10 @@ if TYPE_CHECKING:
         SessionCallbackHandler,
         SummaryContext,
     )
+    from langchain_redis_session.connections import (
+        register_redis_instance,
+        unregister_redis_instance,
+    )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
         ConfigurationError,
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
         EventTooLargeError,
         InvalidSessionKeyError,
         PersistError,
+        RedisInstanceNotFoundError,
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
@@ -118,6 +123,7 @@ _MODULES = {
     "Message": "_wire.fields",
     "PersistError": "errors",
     "PersistStats": "stats",
+    "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
     "RedisSessionMiddleware": "adapters.middleware",
@@ -147,9 +153,11 @@ _MODULES = {
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
     "read_runs": "runs",
+    "register_redis_instance": "connections",
     "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
+    "unregister_redis_instance": "connections",
 }
 """Where each public name stands."""
 
@@ -172,6 +180,7 @@ __all__ = [
     "Message",
     "PersistError",
     "PersistStats",
+    "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
     "RedisSessionMiddleware",
@@ -202,9 +211,11 @@ __all__ = [
     "context_threshold",
     "event_threshold",
     "read_runs",
+    "register_redis_instance",
     "session_state",
     "time_threshold",
     "token_threshold",
+    "unregister_redis_instance",
 ]
 
 

@@ -75,14 +75,19 @@ class RedisSessionService(
     and pickled: it connects anew. (The pickle holds the URL, with its password.)
 
     Args:
-        redis_url: `redis://`, `rediss://`, `unix://`, or `memory://name` (in this process,
-            for trying things out). Without any of the first four arguments: the
-            environment variable `REDIS_URL`, else `redis://localhost:6379/0`.
-        redis_instance: The name of a registered instance (not supported yet).
-        client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It
-            is never closed or changed; the async methods use a twin made like it.
+        redis_url: `redis://`, `rediss://`, `unix://`, `redis+cluster://host,host`,
+            `redis+sentinel://host,host/service`, or `memory://name` (in this process, for
+            trying things out). Without any of the first four arguments: the environment
+            variable `REDIS_URL`, else `redis://localhost:6379/0`.
+        redis_instance: The name of an instance (`register_redis_instance`); a URL wins over it.
+        client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It wins
+            over both, and is never closed or changed; the async methods use a twin made like it.
         async_client: Your own async client, for the async methods.
-        extra_options: Keyword arguments for the clients made of a URL.
+        extra_options: Keyword arguments for the clients made of a URL, which they get unchanged.
+            `host`, `port`, `db`, `path` and `ssl` say where Redis is, without a URL.
+        pool_timeout: Seconds that callers wait for a connection where all of the pool are in
+            use (`max_connections`, an option of redis-py's clients); then
+            `BackendUnavailableError`.
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
@@ -101,6 +106,8 @@ class RedisSessionService(
             is written whole by every append. None = no limit.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
+        use_evalsha: Whether scripts are called by their SHA-1; False sends them whole each time,
+            for servers that forbid EVALSHA.
         unserializable: What to do with values that JSON can't carry, in messages, state and
             tracks. "convert" stores them as plain data: models and dataclasses as dicts,
             enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
@@ -143,6 +150,7 @@ class RedisSessionService(
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
+        RedisInstanceNotFoundError: Nobody has registered `redis_instance`.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -164,6 +172,7 @@ class RedisSessionService(
         client: Any = None,
         async_client: Any = None,
         extra_options: Mapping[str, Any] | None = None,
+        pool_timeout: float = 20.0,
         key_prefix: str = "",
         hash_tag: Literal["app", "user"] = "app",
         session_event_limit: int | Literal["session"] | None = "session",
@@ -176,6 +185,7 @@ class RedisSessionService(
         max_state_bytes: int | None = DEFAULT_MAX_STATE_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
+        use_evalsha: bool = True,
         unserializable: Literal["convert", "raise"] = "convert",
         enable_async_persist: bool = False,
         async_persister_num: int = 10,
@@ -203,12 +213,17 @@ class RedisSessionService(
         given = locals()
         options = parse_options({name: given[name] for name in ServiceOptions.model_fields})
         self._clock = options.clock
-        summarizing = make_summarizing(summarizer, pick_summarizer)
+        summarizing = make_summarizing(summarizer, pick_summarizer, options.session_event_limit)
         context = Context(options, counts_unsummarized=summarizing is not None)
         if extra_options is not None:
             check_mapping("extra_options", extra_options)
         self._connections = open_connections(
-            redis_url, redis_instance, client, async_client, extra_options or {}
+            redis_url,
+            redis_instance,
+            client,
+            async_client,
+            extra_options or {},
+            pool_timeout_s=options.pool_timeout,
         )
         self._is_closed = False
         hooks = Hooks(list_handlers(callbacks), context.counters)

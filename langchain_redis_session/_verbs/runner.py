@@ -20,6 +20,7 @@ from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
+from langchain_redis_session._flow.scripts import send_sources
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.operations import name_operation
 from langchain_redis_session._operations.context import Context
@@ -83,22 +84,25 @@ class FlowRunner:
                 raise  # from inside of it: the arguments did fit
             raise explain_call(error, self, name, make_flow, args, kwargs) from None
 
-    def _run(self, flow: Flow[T]) -> T:
+    def _prepare(self, flow: Flow[T]) -> Flow[T]:
         if self._actions.hooks.corrupt:
             flow = tell_of_unreadable(self._actions.hooks, flow)
-        client, counters = self._connections.sync_client(), self._context.counters
+        return flow if self._context.options.use_evalsha else send_sources(flow)
+
+    def _run(self, flow: Flow[T]) -> T:
+        flow = self._prepare(flow)
+        exchanges, counters = self._connections.exchanges(), self._context.counters
         try:
-            return run(flow, client, self._write_behind, counters)
+            return run(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
-        if self._actions.hooks.corrupt:
-            flow = tell_of_unreadable(self._actions.hooks, flow)
+        flow = self._prepare(flow)
         connections, counters = self._connections, self._context.counters
-        client = connections.running_client() or await connections.open_async_client()
+        exchanges = connections.running_exchanges() or await connections.open_async()
         try:
-            return await arun(flow, client, self._write_behind, counters)
+            return await arun(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 

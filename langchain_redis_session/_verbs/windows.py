@@ -1,15 +1,22 @@
-"""Reads of what a window for a model is made of; for adapters.
+"""Reads of what a window for a model is made of, and how long it is; for adapters.
 
 They are counted, and seen by hooks, as the methods whose names they have.
 """
 
 from dataclasses import fields
 
-from langchain_redis_session._actions.reads import messages_for_model, session_for_model
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._actions.reads import (
+    GET_MESSAGES,
+    messages_for_model,
+    session_for_model,
+)
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations import counting
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._verbs.reading import ReadMethods
-from langchain_redis_session._verbs.runner import async_method, sync_method
+from langchain_redis_session._verbs.runner import async_method, combine_hooks, sync_method
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
 from langchain_redis_session.models import SessionKey, SummarizedMessages
 
@@ -84,3 +91,17 @@ def get_session(
 
 
 aget_session = async_method(get_session)
+
+
+@sync_method
+def count_events(service: ReadMethods, key: SessionKey, *, callbacks: Handlers = None) -> Flow[int]:
+    """Count the messages that the service's `get_messages` gives; by it, where hooks see reads."""
+    if combine_hooks(service, callbacks).of_reads:
+        call = GetSessionContext(key, "get_messages")
+        return _count(service._read(GET_MESSAGES, call, callbacks=callbacks))  # noqa: SLF001
+    flow = counting.count_messages(service._context, key)  # noqa: SLF001
+    return service._settled(key.scope, flow)  # noqa: SLF001
+
+
+def _count(read: Flow[list[BaseMessage]]) -> Flow[int]:
+    return len((yield from read))

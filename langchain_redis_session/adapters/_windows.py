@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
-from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._actions.open_calls import (
     OpenToolCalls,
@@ -19,6 +18,7 @@ from langchain_redis_session._actions.open_calls import (
 )
 from langchain_redis_session._codec.session_record import WINDOW_PREFIX
 from langchain_redis_session._operations.reading import WindowSession
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, SummarizedMessages, Summary, is_from_user
 
@@ -57,7 +57,7 @@ class ModelWindow:
 
     max_messages: int | None = None
     max_tokens: int | None = None
-    token_counter: TokenCounter = count_tokens_approximately
+    token_counter: TokenCounter = count_tokens
     format_summary: Callable[[Summary], BaseMessage | str] = format_summary
     start_on: Literal["human"] | None = "human"
     open_tool_calls: OpenToolCalls = "answer"
@@ -138,6 +138,7 @@ class ModelWindow:
         *,
         summary: Summary | None = None,
         is_cut: bool = False,
+        following: Sequence[BaseMessage] = (),
     ) -> list[BaseMessage]:
         """Make the window.
 
@@ -145,12 +146,13 @@ class ModelWindow:
             messages: What was read, oldest first.
             summary: What stands for the messages before these.
             is_cut: Whether there are older messages that were not read, for whatever reason.
+            following: What is to be put behind the window; see `close_calls`. It doesn't count.
 
         Returns:
             What the model is given, system messages in front. Nothing is dropped where nothing
             was cut off.
         """
-        closed = close_calls(messages, self.open_tool_calls)
+        closed = close_calls(messages, self.open_tool_calls, following)
         front = [message for message in closed if message.type == "system"]
         talk = [message for message in closed if message.type != "system"]
         if summary is None and not is_cut and self._fits(front + talk):

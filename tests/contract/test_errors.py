@@ -34,10 +34,10 @@ from tests.servers import free_port
 def test_no_method_has_gone() -> None:
     wanted = """
         append_event append_events append_messages append_track_event clear_events
-        create_session delete_app_state delete_session delete_session_state delete_user
+        count_events create_session delete_app_state delete_session delete_session_state delete_user
         delete_user_state get_app_state get_event_window get_events get_messages get_session
-        get_track_events get_user_state list_sessions list_tracks list_users ping
-        search_events trim_conversations update_app_state update_session_state
+        get_track_events get_user_state list_apps list_sessions list_tracks list_users ping
+        remove_events search_events trim_conversations update_app_state update_session_state
         update_user_state
     """
     assert set(wanted.split()) <= set(public_names())
@@ -202,7 +202,7 @@ async def test_the_url_of_the_environment(
     [
         "redis://:s3cret@host:port/0",
         "http://ann:s3cret@host/0",
-        "redis+sentinel://ann:s3cret@host/x?password=s3cret",
+        "redis+sentinel://ann:s3cret@host/x?pasword=s3cret",
         "redis://host:1:2/0?password=s3cret",
         "redis://ann:s3@s3cret@host:port",
     ],

@@ -14,7 +14,14 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import Keyspace, SessionKeys
 from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings, replies
-from langchain_redis_session.scripts.bindings import Create, End, Entry, MessageIndex, StateWrite
+from langchain_redis_session.scripts.bindings import (
+    Create,
+    End,
+    Entry,
+    MessageIndex,
+    RemovedEntry,
+    StateWrite,
+)
 from langchain_redis_session.scripts.replies import Fate, Status
 
 FOLDER = Path(bindings.__file__).parent
@@ -144,6 +151,7 @@ EXAMPLES: dict[Any, Any] = {
     int | None: 1,
     int | Literal["session"] | None: "session",
     Iterable[Entry]: [],
+    Iterable[RemovedEntry]: [],
     Iterable[bytes]: [],
     Iterable[str]: [],
     Mapping[str, bytes]: {},
