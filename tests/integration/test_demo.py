@@ -85,7 +85,7 @@ def test_on_a_server_across_processes_and_again(redis_server: RedisServer) -> No
         assert session is not None
         assert len(session.messages) == 10
         assert session.created_at.timestamp() > begun_s
-        for user in ("ann", "bob"):
+        for user in ("ann", "bob", "cora"):
             service.delete_user("travel", user)
         service.delete_app_state("travel", "units")
     with redis_server.client() as client:
