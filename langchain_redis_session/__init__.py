@@ -4,6 +4,7 @@ Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
+- `RedisSessionStore`: state as LangChain's key-value store.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
 - `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
         TrackCallbackHandler,
+    )
+    from langchain_redis_session.adapters.store import (
+        RedisSessionStore,
     )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
@@ -115,6 +119,7 @@ _MODULES = {
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
     "RedisSessionService": "service",
+    "RedisSessionStore": "adapters.store",
     "Run": "runs",
     "RunTree": "runs",
     "ServiceStats": "stats",
@@ -166,6 +171,7 @@ __all__ = [
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
     "RedisSessionService",
+    "RedisSessionStore",
     "Run",
     "RunTree",
     "ServiceStats",

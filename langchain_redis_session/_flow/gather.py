@@ -9,6 +9,20 @@ from langchain_redis_session._flow.requests import Command, Flow, T, Unreadable,
 from langchain_redis_session.errors import RedisSessionError
 
 
+def gather_all(flows: Sequence[Flow[T]]) -> Flow[list[T]]:
+    """As `gather`, for flows that all have to succeed.
+
+    Raises:
+        RedisSessionError: The error of the first that did not.
+    """
+    results: list[T] = []
+    for result in (yield from gather(flows)):
+        if isinstance(result, RedisSessionError):
+            raise result
+        results.append(result)
+    return results
+
+
 def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
     """Run flows side by side: what they ask for at the same time is one round trip.
 

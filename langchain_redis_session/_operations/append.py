@@ -17,6 +17,7 @@ from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.replicas import call_append
 from langchain_redis_session._operations.state import NO_CHANGE, StateChange, update_app_state
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import CorruptEventError, SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
 from langchain_redis_session.scripts import bindings
@@ -172,9 +173,10 @@ def write_state(
     *,
     create: Create = Create.NEVER,
     drop_names: Collection[str] = (),
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> Flow[bool]:
     """Change state without an event; gives whether anything was written."""
-    prepared = PreparedEvents([], [], {0: change})
+    prepared = PreparedEvents([], [], {0: change}, new_event_limit=new_event_limit)
     done = yield from _write(context, key, prepared, create=create, drop_names=drop_names)
     return done.status is Status.OK
 
