@@ -31,10 +31,11 @@ from langchain_redis_session import (
     SessionKey,
     SummaryRequest,
 )
+from langchain_redis_session._connections.addresses import parse_address
 from langchain_redis_session._flow.drivers import run
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._keys.zset import Keyspace
-from langchain_redis_session.connections import hide_password, open_connections
+from langchain_redis_session.connections import open_connections
 
 APP = "travel"
 PREFIX = "demo"
@@ -408,7 +409,7 @@ def run_demo(screen: Screen, url: str) -> int:
         screen.note("All of this was in memory and is gone now. On a server, across two processes:")
         screen.note("  make demo REDIS_URL=redis://localhost:6379")
     else:
-        screen.note(f"They stay on {hide_password(url)} for an hour, or until the next demo.")
+        screen.note(f"They stay on {parse_address(url)} for an hour, or until the next demo.")
     return 0
 
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
+        StateTooLargeError,
         SummaryError,
         UnserializableMessageError,
     )
@@ -129,6 +130,7 @@ _MODULES = {
     "SessionNotFoundError": "errors",
     "SessionServiceClosedError": "errors",
     "SessionSummarizer": "summarizer",
+    "StateTooLargeError": "errors",
     "SummarizedMessages": "models",
     "Summary": "models",
     "SummaryBoundary": "models",
@@ -181,6 +183,7 @@ __all__ = [
     "SessionNotFoundError",
     "SessionServiceClosedError",
     "SessionSummarizer",
+    "StateTooLargeError",
     "SummarizedMessages",
     "Summary",
     "SummaryBoundary",

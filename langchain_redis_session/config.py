@@ -17,6 +17,7 @@ from langchain_redis_session.models import MAX_ID_BYTES, DeadLetter, Session
 
 DEFAULT_EVENT_LIMIT = 1000
 DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
+DEFAULT_MAX_STATE_BYTES = 1024 * 1024
 _MAX_TTL_MS = 100 * 366 * 24 * 3600 * 1000
 
 
@@ -151,6 +152,7 @@ class ServiceOptions(ObjectOptions):
     track_event_limit: Limit = DEFAULT_EVENT_LIMIT
     track_event_ttl: TtlMs | Literal["session"] = "session"
     max_event_bytes: Count = DEFAULT_MAX_EVENT_BYTES
+    max_state_bytes: Limit = DEFAULT_MAX_STATE_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
     unserializable: Literal["convert", "raise"] = "convert"

@@ -7,6 +7,7 @@ RedisSessionError
  ├─ SessionNotFoundError          (LookupError)      a write to a session that does not exist
  ├─ UnserializableMessageError    (TypeError)        a value that JSON can't carry
  ├─ EventTooLargeError            (ValueError)       an event over `max_event_bytes`
+ ├─ StateTooLargeError            (ValueError)       a session's state over `max_state_bytes`
  ├─ CorruptEventError             (ValueError)       an unreadable entry, with `strict=True`
  ├─ EventRejectedError                               a hook's veto
  ├─ RedisInstanceNotFoundError    (LookupError)      a name nobody registered
@@ -42,6 +43,7 @@ __all__ = [
     "RedisSessionError",
     "SessionNotFoundError",
     "SessionServiceClosedError",
+    "StateTooLargeError",
     "SummaryError",
     "UnserializableMessageError",
     "shorten",
@@ -71,6 +73,10 @@ class UnserializableMessageError(RedisSessionError, TypeError):
 
 class EventTooLargeError(RedisSessionError, ValueError):
     """An event's JSON is larger than `max_event_bytes`."""
+
+
+class StateTooLargeError(RedisSessionError, ValueError):
+    """A change would make a session's record, which holds its state, exceed `max_state_bytes`."""
 
 
 class CorruptEventError(RedisSessionError, ValueError):

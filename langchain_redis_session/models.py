@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
 from langchain_redis_session._display.brief import BriefRepr, show_brief
@@ -268,6 +268,13 @@ class Session:
         return render_session(self)
 
 
+def is_from_user(message: BaseMessage) -> bool:
+    """Whether a user said it: a `HumanMessage`, or a `ChatMessage` with that role."""
+    if isinstance(message, ChatMessage):
+        return message.role == "user"
+    return isinstance(message, HumanMessage)
+
+
 def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
     """All messages of events."""
     return [
@@ -290,7 +297,7 @@ def select_messages(
     messages = list_messages(events)
     first = 0 if limit is None else max(0, len(messages) - limit)
     del messages[:first]
-    is_in_front = (is_cut or first > 0) and messages and messages[0].type == "human"
+    is_in_front = (is_cut or first > 0) and messages and is_from_user(messages[0])
     start = 1 if is_in_front else 0
     while start < len(messages) and isinstance(messages[start], ToolMessage):
         del messages[start]
@@ -318,7 +325,8 @@ class SummaryRequest(BriefRepr):
     """What a summarizer is asked for: a new summary, of the last one and what came since.
 
     Attributes:
-        messages: What came since, oldest first; tool calls stand with their results.
+        messages: What came since, oldest first; tool calls stand with their results. Without
+            system messages, which stay in front of what a model is given.
         previous_summary: The last summary's text; "" for none.
         session: The session; its `events` are those of the messages, its `summary` the
             last one of the filter key. None where there is no session.

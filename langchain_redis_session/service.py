@@ -38,6 +38,7 @@ from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
     DEFAULT_EVENT_LIMIT,
     DEFAULT_MAX_EVENT_BYTES,
+    DEFAULT_MAX_STATE_BYTES,
     ServiceOptions,
     explain_unknown,
     parse_options,
@@ -92,6 +93,8 @@ class RedisSessionService(
             unless given.
         track_event_limit: The most events a track keeps; None = no limit.
         max_event_bytes: The largest JSON of one event or track payload.
+        max_state_bytes: The largest record of a session, which holds its own state as base64 and
+            is written whole by every append. None = no limit.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
         unserializable: What to do with values that JSON can't carry, in messages, state and
@@ -165,6 +168,7 @@ class RedisSessionService(
         track_event_ttl: Ttl | Literal["session"] = "session",
         track_event_limit: int | None = DEFAULT_EVENT_LIMIT,
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        max_state_bytes: int | None = DEFAULT_MAX_STATE_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
         unserializable: Literal["convert", "raise"] = "convert",

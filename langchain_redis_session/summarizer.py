@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -27,7 +27,11 @@ from langchain_core.runnables.base import coerce_to_runnable
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
-from langchain_redis_session._summarizer.choice import choose_count, find_turn_start
+from langchain_redis_session._summarizer.choice import (
+    choose_count,
+    find_running_turn,
+    find_turn_start,
+)
 from langchain_redis_session._summarizer.prompt import make_prompt
 from langchain_redis_session._summarizer.text import FormatToolCall, FormatToolResult
 from langchain_redis_session._summarizer.triggers import (
@@ -108,7 +112,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`.
         skip_recent: How many of the newest events are left as they are, or a function that
             tells from the new events; with these, all of the turn that the first of them
-            belongs to, from its user message on. They don't count for the trigger.
+            belongs to, from its user message on. They don't count for the trigger. A turn
+            without a final answer is left as it is in any case, and doesn't count either.
         max_input_tokens: The largest prompt. Where more is new, the oldest part of it is
             summarized first; what is too large by itself is cut in its middle. Default: half
             of what the model's profile allows; no limit without a profile.
@@ -215,8 +220,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
         Args:
             session: Its `events` are those after the last summary, oldest first; its
-                `summary` is that last summary. The trigger sees it without the newest
-                events that `skip_recent` leaves as they are.
+                `summary` is that last summary. The trigger sees it without the newest events
+                that `skip_recent` leaves as they are, and without a turn that still runs.
         """
         recent = self._count_recent(session.events)
         if recent:
@@ -232,8 +237,9 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     def choose_events(self, session: Session) -> list[Event]:
         """Choose the events to summarize now: the oldest of the session's new ones.
 
-        Left for later are the newest (`skip_recent`), tool calls that still wait for their
-        results, and what would make the prompt too large.
+        Left for later are the newest (`skip_recent`), the last user message with what follows
+        it as long as there is no final answer, tool calls that still wait for their results,
+        and what would make the prompt too large.
 
         Args:
             session: As for `should_summarize`.
@@ -254,7 +260,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         skip = self._skip_recent
         if callable(skip):
             skip = check_int("what skip_recent gives", skip(list(events)), 0)
-        return len(events) - find_turn_start(events, max(0, len(events) - skip))
+        start = find_turn_start(events, max(0, len(events) - skip))
+        return len(events) - min(start, find_running_turn(events))
 
     def make_request(
         self, session: Session, events: list[Event] | None = None, filter_key: str = ""
@@ -269,7 +276,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         if events is None:
             events = self.choose_events(session)
         return SummaryRequest(
-            list_messages(events),
+            [m for m in list_messages(events) if not isinstance(m, SystemMessage)],
             session.summary.text if session.summary else "",
             replace(session, events=events),
             filter_key,
@@ -292,7 +299,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
         Raises:
             ConfigurationError: The input is neither, or the summarizer is an async function.
-            SummaryError: The summarizer gave something that is no text.
+            SummaryError: The summarizer gave something that is no text, or an answer that was
+                cut off by its length, filtered or refused.
         """
         if self.is_async_only:
             raise ConfigurationError(

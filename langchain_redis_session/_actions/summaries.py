@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,9 +17,9 @@ from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.operations import CREATE_SUMMARY
 from langchain_redis_session._operations.attempts import Attempts
-from langchain_redis_session._operations.reading import (
-    get_unsummarized,
-)
+from langchain_redis_session._operations.bounds import format_score
+from langchain_redis_session._operations.matching import is_system
+from langchain_redis_session._operations.reading import get_unsummarized
 from langchain_redis_session._operations.summaries import SummaryOutcome, SummaryTask
 from langchain_redis_session._operations.summary_lease import (
     LEASE_MARGIN_MS,
@@ -59,6 +59,7 @@ class _Plan:
     summarizer: SessionSummarizer
     request: SummaryRequest
     boundary: SummaryBoundary
+    system_scores: Sequence[str]
 
 
 class SummaryMaker:
@@ -158,7 +159,7 @@ class SummaryMaker:
             if not events:
                 return None
             request = summarizer.make_request(session, events, task.filter_key)
-            return _Plan(summarizer, request, _end_of(events))
+            return _Plan(summarizer, request, _end_of(events), _list_system_scores(events))
 
         try:
             return (yield from _run(plan))
@@ -193,7 +194,7 @@ class SummaryMaker:
             yield from lease.release()
             raise
         try:
-            return (yield from lease.store(call.text, plan.boundary))
+            return (yield from lease.store(call.text, plan.boundary, plan.system_scores))
         except RedisSessionError as error:
             yield from hooks.error("create_summary", call, error=error)
             raise
@@ -219,6 +220,10 @@ def _end_of(events: Sequence[Event]) -> SummaryBoundary:
     last = events[-1]
     score = last.score or 0.0
     return SummaryBoundary(score, last.id, int(score))
+
+
+def _list_system_scores(events: Iterable[Event]) -> list[str]:
+    return [format_score(event.score or 0.0) for event in events if is_system(event)]
 
 
 def _describe(outcome: SummaryOutcome) -> dict[str, Any]:

@@ -22,16 +22,34 @@ from langchain_redis_session._times import parse_time
 TRACKS = "tracks"
 """The state name that holds the track names, trpc-agent-go's index."""
 
-# As `split_record` in scripts/_record.lua.
-_TAIL = re.compile(rb'(.*),"updatedAt":"[^"]*"\}\Z', re.DOTALL)
+TAIL_BYTES = 256
+"""The end of a record, in which scripts find all that they look for."""
 _CREATED = re.compile(rb'.*"createdAt":"([^"]*)"', re.DOTALL)
-_EXPIRY = re.compile(rb',"expiresAtMs":\d+\Z')
+_UPDATED = re.compile(rb'.*"updatedAt"\s*:\s*"([^"]*)"', re.DOTALL)
+_LIMIT = re.compile(rb'"eventLimit":\d+,"createdAt":"[^"]*"\Z')
+
+
+def _read_tail(record: bytes) -> tuple[bytes, int | None, bytes] | None:
+    """The end of the core, the expiry in ms or None, and `updatedAt`; None for a foreign record.
+
+    As `read_tail` in scripts/_record.lua.
+    """
+    head, mark, rest = record[-TAIL_BYTES:].rpartition(b',"updatedAt":"')
+    updated = rest[:-2]
+    if not mark or not rest.endswith(b'"}') or b'"' in updated:
+        return None
+    core, mark, expires = head.rpartition(b',"expiresAtMs":')
+    if mark and expires.isdigit():
+        return core, int(expires), updated
+    return head, None, updated
 
 
 def get_core(record: bytes) -> bytes:
     """The part that scripts compare; the whole of a record that ends otherwise (foreign)."""
-    match = _TAIL.match(record)
-    return _EXPIRY.sub(b"", match[1]) if match else record
+    tail = _read_tail(record)
+    if tail is None:
+        return record
+    return record[: max(0, len(record) - TAIL_BYTES) + len(tail[0])]
 
 
 def get_created_text(record: bytes) -> bytes:
@@ -58,6 +76,36 @@ def _dump(members: Mapping[str, Any]) -> bytes:
         return text.encode()
     except UnicodeEncodeError:  # lone surrogates stand as escapes
         return json.dumps(members, separators=(",", ":")).encode()
+
+
+def parse_times(record: bytes, session_ttl_ms: int) -> tuple[int, int | None]:
+    """When a record was written last, in ns, and when its session is over, in ms; None = never.
+
+    As `expiry_of` in scripts/_record.lua: a record that says nothing is judged by its last write,
+    unless it has an event limit.
+    """
+    tail = _read_tail(record)
+    if tail is not None:
+        core, expires_ms, updated = tail
+    else:
+        found = _UPDATED.match(record[-TAIL_BYTES:]) or _UPDATED.match(record)
+        core, expires_ms, updated = b"", None, found[1] if found else b""
+    try:
+        updated_ns = parse_time(updated.decode())
+    except ValueError:
+        return 0, expires_ms
+    if expires_ms is None and session_ttl_ms and not _LIMIT.search(core[-100:]):
+        expires_ms = updated_ns // 1_000_000 + session_ttl_ms
+    return updated_ns, expires_ms
+
+
+def measure_state(state: Mapping[str, bytes]) -> int:
+    """At least how many bytes a state takes in a record.
+
+    >>> measure_state({"city": b'"Paris"'}), len('"city":"IlBhcmlzIg=="')
+    (21, 21)
+    """
+    return sum(len(name) + 5 + (len(value) + 2) // 3 * 4 for name, value in state.items())
 
 
 def start_record(session_id: str, state: Mapping[str, bytes], event_limit: int | None) -> bytes:

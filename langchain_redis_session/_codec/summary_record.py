@@ -2,8 +2,9 @@
 
 Ours is one JSON object for each filter key:
 `{"summary":…,"topics":[…],"updated_at":…,"boundary":{"version":1,"filter_key":…,"cutoff_at":…,
-"last_event_id":…,"cutoff_score":"…"}}`. Scripts find where it ends by its end. trpc-agent-go
-keeps a map of all filter keys to the same without `cutoff_score`, which is only read.
+"last_event_id":…,"system_scores":"…","cutoff_score":"…"}}`. Scripts find where it ends, and the
+system messages that it does not stand for, by its end. trpc-agent-go keeps a map of all filter
+keys to the same without the scores, which is only read.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session._times import format_time, parse_time, to_datetime, trim_time
 from langchain_redis_session.models import Summary, SummaryBoundary
 
-# As `is_ours` and `cutoff_of` in scripts/_summaries.lua.
+# As `is_ours`, `cutoff_of` and `system_scores_of` in scripts/_summaries.lua.
 _OURS = b'{"summary":"'
+_SYSTEM_SCORES = re.compile(rb'"system_scores":"([0-9.e+ -]+)","cutoff_score":"[0-9.e+-]+"\}\}\Z')
 _CUTOFF = re.compile(rb'"cutoff_score":"([0-9.e+-]+)"\}\}\Z')
 
 
@@ -33,7 +35,11 @@ class SummaryParts:
 
 
 def encode_summary(
-    text: str, filter_key: str, boundary: SummaryBoundary, cutoff_score: str
+    text: str,
+    filter_key: str,
+    boundary: SummaryBoundary,
+    cutoff_score: str,
+    system_scores: Iterable[str] = (),
 ) -> SummaryParts:
     """Write a summary.
 
@@ -42,12 +48,15 @@ def encode_summary(
         filter_key: Whose events it covers.
         boundary: Up to where.
         cutoff_score: The boundary's score as Redis writes it.
+        system_scores: Those of system messages up to there, which stay word for word.
     """
+    scores = " ".join(system_scores)
     end = {
         "version": 1,
         "filter_key": filter_key,
         "cutoff_at": trim_time(format_time(boundary.cutoff_ns)),
         "last_event_id": boundary.last_event_id,
+        **({"system_scores": scores} if scores else {}),
         "cutoff_score": cutoff_score,
     }
     head = _dump({"summary": approximate_text(text)})
@@ -150,3 +159,9 @@ def find_cutoff(value: bytes) -> bytes:
     except ValueError:
         return b""
     return match[1]
+
+
+def find_system_scores(value: bytes) -> list[str]:
+    """The scores of the system messages that a summary of ours leaves as they are."""
+    match = _SYSTEM_SCORES.search(value) if value.startswith(_OURS) else None
+    return match[1].decode().split() if match else []

@@ -50,6 +50,7 @@ class ClientOptions(TypedDict, total=False):
     socket_read_size: int
     socket_timeout: float | None
     socket_type: int
+    ssl: bool
     ssl_ca_certs: str | None
     ssl_ca_data: str | None
     ssl_ca_path: str | None

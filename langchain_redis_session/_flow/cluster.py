@@ -16,17 +16,11 @@ from langchain_redis_session._flow.requests import (
     Command,
     Wait,
 )
-from langchain_redis_session.errors import RedisSessionError
+from langchain_redis_session._flow.translation import CLIENT_ERRORS
 
 RAW: dict[str, Any] = {NEVER_DECODE: True}
 """The options of a command whose reply is wanted as bytes."""
 _LOST = (redis_errors.AskError, redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
-CLIENT_ERRORS = (
-    RedisSessionError,
-    redis_errors.RedisError,
-    redis_errors.RedisClusterException,
-    OSError,
-)
 
 
 def open_pipeline(client: Any) -> Any:

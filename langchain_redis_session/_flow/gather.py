@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_redis_session._flow.requests import Command, Flow, T, Unreadable, Wait
+from langchain_redis_session._flow.requests import Call, Command, Flow, T, Unreadable, Wait
 from langchain_redis_session.errors import RedisSessionError
 
 
@@ -47,8 +47,13 @@ def gather(flows: Sequence[Flow[T]]) -> Flow[list[T | RedisSessionError]]:
         try:
             is_error = isinstance(reply, RedisSessionError)
             request = flow.throw(reply) if is_error else flow.send(reply)
-            while isinstance(request, Unreadable):  # which is not for Redis
-                request = flow.send((yield request))
+            while isinstance(request, (Call, Unreadable)):  # which are not for Redis
+                try:
+                    answer = yield request
+                except Exception as error:
+                    request = flow.throw(error)
+                else:
+                    request = flow.send(answer)
         except StopIteration as stop:
             results[place] = stop.value
         except RedisSessionError as error:

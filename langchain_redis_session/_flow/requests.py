@@ -131,3 +131,22 @@ def off_loop(function: Callable[[], T]) -> Flow[T]:
     """Call what may take its time; in async code it does not hold the event loop."""
     result: T = yield Call(function, lambda: asyncio.to_thread(function))
     return result
+
+
+LARGE_BYTES = 64 * 1024
+
+
+def compute(function: Callable[[], T], size_bytes: int) -> Flow[T]:
+    """Call what takes the longer the more bytes it reads or writes.
+
+    Up to `LARGE_BYTES` that is quicker than to hand it to a thread; beyond, async code does so.
+
+    >>> next(compute(lambda: 7, 100))
+    Traceback (most recent call last):
+    StopIteration: 7
+    >>> type(next(compute(lambda: 7, 100_000))).__name__
+    'Call'
+    """
+    if size_bytes <= LARGE_BYTES:
+        return function()
+    return (yield from off_loop(function))

@@ -22,6 +22,7 @@ from langchain_redis_session.errors import (
     EventRejectedError,
     EventTooLargeError,
     SessionNotFoundError,
+    StateTooLargeError,
 )
 from langchain_redis_session.models import SessionKey
 
@@ -40,6 +41,7 @@ _PLAIN_ERRORS = (
     EventRejectedError,
     EventTooLargeError,
     SessionNotFoundError,
+    StateTooLargeError,
 )
 
 Attributes = dict[str, Any]

@@ -16,7 +16,12 @@ from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.replicas import call_append
-from langchain_redis_session._operations.state import NO_CHANGE, StateChange, update_app_state
+from langchain_redis_session._operations.state import (
+    NO_CHANGE,
+    StateChange,
+    check_record_size,
+    update_app_state,
+)
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import CorruptEventError, SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
@@ -104,7 +109,9 @@ class _Write:
         if limit == "session":
             limit = self.prepared.new_event_limit
         if change.session:
-            return start_record(self.key.session_id, change.session, limit)
+            start = start_record(self.key.session_id, change.session, limit)
+            check_record_size(self.context, len(start))
+            return start
         return _start_stateless_record(self.key.session_id, limit)
 
     def _first_us(self) -> int | None:
@@ -125,6 +132,7 @@ class _Write:
                 set_values=change.session,
                 drop_names=self.drop_names,
             )
+            check_record_size(self.context, len(replacement), before=len(expected))
         return StateWrite(
             changes_session=bool(change.session or self.drop_names),
             expected=expected,
@@ -144,6 +152,7 @@ def append_prepared(
 
     Raises:
         SessionNotFoundError: There is no such session, and it may not be created.
+        StateTooLargeError: Its record would grow beyond `max_state_bytes`.
     """
     events = prepared.events
     if not events:

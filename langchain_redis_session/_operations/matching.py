@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ChatMessage
 
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Event
+from langchain_redis_session.models import Event, is_from_user
 
 _ROLES = {
     "human": "user",
@@ -27,7 +27,7 @@ _LETTER = r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]"
 def is_human(item: Any) -> bool:
     """Whether an event holds a user's message."""
     message = getattr(item, "message", None)
-    return message is not None and message.type == "human"
+    return message is not None and is_from_user(message)
 
 
 def is_result(item: Any) -> bool:
@@ -113,4 +113,8 @@ def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:
         raise ConfigurationError(
             f"roles must be a list of {', '.join(known)}; not {shorten(roles)}"
         )
-    return lambda event: event.message is not None and _ROLES.get(event.message.type) in wanted
+    return lambda event: event.message is not None and _role_of(event.message) in wanted
+
+
+def _role_of(message: BaseMessage) -> str | None:
+    return message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type)

@@ -15,17 +15,16 @@ from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
     StateChange,
+    check_state,
     encode_state,
     route_encoded,
 )
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import EventTooLargeError, UnserializableMessageError
-from langchain_redis_session.models import Event
+from langchain_redis_session.models import Event, is_from_user
 from langchain_redis_session.scripts.bindings import Entry
 
 _AUTHORS = {
-    "human": "user",
-    "HumanMessageChunk": "user",
     "ai": "assistant",
     "AIMessageChunk": "assistant",
 }
@@ -43,7 +42,7 @@ def make_events(
     events = [
         Event(
             message,
-            author=author or _AUTHORS.get(message.type, ""),
+            author=author or _find_author(message),
             time_ns=time_ns,
             **members,
         )
@@ -54,6 +53,10 @@ def make_events(
             events.append(Event(author=author or "", time_ns=time_ns, **members))
         events[-1].state_delta = dict(state_delta)
     return events
+
+
+def _find_author(message: BaseMessage) -> str:
+    return "user" if is_from_user(message) else _AUTHORS.get(message.type, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def prepare_events(
     Raises:
         UnserializableMessageError: An event holds what JSON can't carry.
         EventTooLargeError: An event's JSON is over `max_event_bytes`.
+        StateTooLargeError: The state that they set alone is over `max_state_bytes`.
     """
     states: dict[int, dict[str, bytes]] = {}
     changes: dict[int, StateChange] = {}
@@ -161,6 +165,8 @@ def prepare_events(
             path = f"events[{_place_of(place, places)}].state_delta"
             states[place] = encode_state(event.state_delta, path, context.conversions)
             changes[place] = route_encoded(states[place], path)
+    if changes:
+        check_state(context, StateChange.merge(changes.values()))
     entries = _encode(context, events, states, places)
     return PreparedEvents(events, entries, changes, create, once, new_event_limit)
 

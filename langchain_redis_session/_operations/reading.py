@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -13,7 +15,7 @@ from langchain_redis_session._codec.session_record import (
     get_created_text,
     parse_created,
 )
-from langchain_redis_session._codec.summary_record import find_cutoff
+from langchain_redis_session._codec.summary_record import find_cutoff, find_system_scores
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.bounds import Bounds
@@ -94,7 +96,7 @@ def _read_and_refresh(context: Context, key: SessionKey, stretch: Stretch[Event]
     if refreshes:
         context.note_field_ttl(replies.pop().field_ttl)
     stretch.take_front(*replies)
-    stretch.take_first(page)
+    yield from stretch.take_first(page)
     yield from stretch.finish()
 
 
@@ -110,9 +112,16 @@ def select_summarized(session: Session | None, limit: int | None) -> SummarizedM
     """Take the summary and the last messages out of a session."""
     if session is None:
         return SummarizedMessages(None, [])
-    messages = select_messages(session.events, is_cut=session.is_cut, limit=limit)
-    is_cut = session.is_cut or len(messages) < len(list_messages(session.events))
-    return SummarizedMessages(session.summary, messages, is_cut or session.summary is not None)
+    summary, events = session.summary, session.events
+    cutoff = -math.inf if summary is None else summary.boundary.cutoff_score
+    # System messages that the summary leaves as they are.
+    front = [*takewhile(lambda event: event.score is not None and event.score <= cutoff, events)]
+    rest = events[len(front) :]
+    messages = select_messages(rest, is_cut=session.is_cut, limit=limit)
+    is_cut = session.is_cut or len(messages) < len(list_messages(rest))
+    return SummarizedMessages(
+        summary, list_messages(front) + messages, is_cut or summary is not None
+    )
 
 
 def get_since_summary(
@@ -120,7 +129,13 @@ def get_since_summary(
 ) -> Flow[Session | None]:
     """Read a session's summary and the events with messages that it does not cover."""
     reading = Reading(
-        context, key, bounds, wants=has_message, since_summary=True, with_state=with_state
+        context,
+        key,
+        bounds,
+        wants=has_message,
+        since_summary=True,
+        with_state=with_state,
+        with_front=True,
     )
     return (yield from _read(reading, counts_as_use=True))
 
@@ -133,11 +148,13 @@ class Unsummarized:
         session: The session.
         created_text: What tells it from a later one of the same id.
         cutoff: The score that our stored summary goes to; b"" for none.
+        system_scores: Those of the system messages that it leaves as they are.
     """
 
     session: Session
     created_text: bytes
     cutoff: bytes
+    system_scores: Sequence[str] = ()
 
     @property
     def idle_cutoff(self) -> bytes:
@@ -164,7 +181,9 @@ def get_unsummarized(
     session = yield from _read(reading, counts_as_use=False)
     if session is None:
         return None
-    return Unsummarized(session, get_created_text(reading.record), find_cutoff(reading.ours))
+    ours = reading.ours
+    created_text = get_created_text(reading.record)
+    return Unsummarized(session, created_text, find_cutoff(ours), find_system_scores(ours))
 
 
 def _read(reading: Reading, *, counts_as_use: bool) -> Flow[Session | None]:
@@ -195,6 +214,7 @@ class Reading:
         since_summary: Whether only events that this summary does not cover are read.
         with_state: Whether the app's and the user's state is read.
         at_least: Give no events if there are fewer.
+        with_front: Whether system messages that the summary leaves as they are stand in front.
     """
 
     def __init__(
@@ -208,6 +228,7 @@ class Reading:
         since_summary: bool = False,
         with_state: bool = True,
         at_least: int = 0,
+        with_front: bool = False,
     ) -> None:
         self.context, self.key = context, key
         self.keys = context.keyspace.session(key)
@@ -216,7 +237,7 @@ class Reading:
         )
         self.filter_key = filter_key
         self._since_summary, self._at_least = since_summary, at_least
-        self._with_state = with_state
+        self._with_state, self._with_front = with_state, with_front
         self._app_state_is_near = context.options.hash_tag == "app"
         self.record = self.ours = b""
 
@@ -267,7 +288,9 @@ class Reading:
         if self._since_summary:
             ends = [float(find_cutoff(ours) or "-inf"), *cutoffs.values()]
             page = yield from self._start_at_summary(summary, max(ends), page)
-        self.stretch.take(page)
+            if self._with_front:
+                self.stretch.take_kept(stored.front)
+        yield from self.stretch.take_first(page)
         yield from self.stretch.finish()
         app_state = stored.app_state if far_app_state is None else far_app_state
         shared_state = {

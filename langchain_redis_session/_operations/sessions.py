@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from heapq import nlargest
 from itertools import count
 from typing import Any
 
-from langchain_redis_session._codec.session_record import parse_record
-from langchain_redis_session._flow.gather import gather
+from langchain_redis_session._flow.gather import gather_all
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.append import write_state
@@ -15,7 +16,6 @@ from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.decoding import parse_sound_record
-from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session._operations.matching import find_newest_message, has_message
 from langchain_redis_session._operations.reading import (
     Reading,
@@ -30,10 +30,11 @@ from langchain_redis_session._operations.state import (
     update_app_state,
 )
 from langchain_redis_session._operations.stretch import make_event_stretch
-from langchain_redis_session.errors import InvalidSessionKeyError, RedisSessionError
+from langchain_redis_session._operations.user_sessions import find_sessions
 from langchain_redis_session.models import Session, SessionKey
-from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create
+
+_MOST_AT_ONCE = 100
 
 
 def create_session(context: Context, key: SessionKey, change: StateChange) -> Flow[Session]:
@@ -62,107 +63,81 @@ def list_sessions(
     offset: int,
     include_events: bool,
 ) -> Flow[list[Session]]:
-    """Read a user's sessions, the last updated first; remove those that have expired."""
-    sessions_key = context.keyspace.sessions(app_name, user_id)
-    listed = yield from bindings.list_sessions(
-        sessions_key, session_ttl_ms=context.options.session_ttl
-    )
-    ages: list[tuple[int, SessionKey]] = []
-    overdue: list[tuple[int, SessionKey]] = []
-    for one in listed.sessions:
-        try:
-            key = SessionKey(app_name, user_id, one.field.decode())
-        except (InvalidSessionKeyError, UnicodeDecodeError):
-            yield context.unreadable(sessions_key, "a session's id")
-            continue
-        tail = one.foreign or b'{"updatedAt":"%b"}' % one.updated
-        age = (parse_record(tail).updated_ns, key)
-        is_overdue = one.expires_ms is not None and one.expires_ms <= listed.now_ms
-        (overdue if is_overdue else ages).append(age)
-    ages += yield from _drop_expired(context, overdue)
-    ages.sort(key=lambda age: (age[0], age[1].session_id), reverse=True)
-    page = [key for _, key in ages[offset : None if limit is None else offset + limit]]
+    """Read a user's sessions, the last updated first; remove some that have expired."""
+    ages = yield from find_sessions(context, app_name, user_id)
+    if limit is None:
+        ages.sort(reverse=True)
+    else:
+        ages = nlargest(offset + limit, ages)
+    page = [SessionKey(app_name, user_id, field.decode()) for _, field in ages[offset:]]
     if include_events:
         return (yield from _read_sessions(context, page))
     return (yield from _read_records(context, app_name, user_id, page))
 
 
-def _drop_expired(
-    context: Context, overdue: list[tuple[int, SessionKey]]
-) -> Flow[list[tuple[int, SessionKey]]]:
-    """Remove the sessions that are past their time and have no events; give the others."""
-    if not overdue:
-        return []
-    replies = yield from call_batch(
-        [("EXISTS", context.keyspace.session(key).events) for _, key in overdue]
-    )
-    alive = []
-    for age, exists in zip(overdue, replies, strict=True):
-        if exists:
-            alive.append(age)
-        else:
-            yield from purge_expired(context, age[1])
-    return alive
+def _split(page: list[SessionKey]) -> Iterator[list[SessionKey]]:
+    """What is read in one go: nobody is held up for long."""
+    return (page[start : start + _MOST_AT_ONCE] for start in range(0, len(page), _MOST_AT_ONCE))
 
 
 def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Session]]:
-    readings = [Reading(context, key, Bounds()) for key in page]
-    calls: list[list[ScriptCall[Any] | Command]] = [
-        [reading.call(), *reading.far_calls()] for reading in readings
-    ]
-    replies = iter((yield from call_batch([call for some in calls for call in some])))
     sessions = []
-    for reading, some in zip(readings, calls, strict=True):
-        stored, *far = (next(replies) for _ in some)
-        session = yield from reading.complete(stored, *far)
-        if session is not None:
-            newest = find_newest_message(reversed(session.events))
-            sessions.append(
-                replace(session, event_count=stored.page.size, last_message=newest),
-            )
+    for part in _split(page):
+        readings = [Reading(context, key, Bounds()) for key in part]
+        calls: list[list[ScriptCall[Any] | Command]] = [
+            [reading.call(), *reading.far_calls()] for reading in readings
+        ]
+        replies = iter((yield from call_batch([call for some in calls for call in some])))
+        for reading, some in zip(readings, calls, strict=True):
+            stored, *far = (next(replies) for _ in some)
+            session = yield from reading.complete(stored, *far)
+            if session is not None:
+                newest = find_newest_message(reversed(session.events))
+                sessions.append(
+                    replace(session, event_count=stored.page.size, last_message=newest),
+                )
     return sessions
 
 
 def _read_records(
     context: Context, app_name: str, user_id: str, page: list[SessionKey]
 ) -> Flow[list[Session]]:
-    if not page:
-        return []
-    # All at the same time: it takes no more round trips than the records alone.
-    found: list[Any] = yield from gather(
-        [
-            _read_shared(context, app_name, user_id, page),
-            *(_read_newest(context, key) for key in page),
-        ]
-    )
-    for one in found:
-        if isinstance(one, RedisSessionError):
-            raise one
-    (records, shared), *newest = found
-    sessions_key = context.keyspace.sessions(app_name, user_id)
     sessions = []
-    for key, record, (size, message) in zip(page, records, newest, strict=True):
-        if record is not None:
-            parsed = yield from parse_sound_record(context, sessions_key, record)
-            session = make_session(key, parsed, shared, None)
-            sessions.append(replace(session, event_count=size, last_message=message))
+    shared: dict[str, Any] | None = None
+    sessions_key = context.keyspace.sessions(app_name, user_id)
+    for part in _split(page):
+        # All at the same time: it takes no more round trips than the records alone.
+        flows: list[Flow[Any]] = [
+            _read_all([("HGET", sessions_key, key.session_id.encode()) for key in part]),
+            *(_read_newest(context, key) for key in part),
+        ]
+        if shared is None:
+            flows.append(_read_shared(context, app_name, user_id))
+        records, *newest = yield from gather_all(flows)
+        if shared is None:
+            shared = newest.pop()
+        for key, record, (size, message) in zip(part, records, newest, strict=True):
+            if record is not None:
+                parsed = yield from parse_sound_record(context, sessions_key, record)
+                session = make_session(key, parsed, shared, None)
+                sessions.append(replace(session, event_count=size, last_message=message))
     return sessions
 
 
-def _read_shared(
-    context: Context, app_name: str, user_id: str, page: list[SessionKey]
-) -> Flow[Any]:
-    """Read the sessions' records, and the state that they share."""
+def _read_all(commands: list[ScriptCall[Any] | Command]) -> Flow[list[Any]]:
+    return (yield from call_batch(commands))
+
+
+def _read_shared(context: Context, app_name: str, user_id: str) -> Flow[dict[str, Any]]:
+    """Read the state that a user's sessions share."""
     keyspace = context.keyspace
-    records, app_fields, user_fields = yield from call_batch(
+    app_fields, user_fields = yield from call_batch(
         [
-            ("HMGET", keyspace.sessions(app_name, user_id), *(k.session_id.encode() for k in page)),
             ("HGETALL", keyspace.app_state(app_name)),
             ("HGETALL", keyspace.user_state(app_name, user_id)),
         ]
     )
-    shared = {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
-    return records, shared
+    return {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
 
 
 def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:
@@ -176,7 +151,7 @@ def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:
     read = stretch.first_read()
     assert isinstance(read, ScriptCall), "only a read of everything needs none"
     page = yield from read
-    stretch.take(page)
+    yield from stretch.take_first(page)
     looks = count()
     yield from stretch.read_until(lambda: bool(stretch.items) or next(looks) > 0)
     return page.size, find_newest_message(stretch.items)

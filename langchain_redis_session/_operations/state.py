@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_redis_session._codec.conversions import Conversions
-from langchain_redis_session._codec.session_record import TRACKS
+from langchain_redis_session._codec.session_record import TRACKS, measure_state
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError, StateTooLargeError, shorten
 from langchain_redis_session.scripts import bindings
 
 APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"
@@ -151,6 +151,31 @@ def decode_fields(fields: Mapping[bytes, bytes], prefix: str = "") -> dict[str, 
         prefix + name.decode("utf-8", "replace"): decode_state_value(value)
         for name, value in fields.items()
     }
+
+
+def check_state(context: Context, change: StateChange) -> None:
+    """Refuse new values that no session has room for.
+
+    Raises:
+        StateTooLargeError: They alone are over `max_state_bytes`.
+    """
+    if change.session:
+        check_record_size(context, measure_state(change.session))
+
+
+def check_record_size(context: Context, size: int, *, before: int = 0) -> None:
+    """Refuse a change that makes a session's record too large; not one that makes it smaller.
+
+    Raises:
+        StateTooLargeError: The record grows, beyond `max_state_bytes`.
+    """
+    most = context.options.max_state_bytes
+    if most is not None and size > max(most, before):
+        raise StateTooLargeError(
+            f"the record of the session, which holds its state, would have {size:,} bytes, the "
+            f"most is {most:,}; keep large values elsewhere and a link in the state, delete names "
+            "(delete_session_state), or raise max_state_bytes"
+        )
 
 
 def get_state(state_key: bytes) -> Flow[dict[str, Any]]:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from functools import partial
+from itertools import repeat, takewhile
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._flow.requests import Command, Flow, Unreadable
+from langchain_redis_session._flow.requests import Command, Flow, Unreadable, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
-from langchain_redis_session._operations.bounds import Bounds
+from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.matching import is_human, is_result, is_system
+from langchain_redis_session._operations.pages import (
+    LARGEST_PAGE,
+    find_repeated,
+    page_command,
+    parse_page_reply,
+)
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
 from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import End
 from langchain_redis_session.scripts.replies import Page
 
-_SMALLEST_PAGE, _LARGEST_PAGE = 64, 1000
+_SMALLEST_PAGE, _LARGEST_LOOK = 64, 1000
 _MOST_IN_FRONT = 4
-_MOST_ENTRIES = 2**53  # Lua's numbers are exact up to here
 
 
 class Scored(Protocol):
@@ -38,8 +45,9 @@ class Stretch(Generic[S]):
     """What a read has gathered, and how it goes on.
 
     `items` are newest first until `finish`. `is_cut` tells whether older entries were
-    left out or removed by retention. Without `needs_scores`, items may lack their score. With
-    `reads_front`, system messages that the session begins with stand in front.
+    left out or removed by retention. Without `needs_scores`, items may lack their score. In
+    front stand the system messages that a summary leaves as they are and, with `reads_front`,
+    those that the session begins with.
     """
 
     context: Context
@@ -52,33 +60,37 @@ class Stretch(Generic[S]):
     reads_front: bool = False
     items: list[S] = field(default_factory=list)
     is_cut: bool = False
-    _front: list[bytes] = field(default_factory=list)
+    _first: list[bytes] = field(default_factory=list)
+    _kept: Sequence[tuple[bytes, bytes]] = ()
     _next_highest: str = ""
+    _last: bytes = b""
     _seen: set[bytes] = field(default_factory=set)
-    _asked: int | None = 0
+    _asked: int = 0
+    _size: int = 0
+    _older: int = 0
     _is_done: bool = False
     _skipped: int = 0
 
-    def ask_first(self) -> int | None:
-        """How many entries the first page has to bring; None = all."""
+    def ask_first(self) -> int:
+        """How many entries the first page has to bring."""
         limit = self.bounds.limit
-        self._asked = limit and min(limit + self.bounds.offset, _MOST_ENTRIES)
+        wanted = LARGEST_PAGE if limit is None else limit and limit + self.bounds.offset
+        self._asked = min(wanted, LARGEST_PAGE)
         return self._asked
 
     def first_read(self) -> ScriptCall[Page] | Command:
         """What reads the first page; `take_first` takes in its reply."""
+        count = self.ask_first()
         if self._needs_no_script():
-            return ("ZREVRANGE", self.key, 0, -1)
-        return self._read_page(self.bounds.highest, self.ask_first())
-
-    def _read_page(self, highest: str, count: int | None) -> ScriptCall[Page]:
+            return ("ZREVRANGE", self.key, 0, count - 1)
+        bounds = self.bounds
         return bindings.read_events(
-            self.key, highest=highest, lowest=self.bounds.lowest, count=count
+            self.key, highest=bounds.highest, lowest=bounds.lowest, count=count
         )
 
     def _needs_no_script(self) -> bool:
         # A script's reply passes through Lua, which takes as long again; scores take time too.
-        # They are needed to go on behind a page, and in the error of a strict read.
+        # They are needed in the error of a strict read.
         return self.bounds.is_everything and not self.needs_scores and not self.bounds.strict
 
     def front_reads(self) -> list[Command]:
@@ -88,40 +100,43 @@ class Stretch(Generic[S]):
     def take_front(self, *replies: list[bytes]) -> None:
         """Take in the replies to `front_reads`, before `finish`."""
         for entries in replies:
-            self._front = entries
+            self._first = entries
             self.context.counters.bytes_in += sum(map(len, entries))
 
-    def take_first(self, reply: Page | list[bytes]) -> None:
+    def take_kept(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take in entries of system messages, with their scores, before `finish`."""
+        self._kept = entries
+        self.context.counters.bytes_in += sum(len(entry) for entry, _ in entries)
+
+    def take_first(self, reply: Page | list[bytes]) -> Flow[None]:
         """Take in the reply to `first_read`."""
         if isinstance(reply, Page):
-            self.take(reply)
-            return
-        self._is_done = True
-        self.is_cut = self._is_full(len(reply))
-        self.context.counters.bytes_in += sum(map(len, reply))
-        self._gather(zip(reply, repeat(b"")))
+            self._size, self._older = reply.size, reply.older
+            yield from self._take(reply.entries, reply.scores)
+        else:
+            self._size = len(reply)
+            yield from self._take(reply, ())
 
-    def take(self, page: Page) -> None:
-        """Take in one page, newest first."""
-        entries, scores = page.entries, page.scores
-        self._is_done = self._asked is None or len(entries) < self._asked
-        self.is_cut = page.older > 0 or self._is_full(page.size)
-        self.context.counters.bytes_in += sum(map(len, entries))
-        self._gather(zip(entries, scores, strict=True))
-        if entries and not self._is_done:
-            # Scores of a foreign writer may be equal: start at the last one once more.
-            last = scores[-1]
-            self._next_highest = last.decode()
-            self._seen = {
-                entry for entry, score in zip(entries, scores, strict=True) if score == last
-            }
+    def _take(self, entries: Sequence[bytes], scores: Sequence[bytes | float]) -> Flow[None]:
+        """Take in one page, newest first; scores are absent where nobody needs them."""
+        self._is_done = len(entries) < self._asked
+        self.is_cut = self._older > 0 or self._is_full()
+        size = sum(map(len, entries))
+        self.context.counters.bytes_in += size
+        yield from compute(partial(self._gather, entries, scores, self._seen), size)
+        if not self._is_done and entries:
+            self._last = entries[-1]
+            self._seen = find_repeated((entries, scores)) if scores else set(entries)
+            self._next_highest = format_score(float(scores[-1])) if scores else ""
 
-    def _is_full(self, size: int) -> bool:
-        return self.event_limit is not None and size >= self.event_limit
+    def _is_full(self) -> bool:
+        return self.event_limit is not None and self._size >= self.event_limit
 
-    def _gather(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
-        decode, seen, wants, items = self.decode, self._seen, self.wants, self.items
-        for entry, score in entries:
+    def _gather(
+        self, entries: Sequence[bytes], scores: Sequence[bytes | float], seen: set[bytes]
+    ) -> None:
+        decode, wants, items = self.decode, self.wants, self.items
+        for entry, score in zip(entries, scores or repeat(b"")):  # noqa: B905
             if seen and entry in seen:  # to look into an empty set would hash the entry
                 continue
             try:
@@ -134,11 +149,12 @@ class Stretch(Generic[S]):
             if wants(item):
                 items.append(item)
 
-    def _skip(self, score: bytes, error: CorruptEventError) -> None:
+    def _skip(self, score: bytes | float, error: CorruptEventError) -> None:
         if self.bounds.strict:
+            at = format_score(float(score))
             raise CorruptEventError(
-                f"an entry of {self.key.decode()} at score {score.decode()} can't be read: "
-                f"{error}; read without strict=True to skip it"
+                f"an entry of {self.key.decode()} at score {at} can't be read: {error}; "
+                "read without strict=True to skip it"
             ) from error
         self._skipped += 1
 
@@ -146,25 +162,47 @@ class Stretch(Generic[S]):
         count, self._skipped = self._skipped, 0
         return self.context.unreadable(self.key, count=count)
 
-    def read_until(self, is_enough: Callable[[], bool]) -> Flow[None]:
+    def read_until(self, is_enough: Callable[[], bool], more: int = _SMALLEST_PAGE) -> Flow[None]:
         """Read further pages, back from the oldest entry seen, until it is enough."""
         if self._skipped:
             yield self._take_skipped()
-        more = _SMALLEST_PAGE
         while not self._is_done and not is_enough():
-            self._asked = more + len(self._seen)
-            self.take((yield from self._read_page(self._next_highest, self._asked)))
+            yield from self._read_on(more)
             if self._skipped:
                 yield self._take_skipped()
-            more = min(more * 2, _LARGEST_PAGE)
+            more = max(more, min(more * 2, _LARGEST_LOOK))
+
+    def _read_on(self, more: int) -> Flow[None]:
+        overlap = len(self._seen)
+        if not self._next_highest:  # the page behind was read without scores
+            score = yield ("ZSCORE", self.key, self._last)
+            if score is None:  # somebody has removed it: begin anew
+                self.items.clear()
+                self._seen, self._size = set(), 0
+            self._next_highest = "+inf" if score is None else format_score(float(score))
+            overlap = 1
+        self._asked = more + overlap
+        reply = yield page_command(
+            self.key,
+            first=End.NEWEST,
+            highest=self._next_highest,
+            lowest=self.bounds.lowest,
+            count=self._asked,
+        )
+        entries, scores = parse_page_reply(reply)
+        fresh = len(entries) - len(self._seen.intersection(entries))
+        self._older -= fresh
+        if self._needs_no_script():
+            self._size += fresh
+        yield from self._take(entries, scores)
 
     def read(self) -> Flow[None]:
         """Read what the bounds ask for, from the first page on."""
         request = self.first_read()
         if isinstance(request, ScriptCall):
-            self.take((yield from request))
+            yield from self.take_first((yield from request))
         else:
-            self.take_first((yield request))
+            yield from self.take_first((yield request))
         yield from self.finish()
 
     def finish(self) -> Flow[None]:
@@ -175,10 +213,12 @@ class Stretch(Generic[S]):
         if bounds.limit is not None:
             wanted = bounds.limit + bounds.offset
             if bounds.limit:
-                yield from self.read_until(lambda: len(items) >= wanted)
+                missing = min(max(wanted - len(items), _SMALLEST_PAGE), LARGEST_PAGE)
+                yield from self.read_until(lambda: len(items) >= wanted, missing)
             beyond = items[wanted:] if bounds.limit else []
             self.is_cut = self.is_cut or bool(beyond)
         else:
+            yield from self.read_until(lambda: False, LARGEST_PAGE)
             wanted, beyond = len(items), []
         stretch = items[bounds.offset : wanted]
         if bounds.start_on == "human" and stretch:
@@ -186,7 +226,8 @@ class Stretch(Generic[S]):
         if bounds.for_model and stretch and not any(map(is_human, stretch)):
             stretch = yield from self._keep_turn(stretch, beyond)
         stretch.reverse()
-        self.items = [*self._find_front(stretch), *stretch] if self._front else stretch
+        has_front = self._first or self._kept
+        self.items = [*self._find_front(stretch), *stretch] if has_front else stretch
 
     def _start_on_human(self, stretch: list[S], beyond: list[S]) -> Flow[list[S]]:
         last = _find_last(stretch, is_human)
@@ -215,18 +256,22 @@ class Stretch(Generic[S]):
         return [*stretch, *earlier[: place + 1]]
 
     def _find_front(self, stretch: list[S]) -> list[S]:
-        """The system messages that the session begins with, but for those in the stretch."""
-        front: list[S] = []
-        for entry in self._front:
-            try:
-                item = self.decode(entry)
-            except CorruptEventError:
-                break
-            if not is_system(item):
-                break
-            front.append(item)
-        known = {_get_id(item) for item in stretch[: len(front)]}
-        return [item for item in front if _get_id(item) not in known]
+        """The system messages from before the stretch, oldest first."""
+        found = [*takewhile(is_system, map(self._decode_front, self._first))]
+        for entry, score in self._kept:
+            item = self._decode_front(entry)
+            if item is not None and is_system(item):
+                item.score = float(score)
+                found.append(item)
+        known = {_get_id(item) for item in stretch if is_system(item)}
+        front = {_get_id(item): item for item in found if item is not None}
+        return [item for id_, item in front.items() if id_ not in known]
+
+    def _decode_front(self, entry: bytes) -> S | None:
+        try:
+            return self.decode(entry)
+        except CorruptEventError:
+            return None
 
 
 def _get_id(item: Any) -> Any:

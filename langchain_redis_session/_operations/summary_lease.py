@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from langchain_redis_session._codec.summary_record import encode_summary, parse_summary
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.bounds import format_score
@@ -62,14 +64,23 @@ class SummaryLease:
             raise self._explain_foreign()
         return claim
 
-    def store(self, text: str, boundary: SummaryBoundary) -> Flow[SummaryOutcome]:
+    def store(
+        self, text: str, boundary: SummaryBoundary, system_scores: Iterable[str] = ()
+    ) -> Flow[SummaryOutcome]:
         """Store the summary, unless one that goes as far is there; gives the lease back.
+
+        Args:
+            text: The summary.
+            boundary: Up to where.
+            system_scores: Those of the system messages that it newly covers, and leaves as
+                they are.
 
         Raises:
             SummaryError: The session was cleared or deleted meanwhile.
         """
         filter_key, score = self.task.filter_key, format_score(boundary.cutoff_score)
-        parts = encode_summary(text, filter_key, boundary, score)
+        kept = [*self._found.system_scores, *system_scores]
+        parts = encode_summary(text, filter_key, boundary, score, kept)
         stored = yield from bindings.put_summary(
             self.keys,
             filter_key=filter_key,

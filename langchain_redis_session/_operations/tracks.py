@@ -12,6 +12,7 @@ from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.replicas import call_append
+from langchain_redis_session._operations.state import check_record_size
 from langchain_redis_session._operations.stretch import Stretch
 from langchain_redis_session.errors import (
     EventTooLargeError,
@@ -97,7 +98,12 @@ def _make_entry(event: TrackEvent, member: bytes) -> Entry:
 def append_prepared_track_events(
     context: Context, key: SessionKey, prepared: PreparedTrackEvents
 ) -> Flow[None]:
-    """Append events to one track, in one script; the first one makes the track."""
+    """Append events to one track, in one script; the first one makes the track.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+        StateTooLargeError: Its record has no room for the name of a new track.
+    """
     options, keys, track = context.options, context.keyspace.session(key), prepared.track
     expected = replacement = b""
     attempts = Attempts(key, f"add track {track!r} to")
@@ -127,6 +133,7 @@ def append_prepared_track_events(
             )
         expected = get_core(reply.record)
         replacement = change_state(reply.record, key.session_id, set_values={}, add_tracks=[track])
+        check_record_size(context, len(replacement), before=len(expected))
 
 
 def get_track_events(

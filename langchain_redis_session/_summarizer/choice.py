@@ -1,17 +1,23 @@
 """How many of a session's events to summarize now.
 
-A summary may end behind any event but where that would part a tool call from its result:
-models refuse a conversation that starts with a result, and a summary should not say that
-something was asked for when the answer is at hand.
+A summary may end behind any event before the running turn but where that would part a tool
+call from its result: models refuse a conversation that starts with a result, and a summary
+should not say that something was asked for when the answer is at hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    FunctionMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
-from langchain_redis_session.models import Event
+from langchain_redis_session.models import Event, is_from_user
 
 
 def find_turn_start(events: Sequence[Event], place: int) -> int:
@@ -26,7 +32,32 @@ def find_turn_start(events: Sequence[Event], place: int) -> int:
 
 
 def _begins_turn(event: Event) -> bool:
-    return event.message is not None and _is_from_user(event.message)
+    return event.message is not None and is_from_user(event.message)
+
+
+def find_running_turn(events: Sequence[Event]) -> int:
+    """Find where the turn begins that has no final answer; behind all where there is none.
+
+    It begins with the last user message; where there is none, with the last call.
+    """
+    spoken = [(p, m) for p, m in _messages(events) if not isinstance(m, SystemMessage)]
+    if not spoken or _is_final(spoken[-1][1]):
+        return len(events)
+    for place in range(len(events) - 1, -1, -1):
+        if _begins_turn(events[place]):
+            return place
+    return next((place for place, message in reversed(spoken) if not _is_result(message)), 0)
+
+
+def _is_final(message: BaseMessage) -> bool:
+    """Whether a turn may end with it: neither a question, nor a call, nor a result."""
+    if isinstance(message, AIMessage):
+        return not message.tool_calls and not message.invalid_tool_calls
+    return not is_from_user(message) and not _is_result(message)
+
+
+def _is_result(message: BaseMessage) -> bool:
+    return isinstance(message, ToolMessage | FunctionMessage)
 
 
 def choose_count(events: Sequence[Event], most: int, fits: Callable[[int], bool]) -> int:
@@ -56,20 +87,20 @@ def choose_count(events: Sequence[Event], most: int, fits: Callable[[int], bool]
 
 
 def _possible_ends(events: Sequence[Event]) -> Iterator[int]:
-    """Give the lengths of prefixes with a message that part no call from its result.
+    """Give the lengths of prefixes with something to tell that part no call from its result.
 
     A call that waits for its result can't be covered, nor what follows it, until the
     result is there or a user goes on without it.
     """
     last_results, first_waiting = _pair_calls(events)
     paired_until = -1
-    has_message = False
+    tells = False
     for place, event in enumerate(events):
         if place == first_waiting:
             return
         paired_until = max(paired_until, last_results.get(place, -1))
-        has_message = has_message or event.message is not None
-        if has_message and paired_until <= place:
+        tells = tells or not (event.message is None or isinstance(event.message, SystemMessage))
+        if tells and paired_until <= place:
             yield place + 1
 
 
@@ -97,7 +128,7 @@ def _pair_calls(events: Sequence[Event]) -> tuple[dict[int, int], int | None]:
                 _remove(waiting.get(callers.get(call_id, -1), []), call_id)
                 callers[call_id] = place
             waiting[place] = waiting.get(place, []) + calls
-        elif _is_from_user(message):
+        elif is_from_user(message):
             waiting.clear()
     return last_results, next((place for place, calls in waiting.items() if calls), None)
 
@@ -108,12 +139,6 @@ def _messages(events: Sequence[Event]) -> Iterator[tuple[int, BaseMessage]]:
             yield place, event.message
         for message in event.further_messages:
             yield place, message
-
-
-def _is_from_user(message: BaseMessage) -> bool:
-    if isinstance(message, ChatMessage):
-        return message.role == "user"
-    return message.type == "human"
 
 
 def _remove(calls: list[str], call_id: str) -> None:

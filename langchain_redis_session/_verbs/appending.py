@@ -66,6 +66,7 @@ class AppendMethods(FlowRunner):
             UnserializableMessageError: An event's message is none; or, with
                 `unserializable="raise"`, it holds what JSON can't carry.
             EventTooLargeError: An event's JSON is over `max_event_bytes`.
+            StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         return self._append(check_key(key), list_events("events", events), callbacks)
 
@@ -116,6 +117,7 @@ class AppendMethods(FlowRunner):
             UnserializableMessageError: One is no message; or, with
                 `unserializable="raise"`, holds what JSON can't carry.
             EventTooLargeError: A message's JSON is over `max_event_bytes`.
+            StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         check_key(key)
         check_texts(

@@ -48,6 +48,9 @@ class SessionMethods(FlowRunner):
             user_id: The user.
             session_id: The conversation; None = a new id.
             state: First values, routed by prefix as `Event.state_delta` is.
+
+        Raises:
+            StateTooLargeError: The session's record would have more than `max_state_bytes`.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
         change = NO_CHANGE

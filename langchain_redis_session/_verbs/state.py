@@ -31,6 +31,7 @@ class StateMethods(FlowRunner):
             SessionNotFoundError: There is no such session.
             UnserializableMessageError: A value can't be carried by JSON, with
                 `unserializable="raise"`.
+            StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         check_key(key)
         return self._write_state(key, check_mapping("values", values), ())

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
+from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
-from langchain_redis_session.connections import check_clients
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
 from langchain_redis_session.service import RedisSessionService, Ttl
@@ -37,6 +37,7 @@ class SharedOptions(ClientOptions, total=False):
     track_event_ttl: Ttl | Literal["session"]
     track_event_limit: int | None
     max_event_bytes: int
+    max_state_bytes: int | None
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
     unserializable: Literal["convert", "raise"]

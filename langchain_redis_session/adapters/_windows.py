@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._actions.open_calls import (
@@ -18,7 +18,7 @@ from langchain_redis_session._actions.open_calls import (
     is_made_answer,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Summary
+from langchain_redis_session.models import Summary, is_from_user
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -123,7 +123,7 @@ class ModelWindow:
             return None
         if self.start_on is None:
             return front + talk[_skip_results(talk, start) :]
-        while not isinstance(talk[start], HumanMessage):
+        while not is_from_user(talk[start]):
             start += 1
         return front + talk[start:]
 
@@ -185,7 +185,7 @@ def _join(messages: list[BaseMessage]) -> list[BaseMessage]:
 
 
 def _find_last_human(talk: list[BaseMessage]) -> int | None:
-    places = (i for i in range(len(talk) - 1, -1, -1) if isinstance(talk[i], HumanMessage))
+    places = (i for i in range(len(talk) - 1, -1, -1) if is_from_user(talk[i]))
     return next(places, None)
 
 

@@ -26,6 +26,7 @@ from langchain_redis_session.errors import (
     ConfigurationError,
     EventTooLargeError,
     SessionNotFoundError,
+    StateTooLargeError,
     UnserializableMessageError,
     shorten,
 )
@@ -33,7 +34,7 @@ from langchain_redis_session.models import SessionKey, TrackEvent, validate_id
 from langchain_redis_session.service import RedisSessionService
 
 _Note: TypeAlias = Callable[..., "Due | None"]
-_UNSTORABLE = (EventTooLargeError, UnserializableMessageError)
+_UNSTORABLE = (EventTooLargeError, StateTooLargeError, UnserializableMessageError)
 
 
 def _noted(note: _Note) -> Callable[..., Any]:

@@ -47,12 +47,31 @@ local function parse_time(text)
   return seconds, tonumber(string.sub(fraction .. '000000000', 1, 9))
 end
 
--- core, expiry in ms or nil, updatedAt; nothing for a record that ends otherwise (foreign).
-local function split_record(record)
-  local head, updated = string.match(record, '^(.*),"updatedAt":"([^"]*)"}$')
+-- Everything that scripts look for stands here: a look through all of a record would take its
+-- whole state. As `TAIL_BYTES` in _codec/session_record.py.
+local TAIL_BYTES = 256
+
+-- The end of the core, its length, expiry in ms or nil, updatedAt; nothing for a record that ends
+-- otherwise (foreign).
+local function read_tail(record)
+  local tail = string.sub(record, -TAIL_BYTES)
+  local head, updated = string.match(tail, '^(.*),"updatedAt":"([^"]*)"}$')
   if not head then return nil end
   local core, expires = string.match(head, '^(.*),"expiresAtMs":(%d+)$')
-  return core or head, tonumber(expires), updated
+  core = core or head
+  return core, #record - #tail + #core, tonumber(expires), updated
+end
+
+-- core, expiry in ms or nil, updatedAt; nothing for a foreign record.
+local function split_record(record)
+  local _, size, expires, updated = read_tail(record)
+  if not size then return nil end
+  return string.sub(record, 1, size), expires, updated
+end
+
+-- What a pattern that begins with ^.* finds, which is the last one.
+local function find_last(record, pattern)
+  return string.match(string.sub(record, -TAIL_BYTES), pattern) or string.match(record, pattern)
 end
 
 -- The most events of a session, 0 = none, as the end of its core says; nothing where it doesn't
@@ -65,10 +84,10 @@ end
 -- nothing by its last write: trpc-agent-go drops what it doesn't know when it writes a record of
 -- ours anew. Not where there is an event limit, which it would have dropped too.
 local function expiry_of(record, ttl_ms)
-  local core, expires, updated = split_record(record)
+  local core, _, expires, updated = read_tail(record)
   if expires or ttl_ms == 0 then return expires end
   if core and event_limit_of(core) then return nil end
-  updated = updated or string.match(record, '^.*"updatedAt"%s*:%s*"([^"]*)"') or ''
+  updated = updated or find_last(record, '^.*"updatedAt"%s*:%s*"([^"]*)"') or ''
   local seconds, nanoseconds = parse_time(updated)
   return seconds and seconds * 1000 + math.floor(nanoseconds / 1000000) + ttl_ms
 end
@@ -83,7 +102,7 @@ end
 -- Whether a record is of the session that was made at a time, and not of a later one of its id.
 -- trpc-agent-go writes records of ours anew, where that time may have lost zeros at its end.
 local function is_made_at(record, created)
-  return trim_time(string.match(record, '^.*"createdAt":"([^"]*)"') or '') == trim_time(created)
+  return trim_time(find_last(record, '^.*"createdAt":"([^"]*)"') or '') == trim_time(created)
 end
 
 -- Past its time. While a session has events, their key's own TTL decides.

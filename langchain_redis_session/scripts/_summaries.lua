@@ -14,6 +14,12 @@ local function cutoff_of(value)
   return tonumber(cutoff or '') and cutoff
 end
 
+-- The scores of the system messages that it covers and does not stand for, parted by spaces.
+local function system_scores_of(value)
+  if not value or not is_ours(value) then return '' end
+  return string.match(value, '"system_scores":"([%d.e+ -]+)","cutoff_score":"[%d.e+-]+"}}$') or ''
+end
+
 -- The end of the one that goes further, of two summaries that may not be there.
 local function further_of(cutoff, other)
   if cutoff and other then return tonumber(other) > tonumber(cutoff) and other or cutoff end

@@ -21,7 +21,6 @@ from langchain_redis_session.scripts.replies import (
     Appended,
     Claim,
     FoundEntries,
-    ListedSessions,
     Page,
     Refreshed,
     Removed,
@@ -32,7 +31,7 @@ from langchain_redis_session.scripts.replies import (
     parse_appended,
     parse_claim,
     parse_found,
-    parse_listed,
+    parse_now,
     parse_page,
     parse_refreshed,
     parse_removed,
@@ -337,9 +336,9 @@ def get_session(
     return ScriptCall("get_session", script_keys, args, parse_session)
 
 
-def list_sessions(sessions: bytes, *, session_ttl_ms: int) -> ScriptCall[ListedSessions]:
-    """List a user's sessions."""
-    return ScriptCall("list_sessions", [sessions], [session_ttl_ms], parse_listed)
+def get_time(sessions: bytes) -> ScriptCall[int]:
+    """Read the clock by which a user's sessions expire, in ms."""
+    return ScriptCall("get_time", [sessions], [], parse_now)
 
 
 def get_summaries(

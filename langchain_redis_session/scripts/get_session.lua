@@ -14,7 +14,8 @@
 --       count           how many to give (-1 = all)
 -- Gives {'OK', record or '', summary or '', trpc-agent-go's summaries or '', the score of the last
 --       event that theirs covers or '', size of the set of events, how many are older,
---       {entry, score}… newest first, {name, value}… of the user, {name, value}… of the app}. Or:
+--       {entry, score}… newest first, {entry, score}… of the system messages that ours covers (where
+--       since_summary), {name, value}… of the user, {name, value}… of the app}. Or:
 --       {'MISSING'}     the session has expired
 local sessions_key, events_key, summaries_key, user_state_key, app_state_key = unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, at_least, highest, lowest, since_summary,
@@ -32,10 +33,15 @@ if record then
   foreign = redis.call('HGET', summaries_key, session_field) or ''
   their_cutoff = foreign_cutoff(read_foreign(foreign)[filter_key_of(summary_field)], events_key)
 end
-local size, older, entries = redis.call('ZCARD', events_key), 0, {}
+local size, older, entries, front = redis.call('ZCARD', events_key), 0, {}, {}
 if since_summary == '1' then
   local cutoff = further_of(cutoff_of(summary), their_cutoff)
   lowest = cutoff and '(' .. cutoff or '-inf'
+  for score in string.gmatch(system_scores_of(summary), '%S+') do
+    for _, part in ipairs(redis.call('ZRANGEBYSCORE', events_key, score, score, 'WITHSCORES')) do
+      front[#front + 1] = part
+    end
+  end
 end
 local is_worth = at_least == '0'
   or redis.call('ZCOUNT', events_key, lowest, highest) >= tonumber(at_least)
@@ -46,5 +52,5 @@ if size > 0 and count ~= '0' and is_worth then
 end
 local user_state = user_state_key and redis.call('HGETALL', user_state_key) or {}
 local app_state = app_state_key and redis.call('HGETALL', app_state_key) or {}
-return {'OK', record or '', summary, foreign, their_cutoff or '', size, older, entries, user_state,
-  app_state}
+return {'OK', record or '', summary, foreign, their_cutoff or '', size, older, entries, front,
+  user_state, app_state}

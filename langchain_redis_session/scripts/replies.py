@@ -119,6 +119,7 @@ class StoredSession(NamedTuple):
         foreign: What trpc-agent-go writes as its summaries.
         foreign_cutoff: The score of the last event that its summary covers; None if there is none.
         page: Its events, newest first.
+        front: Entries of system messages that the summary leaves as they are, and their scores.
         user_state, app_state: The state around it.
     """
 
@@ -128,6 +129,7 @@ class StoredSession(NamedTuple):
     foreign: bytes = b""
     foreign_cutoff: float | None = None
     page: Page = Page(0, 0, (), ())
+    front: Sequence[tuple[bytes, bytes]] = ()
     user_state: Mapping[bytes, bytes] = {}
     app_state: Mapping[bytes, bytes] = {}
 
@@ -148,29 +150,6 @@ class StoredSummaries(NamedTuple):
     foreign: bytes = b""
     foreign_cutoffs: Mapping[str, float] = {}
     summaries: Sequence[bytes] = ()
-
-
-class ListedSession(NamedTuple):
-    """One of a user's sessions.
-
-    Attributes:
-        field: Its id.
-        updated: Its `updatedAt`.
-        expires_ms: When it expires, by the server's clock; None for never.
-        foreign: Its whole record, where that is not one of ours; else b"".
-    """
-
-    field: bytes
-    updated: bytes
-    expires_ms: int | None
-    foreign: bytes
-
-
-class ListedSessions(NamedTuple):
-    """A user's sessions, with the server's time."""
-
-    now_ms: int
-    sessions: Sequence[ListedSession]
 
 
 class FoundEntries(NamedTuple):
@@ -254,7 +233,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
     status = _STATUSES[reply[0]]
     if status is not Status.OK:
         return StoredSession(status)
-    _, record, summary, foreign, cutoff, size, older, flat, user_state, app_state = reply
+    _, record, summary, foreign, cutoff, size, older, flat, front, user_state, app_state = reply
     return StoredSession(
         status,
         record=record,
@@ -262,6 +241,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
         foreign=foreign,
         foreign_cutoff=float(cutoff) if cutoff else None,
         page=Page(size, older, flat[::2], flat[1::2]),
+        front=list(zip(front[::2], front[1::2], strict=True)),
         user_state=_parse_fields(user_state),
         app_state=_parse_fields(app_state),
     )
@@ -280,16 +260,10 @@ def parse_summaries(reply: list[Any]) -> StoredSummaries:
     return StoredSummaries(status, record, foreign, cutoffs, summaries)
 
 
-def parse_listed(reply: list[Any]) -> ListedSessions:
-    """Read the reply of list_sessions."""
-    _, now_ms, listed = reply
-    return ListedSessions(
-        int(now_ms),
-        [
-            ListedSession(field, updated, int(expires) if expires else None, foreign)
-            for field, updated, expires, foreign in listed
-        ],
-    )
+def parse_now(reply: list[Any]) -> int:
+    """Read the reply of get_time."""
+    _, now_ms = reply
+    return int(now_ms)
 
 
 def parse_found(reply: list[Any]) -> FoundEntries:

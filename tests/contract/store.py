@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langchain_redis_session import Event, SessionKey
 from tests.contract.backends import RedisProbe
@@ -28,6 +28,16 @@ def make_event(number: int, message: BaseMessage | None = None, **members: Any) 
 def make_events(*numbers: int) -> list[Event]:
     """Give events by number."""
     return [make_event(number) for number in numbers]
+
+
+def make_answer(number: int, message: BaseMessage | None = None, **members: Any) -> Event:
+    """Give event `number`, which ends a turn: a summary may cover it whatever comes next."""
+    return make_event(number, message or AIMessage(f"m{number}"), **members)
+
+
+def make_answers(*numbers: int) -> list[Event]:
+    """Give events by number, each of which ends a turn."""
+    return [make_answer(number) for number in numbers]
 
 
 def texts(items: Any) -> list[str]:

@@ -263,6 +263,7 @@ def test_one_root_for_all_errors() -> None:
         "SessionNotFoundError": LookupError,
         "UnserializableMessageError": TypeError,
         "EventTooLargeError": ValueError,
+        "StateTooLargeError": ValueError,
         "CorruptEventError": ValueError,
         "BackendUnavailableError": ConnectionError,
     }

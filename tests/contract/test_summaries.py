@@ -30,7 +30,7 @@ from langchain_redis_session._times import format_time
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
-from tests.contract.store import NOON, STEP, make_event, make_events, read_record, tag_of, texts
+from tests.contract.store import NOON, STEP, make_answer, make_answers, read_record, tag_of, texts
 from tests.methods import call_method
 from tests.waits import PATIENCE_S
 
@@ -73,7 +73,7 @@ def summing(make_verbs: Callable[..., Verbs], echo: Echo) -> Verbs:
 
 async def fill(verbs: Verbs, key: SessionKey, *numbers: int, **members: Any) -> None:
     await verbs.create_session(key.app_name, key.user_id, key.session_id)
-    await verbs.append_events(key, [make_event(number, **members) for number in numbers])
+    await verbs.append_events(key, [make_answer(number, **members) for number in numbers])
 
 
 def summaries_key(backend: Backend, probe: RedisProbe) -> bytes:
@@ -89,7 +89,7 @@ async def test_only_what_is_new_is_read_and_sent(
     await fill(summing, key, 1, 2, 3)
     first = await summing.create_summary(key, force=True)
     assert covered(first) == ["m1", "m2", "m3"]
-    await summing.append_events(key, make_events(4, 5))
+    await summing.append_events(key, make_answers(4, 5))
     second = await summing.create_summary(key, force=True)
     assert covered(second) == ["m1", "m2", "m3", "m4", "m5"]
     assert [texts(request.messages) for request in echo.requests] == [
@@ -107,9 +107,9 @@ async def test_what_the_summarizer_sees_of_the_session(
     summing: Verbs, echo: Echo, key: SessionKey
 ) -> None:
     await summing.create_session("shop", "ann", "s1", {"k": 1, "user:u": 2, "app:a": 3})
-    await summing.append_events(key, make_events(1, 2))
+    await summing.append_events(key, make_answers(1, 2))
     await summing.create_summary(key, force=True)
-    await summing.append_events(key, make_events(3))
+    await summing.append_events(key, make_answers(3))
     await summing.create_summary(key, force=True)
     session = echo.requests[1].session
     assert session is not None
@@ -158,7 +158,7 @@ async def test_a_summary_of_odd_text_is_read_back(
     summary = await verbs.create_summary(key, force=True)
     assert summary.text == said.strip().replace("\ud800", "\ufffd")
     assert await verbs.get_summary(key) == summary
-    await verbs.append_event(key, make_event(2))
+    await verbs.append_event(key, make_answer(2))
     assert texts((await verbs.get_summarized_messages(key)).messages) == ["m2"]
 
 
@@ -170,10 +170,10 @@ async def test_a_trigger_decides_unless_forced(
     verbs = make_verbs(summarizer=summarizer, auto_summarize=False)
     await fill(verbs, key, 1, 2)
     assert await verbs.create_summary(key) is None
-    await verbs.append_events(key, make_events(3))
+    await verbs.append_events(key, make_answers(3))
     first = await verbs.create_summary(key)
     assert first.text == "s"
-    await verbs.append_events(key, make_events(4, 5))
+    await verbs.append_events(key, make_answers(4, 5))
     assert await verbs.create_summary(key) == first
     assert (await verbs.create_summary(key, force=True)).boundary != first.boundary
 
@@ -183,17 +183,17 @@ async def test_tool_calls_and_their_results_stay_together(
 ) -> None:
     call = {"name": "add", "args": {}, "id": "c1", "type": "tool_call"}
     await fill(summing, key, 1)
-    await summing.append_events(key, [make_event(2, AIMessage("calls", tool_calls=[call]))])
+    await summing.append_events(key, [make_answer(2, AIMessage("calls", tool_calls=[call]))])
     summary = await summing.create_summary(key, force=True)
     assert covered(summary) == ["m1"]
     found = await summing.get_summarized_messages(key)
     assert texts(found.messages) == ["calls"]
     await summing.append_events(
-        key, [make_event(3, ToolMessage("2", tool_call_id="c1")), make_event(4)]
+        key, [make_answer(3, ToolMessage("2", tool_call_id="c1")), make_answer(4)]
     )
     assert texts((await summing.get_summarized_messages(key)).messages) == ["calls", "2", "m4"]
     summary = await summing.create_summary(key, force=True)
-    assert summary.boundary.last_event_id == make_event(4).id
+    assert summary.boundary.last_event_id == make_answer(4).id
     assert texts(echo.requests[1].messages) == ["calls", "2", "m4"]
 
 
@@ -213,7 +213,7 @@ async def test_any_function_of_the_session_is_a_trigger(
     assert await verbs.create_summary(key) is None
     await verbs.update_session_state(key, {"due": True})
     assert (await verbs.create_summary(key)).text == "s"
-    await verbs.append_events(key, make_events(3))
+    await verbs.append_events(key, make_answers(3))
     await verbs.create_summary(key)
     assert seen == [(["m1", "m2"], False), (["m1", "m2"], False), (["m3"], True)]
 
@@ -226,7 +226,7 @@ async def test_what_comes_after_a_trim_is_not_covered(summing: Verbs, key: Sessi
     removed = await summing.trim_conversations(key)
     assert removed
     left = texts(await summing.get_events(key))
-    await summing.append_events(key, make_events(5))
+    await summing.append_events(key, make_answers(5))
     assert texts(await summing.get_events(key)) == [*left, "m5"]
     assert texts((await summing.get_summarized_messages(key)).messages) == ["m5"]
     assert covered(await summing.create_summary(key, force=True))[-1] == "m5"
@@ -242,10 +242,10 @@ async def test_a_summary_of_a_filter_key_covers_what_is_below(
     await summing.append_events(
         key,
         [
-            make_event(2, filter_key="app/tools"),
-            make_event(3, filter_key="app/tools/search"),
-            make_event(4, filter_key="app/toolbox"),
-            make_event(5, filter_key="app"),
+            make_answer(2, filter_key="app/tools"),
+            make_answer(3, filter_key="app/tools/search"),
+            make_answer(4, filter_key="app/toolbox"),
+            make_answer(5, filter_key="app"),
         ],
     )
     summary = await summing.create_summary(key, "app/tools", force=True)
@@ -301,7 +301,7 @@ async def test_the_summary_and_what_came_after_it(summing: Verbs, key: SessionKe
     summary = await summing.create_summary(key, force=True)
     found = await summing.get_summarized_messages(key)
     assert (found.summary, found.messages) == (summary, [])
-    await summing.append_events(key, make_events(4, 5, 6))
+    await summing.append_events(key, make_answers(4, 5, 6))
     found = await summing.get_summarized_messages(key)
     assert (found.summary, texts(found.messages)) == (summary, ["m4", "m5", "m6"])
     found = await summing.get_summarized_messages(key, limit=2)
@@ -342,7 +342,7 @@ async def test_every_request_sent_twice(
     await fill(verbs, key, 1, 2)
     summary = await verbs.create_summary(key, force=True)
     assert covered(summary) == ["m1", "m2"]
-    await verbs.append_events(key, make_events(3))
+    await verbs.append_events(key, make_answers(3))
     assert covered(await verbs.create_summary(key, force=True)) == ["m1", "m2", "m3"]
     assert len(echo.requests) == 2
     assert len(await verbs.list_summaries(key)) == 1
@@ -567,7 +567,7 @@ async def test_a_summarizer_that_fails(
     assert not redis_probe.names("sess?um*")
     assert not redis_probe.names("sumlease*")
     before = await good.create_summary(key, force=True)
-    await good.append_events(key, make_events(3))
+    await good.append_events(key, make_answers(3))
     with pytest.raises(SummaryError, match=re.escape(text)):
         await bad.create_summary(key, force=True)
     assert await good.get_summary(key) == before
@@ -628,7 +628,7 @@ async def test_the_one_that_goes_further_wins_whatever_the_order(
     def overtake() -> None:
         (lease,) = redis_probe.names("sumlease*")
         redis_probe.unlink(redis_probe.key(lease))
-        quick.append_events(key, make_events(3))
+        quick.append_events(key, make_answers(3))
         quick.create_summary(key, force=True)
 
     told: list[Any] = []
@@ -662,7 +662,7 @@ async def test_another_owner_of_the_lease(
     redis_probe.set(lease, "dead", px=400)
     assert covered(await summing.create_summary(key, force=True)) == ["m1", "m2"]
     # A filter key's too: the lease is the session's.
-    await summing.append_events(key, [make_event(3, filter_key="b")])
+    await summing.append_events(key, [make_answer(3, filter_key="b")])
     redis_probe.set(lease, "dead", px=400)
     assert covered(await summing.create_summary(key, "b", force=True)) == ["m3"]
     assert len(owners) == 3  # the session's follows the filter key's
@@ -699,11 +699,11 @@ async def test_a_summary_lives_as_long_as_its_session(
     name = f"sesssum:{tag_of(backend)}:ann"
     assert 90_000 < redis_probe.ttls()[name] <= 100_000
     longer = make_verbs(session_ttl=1000)
-    await longer.append_events(key, make_events(2))
+    await longer.append_events(key, make_answers(2))
     assert 900_000 < redis_probe.ttls()[name] <= 1_000_000
     assert await longer.get_summary(key) is not None
     forever = make_verbs()
-    await forever.append_events(key, make_events(3))
+    await forever.append_events(key, make_answers(3))
     assert redis_probe.ttls()[name] == -1
     await forever.clear_events(key)
     assert name not in redis_probe.names()
@@ -723,7 +723,7 @@ async def test_a_filter_key_lives_on_with_what_is_below(
     if backend.variant.server in ("redis_server", "redis_cluster"):
         return  # it has no TTLs per field
     redis_probe.execute_command("HPEXPIRE", name, 9000, *fields)
-    await verbs.append_event(key, make_event(2, filter_key="app/tools/search"))
+    await verbs.append_event(key, make_answer(2, filter_key="app/tools/search"))
     left = redis_probe.execute_command("HPTTL", name, *fields)
     assert all(90_000 < ttl <= 100_000 for ttl in left), left
 
@@ -771,9 +771,9 @@ async def test_what_retention_removes_before_a_summary_covers_it(
     await fill(verbs, key, 1, 2, 3, 4, 5, 6)  # 1 and 2 go
     assert verbs.service.stats().lost_events == 2
     assert covered(await verbs.create_summary(key, force=True)) == ["m3", "m4", "m5", "m6"]
-    await verbs.append_events(key, make_events(7, 8, 9))  # 3, 4 and 5 go, and are covered
+    await verbs.append_events(key, make_answers(7, 8, 9))  # 3, 4 and 5 go, and are covered
     assert verbs.service.stats().lost_events == 2
-    await verbs.append_events(key, make_events(10, 11, 12))  # 6, and 7 and 8, which are not
+    await verbs.append_events(key, make_answers(10, 11, 12))  # 6, and 7 and 8, which are not
     assert verbs.service.stats().lost_events == 4
 
 
@@ -874,7 +874,7 @@ async def test_picked_by_the_session(
     assert await verbs.create_summary(key, force=True) is None
     await verbs.update_session_state(key, {"tenant": "blue"})
     assert (await verbs.create_summary(key, force=True)).text == "summary for blue"
-    await verbs.append_events(key, make_events(2))
+    await verbs.append_events(key, make_answers(2))
 
     def fails(_: Session) -> Any:
         raise KeyError("tenant")

@@ -24,7 +24,7 @@ from langchain_redis_session import (
 )
 from tests.contract.backends import RedisProbe, Verbs
 from tests.contract.narrow import one_server
-from tests.contract.store import make_event, texts
+from tests.contract.store import make_answer, texts
 from tests.integration.scripted import USAGE, ScriptedModel
 from tests.waits import PATIENCE_S
 
@@ -76,7 +76,7 @@ def make_summing(make_verbs: Callable[..., Verbs]) -> MakeSumming:
 
 async def fill(verbs: Verbs, key: SessionKey, *numbers: int) -> None:
     await verbs.create_session("shop", "ann", "s1")
-    await verbs.append_events(key, [make_event(number) for number in numbers])
+    await verbs.append_events(key, [make_answer(number) for number in numbers])
 
 
 async def test_hooks_see_the_messages_the_text_and_the_usage(
@@ -283,7 +283,7 @@ async def test_reads_with_a_summary_have_the_hooks_of_reads(
     await fill(verbs, key, 1, 2)
     await verbs.update_session_state(key, {"k": 1})
     summary = await verbs.create_summary(key, force=True)
-    await verbs.append_events(key, [make_event(number) for number in range(3, 9)])
+    await verbs.append_events(key, [make_answer(number) for number in range(3, 9)])
     for limit, asked, expected in ((5, 2, 5), (2, 5, 2), (None, 1, 6)):
         reader.limit = limit
         found = await verbs.get_summarized_messages(key, limit=asked, callbacks=[reader])

@@ -33,6 +33,7 @@ from langchain_redis_session import (
     SessionKey,
     SessionNotFoundError,
     SessionSummarizer,
+    StateTooLargeError,
     TrackEvent,
     UnserializableMessageError,
     event_threshold,
@@ -559,7 +560,7 @@ async def test_retention_of_a_batch_is_that_of_single_appends(
 async def test_what_can_never_be_written_is_refused_at_once(
     make_queued: MakeQueued, key: SessionKey
 ) -> None:
-    queued = make_queued(max_event_bytes=1000, unserializable="raise")
+    queued = make_queued(max_event_bytes=1000, max_state_bytes=500, unserializable="raise")
     verbs = queued.verbs
     good, bad = HumanMessage("good"), HumanMessage("bad", additional_kwargs={"a": {1, 2}})
     with pytest.raises(UnserializableMessageError):
@@ -572,6 +573,8 @@ async def test_what_can_never_be_written_is_refused_at_once(
         await verbs.append_messages(key, [good, HumanMessage("x" * 1000)], create=True)
     with pytest.raises(EventTooLargeError):
         await verbs.append_track_event(key, "tools", "x" * 1000)
+    with pytest.raises(StateTooLargeError):
+        await verbs.append_event(key, Event(good, state_delta={"a": "x" * 500}))
     with pytest.raises(ConfigurationError):
         await verbs.append_event(key, Event(good, state_delta={"tracks": 1}))
     with pytest.raises(InvalidSessionKeyError):
@@ -579,6 +582,24 @@ async def test_what_can_never_be_written_is_refused_at_once(
     assert queued.service.stats().persist.accepted == 0  # type: ignore[union-attr]
     assert await verbs.flush()
     assert await verbs.get_session(key) is None
+
+
+@one_server
+async def test_state_that_grew_too_large_is_a_dead_letter(
+    make_queued: MakeQueued, key: SessionKey
+) -> None:
+    queued = make_queued(max_state_bytes=1000)
+    verbs = queued.verbs
+    await verbs.create_session("shop", "ann", "s1")
+    for name in "abc":
+        await verbs.append_messages(key, [HumanMessage(name)], state_delta={name: "x" * 300})
+    await verbs.append_messages(key, [HumanMessage("after")])
+    assert not await verbs.flush(PATIENCE_S)
+    session = await verbs.get_session(key)
+    assert texts(session.messages) == ["a", "b", "after"]
+    assert session.state.keys() == {"a", "b"}
+    (letter,) = queued.service.dead_letters()
+    assert isinstance(letter.error, StateTooLargeError)
 
 
 @each_server

@@ -405,7 +405,9 @@ async def test_without_a_server_the_error_says_so_and_no_password() -> None:
 
 def test_nobody_answers_at_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
-    monkeypatch.setattr("langchain_redis_session.connections.DEFAULT_URL", f"redis://:{port}/0")
+    monkeypatch.setattr(
+        "langchain_redis_session.connections.DEFAULT_URL", f"redis://localhost:{port}"
+    )
     with pytest.raises(BackendUnavailableError, match="memory://"):
         RedisSessionChatMessageHistory("s", key_prefix="nobody").add_user_message("hi")
 

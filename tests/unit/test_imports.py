@@ -57,7 +57,7 @@ ANYWHERE = {"langchain_core", "orjson", "pydantic", "pydantic_core", "typing_ext
 
 # Outside libraries that have one place: a folder, or one of its modules.
 PLACES: dict[str, set[str]] = {
-    "redis": {"_flow.drivers", "_flow.cluster", "connections", "_connections"},
+    "redis": {"_flow.drivers", "_flow.cluster", "_flow.translation", "_connections"},
     "fakeredis": {"_connections"},
     "langchain": {"adapters.middleware"},
     "langgraph": {"adapters.middleware"},

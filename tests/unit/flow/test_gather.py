@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from langchain_redis_session._flow.gather import gather
-from langchain_redis_session._flow.requests import Flow, Settle
+from langchain_redis_session._flow.requests import (
+    LARGE_BYTES,
+    Call,
+    Flow,
+    Settle,
+    compute,
+)
 from langchain_redis_session._flow.scripts import ScriptCall, ScriptMissingError
 from langchain_redis_session.errors import (
     BackendUnavailableError,
@@ -136,3 +142,26 @@ def test_requests_of_nested_flows_go_out_together() -> None:
     requests, result = play(flow, [[1, 2, 3]])
     assert requests == [[("A",), ("B",), ("C",)]]
     assert result == [[[1], [2]], [3]]
+
+
+def test_what_is_computed_goes_on_beside_the_requests_of_others() -> None:
+    def count() -> Flow[int]:
+        (entry,) = yield ("A",)
+        return (yield from compute(lambda: len(entry), 10 * LARGE_BYTES))
+
+    def fail() -> Flow[str]:
+        yield ("B",)
+        try:
+            yield from compute(lambda: None, 10 * LARGE_BYTES)
+        except ZeroDivisionError:
+            return "caught"
+        return "not thrown"
+
+    flow = gather([count(), fail()])
+    assert next(flow) == [("A",), ("B",)]
+    call = flow.send([[b"abc"], 2])
+    assert isinstance(call, Call)
+    assert isinstance(flow.send(call.function()), Call)
+    with pytest.raises(StopIteration) as caught:
+        flow.throw(ZeroDivisionError())
+    assert caught.value.value == [3, "caught"]

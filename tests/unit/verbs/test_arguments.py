@@ -199,6 +199,7 @@ OPTIONS: dict[str, list[Any]] = {
     "track_event_ttl": NO_TTL,
     "track_event_limit": NO_SIZE,
     "max_event_bytes": [None, *NO_SIZE],
+    "max_state_bytes": NO_SIZE,
     "refresh_ttl_on_read": [None, 5, "x", []],
     "per_field_ttl": [5, "x", []],
     "unserializable": [None, 5, "drop"],
