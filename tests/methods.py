@@ -37,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "get_event_window": {},
     "search_events": {},
     "list_sessions": {"include_events": True},
+    "list_apps": {},
     "list_users": {},
     "update_session_state": {},
     "update_user_state": {},

@@ -8,6 +8,7 @@ two sessions can meet in one key.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -21,6 +22,9 @@ HashTag = Literal["app", "user"]
 
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
 _GLOB_ESCAPES = str.maketrans({c: "\\" + c for c in "\\*?[]^-"})
+
+_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease")
+_USER_KINDS = ("sess", "userstate")
 
 
 def escape_id(value: str) -> str:
@@ -125,14 +129,39 @@ class Keyspace:
         digest = sha256(":".join(map(escape_id, ids)).encode()).hexdigest()
         return f"{self._start('erased')}{{{escape_id(app_name)}}}:{digest}".encode()
 
-    def user_patterns(self, app_name: str) -> tuple[str, str]:
-        """The SCAN patterns that find every user of an app: by sessions, and by state."""
+    def _pattern(self, kinds: Sequence[str], rest: str) -> str:
+        """One SCAN pattern for several kinds of keys, and some others."""
+        initials = "".join(sorted({kind[0] for kind in kinds}))
+        prefix = f"{escape_glob(self.key_prefix)}:" if self.key_prefix else ""
+        return f"{prefix}[{initials}]*:{rest}*"
+
+    def app_pattern(self) -> str:
+        """The SCAN pattern that finds, among others, a key of every app.
+
+        >>> Keyspace("p").app_pattern()
+        'p:[asu]*:{*'
+        """
+        return self._pattern(("appstate", *_USER_KINDS), "{")
+
+    def parse_app(self, key: bytes) -> str | None:
+        """The app whose state, or whose users' sessions or state, a key holds; else None.
+
+        >>> Keyspace("p").parse_app(b"p:sess:{my%3Ashop}:ann")
+        'my:shop'
+        """
+        match = re.search(r":\{([^:{}]+)[^{}]*\}", key.decode("utf-8", "replace"))
+        app = unescape_id(match[1]) if match else ""
+        is_apps = app and (key == self.app_state(app) or self.parse_user(key, app) is not None)
+        return app if is_apps else None
+
+    def user_pattern(self, app_name: str) -> str:
+        """The SCAN pattern that finds, among others, a key of every user of an app.
+
+        >>> Keyspace().user_pattern("shop")
+        '[su]*:{shop}:*'
+        """
         app = escape_glob(escape_id(app_name))
-        tag = f"{{{app}:" if self.hash_tag == "user" else f"{{{app}}}:"
-        sessions, state = (
-            escape_glob(self._start(kind)) + tag + "*" for kind in ("sess", "userstate")
-        )
-        return sessions, state
+        return self._pattern(_USER_KINDS, f"{{{app}:" if self.hash_tag == "user" else f"{{{app}}}:")
 
     def parse_user(self, key: bytes, app_name: str) -> str | None:
         """The user whose sessions or state a key holds; None if it holds something else."""
@@ -153,12 +182,16 @@ class Keyspace:
         except InvalidSessionKeyError:  # a foreign writer's
             return None
 
-    def session_patterns(self, app_name: str, user_id: str) -> list[str]:
-        """The SCAN patterns that find every key which belongs to one session of a user."""
-        return [
-            escape_glob(self._scoped(kind, app_name, user_id) + ":") + "*"
-            for kind in ("event", "track", "trackidx", "msgidx", "sumlease")
-        ]
+    def session_pattern(self, app_name: str, user_id: str) -> str:
+        """The SCAN pattern that finds, among others, every key of one session of a user."""
+        rest = f"{self._tag(app_name, user_id)}:{escape_id(user_id)}:"
+        return self._pattern(_SESSION_KINDS, escape_glob(rest))
+
+    def session_prefixes(self, app_name: str, user_id: str) -> tuple[bytes, ...]:
+        """How the keys begin that belong to one session of a user."""
+        return tuple(
+            f"{self._scoped(kind, app_name, user_id)}:".encode() for kind in _SESSION_KINDS
+        )
 
     @lru_cache(maxsize=4096)  # noqa: B019 - a keyspace lives as long as its service
     def session(self, key: SessionKey) -> SessionKeys:

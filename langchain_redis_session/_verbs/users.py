@@ -21,11 +21,24 @@ from langchain_redis_session.models import (
 
 
 class UserMethods(FlowRunner):
-    """List and delete users."""
+    """List apps, list and delete users."""
+
+    @sync_method
+    def list_apps(self) -> Flow[list[str]]:
+        """Find the apps that have state, sessions or a user's state, sorted.
+
+        Scans the whole database once: for administration.
+        """
+        return self._settled((), users.list_apps(self._context))
+
+    alist_apps = async_method(list_apps)
 
     @sync_method
     def list_users(self, app_name: str) -> Flow[list[str]]:
-        """Find the users of an app, sorted. Scans the whole database: for administration."""
+        """Find the users of an app, sorted.
+
+        Scans the whole database once: for administration.
+        """
         validate_id(app_name, "app_name")
         return self._settled((app_name,), users.list_users(self._context, app_name))
 
@@ -33,9 +46,9 @@ class UserMethods(FlowRunner):
 
     @sync_method
     def delete_user(self, app_name: str, user_id: str) -> Flow[DeletedUser]:
-        """Delete everything of a user in an app. Scans the whole database.
+        """Delete everything of a user in an app. Scans the whole database, once.
 
-        Can be called again after it was interrupted.
+        Can be called again after it was interrupted: it goes on with what is left, and counts that.
         """
         check_user(app_name, user_id)
         flow = users.delete_user(

@@ -178,3 +178,51 @@ async def test_who_the_users_are(verbs: Verbs, redis_probe: RedisProbe) -> None:
     assert await verbs.list_users("sho*") == []
     await verbs.delete_session(SessionKey("shop", "bob", "s1"))
     assert await verbs.list_users("shop") == ["ann", "only state"]
+
+
+async def test_which_apps_there_are(verbs: Verbs, redis_probe: RedisProbe) -> None:
+    assert await verbs.list_apps() == []
+    await verbs.create_session("shop", "bob", "s1")
+    await verbs.create_session("shop", "ann", "s1")
+    await verbs.append_messages(SessionKey("a:{b}%*", "x", "s"), [HumanMessage("m")], create=True)
+    await verbs.update_user_state("only user state", "ann", {"k": 1})
+    await verbs.update_app_state("only state", {"k": 1})
+    for foreign in ("app{no}", "sess:no", "sess:{no", "sess:{no}:", "x:sess:{no}:ann", "asu:{no}"):
+        redis_probe.set(redis_probe.key(foreign), b"of another program")
+    assert await verbs.list_apps() == ["a:{b}%*", "only state", "only user state", "shop"]
+    await verbs.delete_user("shop", "ann")
+    assert "shop" in await verbs.list_apps()
+    await verbs.delete_user("shop", "bob")
+    assert "shop" not in await verbs.list_apps()
+
+
+@each_server
+async def test_keys_with_another_prefix_are_others(
+    verbs: Verbs, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    """One pattern finds all kinds of keys, and what only looks like one of them."""
+    tag = tag_of(backend)
+    kinds = ("event", "events", "e", "p:event", "trackid", "sumlease:x", "msgidxevent", "mess")
+    for kind in kinds:
+        redis_probe.set(redis_probe.key(f"{kind}:{tag}:ann:s1"), b"x")
+    assert (await verbs.delete_user("shop", "ann")).keys == 1
+    assert len(redis_probe.names(f"*:{tag}:ann:s1")) == len(kinds) - 1
+
+
+@each_server
+@one_mode
+async def test_one_walk_over_the_database_for_each_call(
+    backend: Backend, make_verbs: Callable[..., Verbs], redis_probe: RedisProbe
+) -> None:
+    verbs, interceptor = intercept(backend, make_verbs)
+    for number in range(3):
+        await fill(verbs, SessionKey("shop", "ann", f"s{number}"))
+
+    async def count_scans(call: object) -> int:
+        interceptor.requests.clear()
+        await call  # type: ignore[misc]
+        return sum(command[0] == "SCAN" for batch in interceptor.requests for command in batch)
+
+    apps = await count_scans(verbs.list_apps())
+    assert await count_scans(verbs.list_users("shop")) == apps
+    assert await count_scans(verbs.delete_user("shop", "ann")) == apps

@@ -36,7 +36,7 @@ def test_no_method_has_gone() -> None:
         append_event append_events append_messages append_track_event clear_events
         create_session delete_app_state delete_session delete_session_state delete_user
         delete_user_state get_app_state get_event_window get_events get_messages get_session
-        get_track_events get_user_state list_sessions list_tracks list_users ping
+        get_track_events get_user_state list_apps list_sessions list_tracks list_users ping
         search_events trim_conversations update_app_state update_session_state
         update_user_state
     """

@@ -267,6 +267,7 @@ SHOWS: dict[str, Check] = {  # what the result of each method must show
     "create_session": lambda r: len(r.events) == 2 and r.state["k"] == 1,
     "get_session": lambda r: len(r.events) == 2 and r.tracks == ("t",),
     "list_sessions": lambda r: len(r[0].events) == 2,
+    "list_apps": lambda r: r == ["shop"],
     "list_users": lambda r: r == ["ann"],
     "delete_session": lambda r: r is True,
     "delete_user": lambda r: r.sessions == 1,

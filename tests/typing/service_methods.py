@@ -37,6 +37,7 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.create_session("a", "u", "s", {"k": 1}), Session)
     assert_type(service.list_sessions("a", "u", limit=1, include_events=True), list[Session])
     assert_type(service.delete_session(key), bool)
+    assert_type(service.list_apps(), list[str])
     assert_type(service.list_users("a"), list[str])
     assert_type(service.delete_user("a", "u"), DeletedUser)
 
@@ -84,6 +85,7 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
     assert_type(await service.acreate_session("a", "u", "s", {"k": 1}), Session)
     assert_type(await service.alist_sessions("a", "u", limit=1, include_events=True), list[Session])
     assert_type(await service.adelete_session(key), bool)
+    assert_type(await service.alist_apps(), list[str])
     assert_type(await service.alist_users("a"), list[str])
     assert_type(await service.adelete_user("a", "u"), DeletedUser)
 
