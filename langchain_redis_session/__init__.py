@@ -4,6 +4,7 @@ Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
+- `RedisSessionMemoryStore`: what agents remember, as LangGraph's store.
 - `RedisSessionStore`: state as LangChain's key-value store.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
@@ -26,6 +27,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_redis_session._wire.fields import (
         Message,
+    )
+    from langchain_redis_session.adapters.graph_store import (
+        RedisSessionMemoryStore,
     )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
@@ -119,6 +123,7 @@ _MODULES = {
     "PersistStats": "stats",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMemoryStore": "adapters.graph_store",
     "RedisSessionService": "service",
     "RedisSessionStore": "adapters.store",
     "Run": "runs",
@@ -172,6 +177,7 @@ __all__ = [
     "PersistStats",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMemoryStore",
     "RedisSessionService",
     "RedisSessionStore",
     "Run",

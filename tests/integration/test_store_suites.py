@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import BaseStoreAsyncTests, BaseStoreSyncTests
 
-from langchain_redis_session import RedisSessionService, RedisSessionStore, SessionKey
+from langchain_redis_session import RedisSessionStore, SessionKey
+from tests.integration.places import Place, place
+
+__all__ = ["place"]
 
 VALUES = ({"a": [1, "text"]}, b"[0.1, 0.2]", b"\x00\xff")
 """What the suites store."""
 
 
-@dataclass
-class Place:
-    """A kind of server, and services on it."""
-
-    server: Any
-    key_prefix: str
-
-    @contextmanager
-    def sync_service(self) -> Iterator[RedisSessionService]:
-        if self.server is None:
-            with RedisSessionService(f"memory://{self.key_prefix}") as service:
-                yield service
-            return
-        with (
-            self.server.client() as client,
-            RedisSessionService(client=client, key_prefix=self.key_prefix) as service,
-        ):
-            yield service
-
-    @asynccontextmanager
-    async def async_service(self) -> AsyncIterator[RedisSessionService]:
-        if self.server is None:
-            async with RedisSessionService(f"memory://{self.key_prefix}") as service:
-                yield service
-            return
-        async with (
-            self.server.async_client() as client,
-            RedisSessionService(async_client=client, key_prefix=self.key_prefix) as service,
-        ):
-            yield service
-
-
-@pytest.fixture(params=["memory", "redis_server", "redis_cluster"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Each kind of server; the keys of the test are removed after it."""
-    prefix = f"t{uuid4().hex[:12]}"
-    server = None if request.param == "memory" else request.getfixturevalue(request.param)
-    yield Place(server, prefix)
-    if server is not None:
-        with server.client() as client:
-            for key in [*client.scan_iter(f"{prefix}:*")]:
-                client.unlink(key)
+on_kinds = pytest.mark.parametrize(
+    "place", ["memory", "redis_server", "redis_cluster"], indirect=True
+)
 
 
 @pytest.fixture
@@ -70,6 +31,7 @@ def sync_store(place: Place) -> Iterator[RedisSessionStore]:
         yield RedisSessionStore(service, SessionKey("shop", "ann", "s1"))
 
 
+@on_kinds
 class TestSync(BaseStoreSyncTests[Any]):
     """The suite for sync stores."""
 
@@ -82,6 +44,7 @@ class TestSync(BaseStoreSyncTests[Any]):
         return VALUES
 
 
+@on_kinds
 class TestAsync(BaseStoreAsyncTests[Any]):
     """The suite for async stores."""
 
@@ -95,6 +58,7 @@ class TestAsync(BaseStoreAsyncTests[Any]):
         return VALUES
 
 
+@on_kinds
 def test_embeddings_are_cached_in_it(sync_store: RedisSessionStore) -> None:
     model = DeterministicFakeEmbedding(size=4)
     cached = CacheBackedEmbeddings.from_bytes_store(
