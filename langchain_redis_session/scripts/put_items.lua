@@ -25,7 +25,7 @@ for cursor = 3, #ARGV, 4 do
     local old = redis.call('HGET', items_key, key)
     local _, created = read_life(old and not is_over(old) and old or '')
     -- Those of one call keep their order.
-    created = created or string.format('%.0f', now_us + cursor)
+    created = created or string.format('%.0f', now_us + (cursor - 3) / 4)
     local item = head .. ',"createdAtUs":' .. created .. ',"updatedAtUs":'
       .. string.format('%.0f', math.max(now_us, tonumber(created)))
     if ttl_ms > 0 then

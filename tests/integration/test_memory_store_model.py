@@ -60,7 +60,10 @@ class Model(InMemoryStore):
     def run(self, ops: list[Any]) -> list[Any]:
         self._prune()
         results = [None if isinstance(op, PutOp) else self._read(op) for op in ops]
-        for op in {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}.values():
+        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        namespaces = list(dict.fromkeys(namespace for namespace, _ in puts))
+        # Those of one namespace are put together.
+        for op in sorted(puts.values(), key=lambda op: namespaces.index(op.namespace)):
             name = (op.namespace, op.key)
             self._vectors[op.namespace].pop(op.key, None)
             self.batch([op])
