@@ -3,6 +3,7 @@
 Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
+- `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
 - `RedisSessionMemoryStore`: what agents remember, as LangGraph's store.
 - `RedisSessionStore`: state as LangChain's key-value store.
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
+    from langchain_redis_session.adapters.middleware import (
+        RedisSessionMiddleware,
+        session_state,
+    )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
         TrackCallbackHandler,
@@ -49,6 +54,10 @@ if TYPE_CHECKING:
         SessionCallbackHandler,
         SummaryContext,
     )
+    from langchain_redis_session.connections import (
+        register_redis_instance,
+        unregister_redis_instance,
+    )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
         ConfigurationError,
@@ -57,6 +66,7 @@ if TYPE_CHECKING:
         EventTooLargeError,
         InvalidSessionKeyError,
         PersistError,
+        RedisInstanceNotFoundError,
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
@@ -121,9 +131,11 @@ _MODULES = {
     "Message": "_wire.fields",
     "PersistError": "errors",
     "PersistStats": "stats",
+    "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
     "RedisSessionMemoryStore": "adapters.graph_store",
+    "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
     "RedisSessionStore": "adapters.store",
     "Run": "runs",
@@ -151,8 +163,11 @@ _MODULES = {
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
     "read_runs": "runs",
+    "register_redis_instance": "connections",
+    "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
+    "unregister_redis_instance": "connections",
 }
 """Where each public name stands."""
 
@@ -175,9 +190,11 @@ __all__ = [
     "Message",
     "PersistError",
     "PersistStats",
+    "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
     "RedisSessionMemoryStore",
+    "RedisSessionMiddleware",
     "RedisSessionService",
     "RedisSessionStore",
     "Run",
@@ -206,8 +223,11 @@ __all__ = [
     "context_threshold",
     "event_threshold",
     "read_runs",
+    "register_redis_instance",
+    "session_state",
     "time_threshold",
     "token_threshold",
+    "unregister_redis_instance",
 ]
 
 

@@ -15,6 +15,9 @@ PROFILE = "ci" if IN_CI else "local"
 
 _FEWEST = 25
 
+RACES = int(os.environ.get("RACES", "8"))
+"""How often two callers do a thing at the same time; by hand, 1000."""
+
 _common = settings(
     settings.get_profile("default"),
     deadline=None,
@@ -32,3 +35,7 @@ def examples(count: int) -> settings:
         settings.get_profile(PROFILE),
         max_examples=count if IN_CI else max(count // 6, _FEWEST),
     )
+
+
+LOAD = int(os.environ.get("TEST_LOAD", "1"))
+"""How many times the appends that tests of failovers make by themselves; for figures by hand."""

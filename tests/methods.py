@@ -34,6 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "get_session": {},
     "get_events": {"limit": 5},
     "get_messages": {"limit": 1},
+    "count_events": {},
     "get_event_window": {},
     "search_events": {},
     "list_sessions": {"include_events": True},
@@ -56,9 +57,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "get_summary": {},
     "list_summaries": {},
     "get_summarized_messages": {},
+    "remove_events": {},
     "trim_conversations": {},
     "clear_events": {},
     "flush": {"timeout": 30},
+    "retry_dead_letters": {},
     "delete_session": {},
     "delete_user": {},
     "close": {},
@@ -101,6 +104,7 @@ def make_values(key: SessionKey = KEY) -> dict[str, Any]:
         "values": {"k": 2},
         "names": "k",
         "event_id": make_event(1).id,
+        "event_ids": [make_event(1).id],
         "query": "m1",
         "track": "t",
         "payload": {"n": 1},
@@ -145,3 +149,8 @@ async def call_method(verbs: Verbs, name: str, key: SessionKey = KEY, **given: A
     """Call a method, with other arguments where they are given."""
     options = {name: value for name, value in given.items() if name not in make_values()}
     return await getattr(verbs, name)(*arguments_of(name, key, **given), **METHODS[name] | options)
+
+
+async def call_all_methods(verbs: Verbs, key: SessionKey = KEY) -> dict[str, Any]:
+    """Call every method, and close; gives what each gave, by its name."""
+    return {name: await call_method(verbs, name, key) for name in METHODS}

@@ -180,7 +180,8 @@ class RedisServer(_Closing):
         binary: What to run.
         args: More options for it, such as `["--appendonly", "yes"]`.
         password: What clients have to say (`url` and `client()` do).
-        tls: Speak TLS, and nothing else.
+        tls: Speak TLS, and nothing else: with a certificate of its own, or with these.
+        asks_for_certificate: Whether clients must show a certificate (`url` and `client()` do).
         unix_socket: Listen on `socket_path` too.
 
     Attributes:
@@ -193,7 +194,8 @@ class RedisServer(_Closing):
         args: Sequence[str] = (),
         *,
         password: str | None = None,
-        tls: bool = False,
+        tls: bool | Certificates = False,
+        asks_for_certificate: bool = False,
         unix_socket: bool = False,
     ) -> None:
         if binary is None:
@@ -204,7 +206,8 @@ class RedisServer(_Closing):
         self.password = password
         self.directory = Path(tempfile.mkdtemp(prefix="redis-test-"))
         self.socket_path = self.directory / "redis.sock" if unix_socket else None
-        self.certificates = Certificates.make(self.directory) if tls else None
+        self.certificates = Certificates.make(self.directory) if tls is True else tls or None
+        self.asks_for_certificate = asks_for_certificate
         self.config = ""
         self.port = 0
         self._process: Process | None = None
@@ -215,7 +218,7 @@ class RedisServer(_Closing):
     def url(self) -> str:
         """The URL of database 0."""
         scheme = "rediss" if self.certificates else "redis"
-        query = f"?ssl_ca_certs={self.certificates.authority}" if self.certificates else ""
+        query = self.certificates.query(self.asks_for_certificate) if self.certificates else ""
         return f"{scheme}://{self._userinfo}{HOST}:{self.port}/0{query}"
 
     @property
@@ -325,7 +328,9 @@ class RedisServer(_Closing):
         options += ["--bind", HOST, "--dir", str(self.directory), "--daemonize", "no"]
         options += ["--save", "", "--appendonly", "no"]
         if self.certificates:
-            options += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            options += ["--port", "0", "--tls-port", str(self.port)]
+            options += ["--tls-auth-clients", "yes" if self.asks_for_certificate else "no"]
+            options += ["--tls-replication", "yes"]
             options += ["--tls-ca-cert-file", str(self.certificates.authority)]
             options += ["--tls-cert-file", str(self.certificates.certificate)]
             options += ["--tls-key-file", str(self.certificates.key)]
@@ -384,18 +389,27 @@ class RedisCluster(_Closing):
         primaries: int = 3,
         replicas: int = 0,
         node_timeout: int = 5_000,
+        tls: Certificates | None = None,
     ) -> None:
         super().__init__()
         self.primaries = primaries
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout)]
+        if tls:
+            options += ["--tls-cluster", "yes"]
         self.nodes = [
-            RedisServer(binary, [*options, *args]) for _ in range(primaries * (1 + replicas))
+            RedisServer(
+                binary, [*options, *args], tls=tls or False, asks_for_certificate=tls is not None
+            )
+            for _ in range(primaries * (1 + replicas))
         ]
 
     @property
     def url(self) -> str:
         """The URL of the cluster, in the form that this package reads."""
         hosts = ",".join(f"{HOST}:{node.port}" for node in self.nodes[: self.primaries])
+        certificates = self.nodes[0].certificates
+        if certificates:
+            return f"rediss+cluster://{hosts}{certificates.query(is_shown=True)}"
         return f"redis+cluster://{hosts}"
 
     def client(self, **options: Any) -> redis.RedisCluster:
@@ -415,7 +429,10 @@ class RedisCluster(_Closing):
 
     def node_of(self, key: str | bytes) -> RedisServer:
         """Give the primary that is given `key`'s slot at the start."""
-        slot = key_slot(key if isinstance(key, bytes) else key.encode())
+        return self.node_of_slot(key_slot(key if isinstance(key, bytes) else key.encode()))
+
+    def node_of_slot(self, slot: int) -> RedisServer:
+        """Give the primary that is given a slot at the start."""
         return self.nodes[slot * self.primaries // CLUSTER_SLOTS]
 
     def start(self) -> Self:
@@ -475,19 +492,33 @@ class RedisCluster(_Closing):
 class RedisSentinel(_Closing):
     """A primary, a replica and one sentinel that watches them as `service`."""
 
-    def __init__(self, binary: ServerBinary | None, service: str = "primary") -> None:
+    def __init__(
+        self,
+        binary: ServerBinary | None,
+        service: str = "primary",
+        *,
+        password: str | None = None,
+        sentinel_password: str | None = None,
+        tls: Certificates | None = None,
+    ) -> None:
         super().__init__()
-        self.service = service
+        self.service, self.password, self.certificates = service, password, tls
         # From Redis 7 on a replica waits 5 s before it is filled.
-        at_once = ["--repl-diskless-sync-delay", "0"]
-        self.primary = RedisServer(binary, at_once)
-        self.replica = RedisServer(binary, at_once)
-        self.sentinel = RedisServer(binary)
+        args = ["--repl-diskless-sync-delay", "0"]
+        args += ["--masterauth", password] if password else []
+        shared: dict[str, Any] = {"tls": tls or False, "asks_for_certificate": tls is not None}
+        self.primary_args = args
+        self.primary = RedisServer(binary, args, password=password, **shared)
+        self.replica = RedisServer(binary, args, password=password, **shared)
+        self.sentinel = RedisServer(binary, password=sentinel_password, **shared)
 
     @property
     def url(self) -> str:
         """The URL of the service, in the form that this package reads."""
-        return f"redis+sentinel://{HOST}:{self.sentinel.port}/{self.service}/0"
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
+        scheme = "rediss" if self.certificates else "redis"
+        query = self.certificates.query(is_shown=True) if self.certificates else ""
+        return f"{scheme}+sentinel://{login}{HOST}:{self.sentinel.port}/{self.service}/0{query}"
 
     def start(self) -> Self:
         """Start all three and wait until the sentinel knows the replica."""
@@ -501,6 +532,8 @@ class RedisSentinel(_Closing):
                 f"sentinel down-after-milliseconds {self.service} 2000\n"
                 f"sentinel failover-timeout {self.service} 3000\n"
             )
+            if self.password:
+                self.sentinel.config += f"sentinel auth-pass {self.service} {self.password}\n"
             self.sentinel.start()
             client = self.sentinel.client()
             try:
@@ -524,11 +557,19 @@ class RedisSentinel(_Closing):
 
 @dataclass(frozen=True)
 class Certificates:
-    """An authority made for one server, and the server's certificate for localhost."""
+    """An authority made for some servers, and their certificate for localhost.
+
+    Clients may show the same certificate.
+    """
 
     authority: Path
     certificate: Path
     key: Path
+
+    def query(self, is_shown: bool) -> str:
+        """Give the options of a URL."""
+        shown = f"&ssl_certfile={self.certificate}&ssl_keyfile={self.key}" if is_shown else ""
+        return f"?ssl_ca_certs={self.authority}{shown}"
 
     def server_context(self) -> ssl.SSLContext:
         """Make a context for a server that shows this certificate."""

@@ -42,8 +42,9 @@ class KeyRow:
 
     def ttl_ms(self, options: dict[str, int]) -> int:
         """Give the longest of the lifetimes named, from a service's options in seconds."""
-        longest = max(options[name] for name in re.findall(r"\w+_(?:ttl|timeout)", self.ttl))
-        more = re.search(r"and (\d+) s", self.ttl)
+        named = re.findall(r"\w+_(?:ttl|timeout)", self.ttl)
+        longest = max((options[name] for name in named), default=0)
+        more = re.search(r"(\d+) s", self.ttl)
         return (longest + (int(more[1]) if more else 0)) * 1000
 
 

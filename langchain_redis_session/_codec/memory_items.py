@@ -83,9 +83,7 @@ def parse_item(
 ) -> StoredItem | None:
     """Read an item; None for what is none.
 
-    >>> item = parse_item(
-    ...     ("m",), b"k", b'{"value":{"a":1},"createdAtUs":5,"updatedAtUs":6}'
-    ... )
+    >>> item = parse_item(("m",), b"k", b'{"value":{"a":1},"createdAtUs":5,"updatedAtUs":6}')
     >>> item.value, item.created_us, item.expires_ms
     ({'a': 1}, 5, None)
     """

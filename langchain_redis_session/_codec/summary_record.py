@@ -26,6 +26,24 @@ _SYSTEM_SCORES = re.compile(rb'"system_scores":"([0-9.e+ -]+)","cutoff_score":"[
 _CUTOFF = re.compile(rb'"cutoff_score":"([0-9.e+-]+)"\}\}\Z')
 
 
+def parse_summary_index(value: bytes) -> list[str]:
+    """Read the filter keys that a session has summaries for, as scripts write them.
+
+    >>> parse_summary_index(b"3:app9:app/tools")
+    ['app', 'app/tools']
+    >>> parse_summary_index(b'{"":{"summary":"of another program"}}')
+    []
+    """
+    found = []
+    while value:
+        length, _, rest = value.partition(b":")
+        if not length.isdigit() or int(length) > len(rest):
+            return []
+        found.append(rest[: int(length)].decode("utf-8", "replace"))
+        value = rest[int(length) :]
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class SummaryParts:
     """A summary to store: the script puts the time of its update in between."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,18 +14,18 @@ from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.connection import BlockingConnectionPool as AsyncBlockingConnectionPool
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
-from redis.asyncio.retry import Retry as AsyncRetry
 
 from langchain_redis_session._connections.clients import Factory
 from langchain_redis_session._connections.driver import name_client, name_driver
+from langchain_redis_session._connections.retries import to_async_retry
 
 
 def make_twin_factory(client: Any) -> Factory | None:
     """How to make an async client like a sync one; None where that can't be done."""
     if isinstance(client, redis.RedisCluster):
         options = client.get_connection_kwargs()
-        known = _parameters_of(AsyncRedisCluster.__init__)
-        if client.user_on_connect_func or _loses_tls_options(options, known):
+        known = parameters_of(AsyncRedisCluster.__init__)
+        if client.user_on_connect_func or loses_tls_options(options, known):
             return None
         return lambda: _make_cluster_twin(client, known)
     pool: Any = getattr(client, "connection_pool", None)
@@ -40,9 +39,9 @@ def make_twin_factory(client: Any) -> Factory | None:
     connection_class = twins.get(getattr(pool, "connection_class", None))
     if connection_class is None:
         return None
-    options, known = pool.connection_kwargs, _parameters_of(connection_class)
+    options, known = pool.connection_kwargs, parameters_of(connection_class)
     # What a sync function does to a new connection can't be done to an async one.
-    if options.get("redis_connect_func") or _loses_tls_options(options, known):
+    if options.get("redis_connect_func") or loses_tls_options(options, known):
         return None
     if connection_class is redis.asyncio.SSLConnection:
         return _make_tls_factory(pool, known)
@@ -58,7 +57,7 @@ class _TlsConnection(redis.asyncio.SSLConnection):
 
 
 def _make_tls_factory(pool: Any, known: Collection[str]) -> Factory:
-    options = _to_async(pool.connection_kwargs, known)
+    options = to_async_options(pool.connection_kwargs, known)
     context = redis.asyncio.SSLConnection(**options).ssl_context
 
     async def make() -> Any:
@@ -69,18 +68,18 @@ def _make_tls_factory(pool: Any, known: Collection[str]) -> Factory:
     return make
 
 
-def _parameters_of(function: Any) -> frozenset[str]:
+def parameters_of(function: Any) -> frozenset[str]:
     """What `function` takes, or the classes that it passes options on to."""
     classes = function.__mro__ if inspect.isclass(function) else (function,)
     return frozenset(name for c in classes for name in inspect.signature(c).parameters)
 
 
-def _loses_tls_options(options: Mapping[str, Any], known: Collection[str]) -> bool:
+def loses_tls_options(options: Mapping[str, Any], known: Collection[str]) -> bool:
     """Whether a twin would check less than the client that it is made like."""
     return any(value and name not in known for name, value in options.items() if "ssl_" in name)
 
 
-def _to_async(options: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+def to_async_options(options: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     """Those options that an async client takes too, and that mean something to it."""
     sync_only = ("parser_class", "event_dispatcher", "redis_connect_func", "himport_registry")
     taken = {
@@ -89,18 +88,12 @@ def _to_async(options: Mapping[str, Any], known: Collection[str]) -> dict[str, A
         if name in known and name not in sync_only and not name.startswith(("maint_", "orig_"))
     }
     if taken.get("retry") is not None:
-        taken["retry"] = _make_async_retry(taken["retry"])
+        taken["retry"] = to_async_retry(taken["retry"])
     return taken
 
 
-def _make_async_retry(retry: Any) -> AsyncRetry:
-    # A backoff may count, so each has its own. The errors worth a retry stand in
-    # `retry_on_error`, and by default are redis.asyncio's.
-    return AsyncRetry(copy.copy(retry._backoff), retry._retries)  # noqa: SLF001
-
-
 def _make_twin(pool: Any, connection_class: Any, known: Collection[str], **more: Any) -> Any:
-    options = {**_to_async(pool.connection_kwargs, known), **more}
+    options = {**to_async_options(pool.connection_kwargs, known), **more}
     options["connection_class"] = connection_class
     options["max_connections"] = pool.max_connections
     if isinstance(pool, redis.BlockingConnectionPool):
@@ -121,7 +114,7 @@ def _make_memory_twin(options: Mapping[str, Any]) -> Any:
 def _make_cluster_twin(client: Any, known: Collection[str]) -> Any:
     given = client.get_connection_kwargs()
     manager = client.nodes_manager
-    options = _to_async(
+    options = to_async_options(
         {
             **given,
             # A rediss:// URL leaves a class there, which an async client doesn't know.

@@ -7,7 +7,9 @@ and again, together, once the client has learned that the slot has moved.
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
@@ -16,11 +18,34 @@ from langchain_redis_session._flow.requests import (
     Command,
     Wait,
 )
-from langchain_redis_session._flow.translation import CLIENT_ERRORS
+from langchain_redis_session._flow.translation import CLIENT_ERRORS, is_stumble
 
 RAW: dict[str, Any] = {NEVER_DECODE: True}
 """The options of a command whose reply is wanted as bytes."""
 _LOST = (redis_errors.AskError, redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+
+T = TypeVar("T")
+_PAUSES_S = (0.0, 0.05, 0.2)
+
+
+async def await_again(ask: Callable[[], Awaitable[T]]) -> T:
+    """Await what redis-py does, again where it stumbled; whatever is asked may be sent twice."""
+    for pause_s in _PAUSES_S:
+        try:
+            return await ask()
+        except Exception as error:
+            if not is_stumble(error):
+                raise
+        await asyncio.sleep(pause_s)
+    return await ask()
+
+
+def list_pools(client: Any) -> list[Any]:
+    """The pools of a sync client: one, or one for each node that it knows."""
+    if not hasattr(client, "get_primaries"):
+        return [client.connection_pool]
+    near = [node.redis_connection for node in client.get_nodes()]
+    return [client.connection_pool for client in near if client is not None]
 
 
 def open_pipeline(client: Any) -> Any:

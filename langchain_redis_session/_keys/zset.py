@@ -24,7 +24,7 @@ HashTag = Literal["app", "user"]
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
 _GLOB_ESCAPES = str.maketrans({c: "\\" + c for c in "\\*?[]^-"})
 
-_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease")
+_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed")
 _MEMORY_KINDS = ("usermem", "usermemvec")
 _USER_KINDS = ("sess", "userstate", "usermemidx")
 _APP_KINDS = ("appstate", "appmemidx")
@@ -59,6 +59,7 @@ class SessionKeys:
     track_index: bytes
     summaries: bytes
     summary_lease: bytes
+    removals: bytes
     user_state: bytes
     app_state: bytes
     track_prefix: str
@@ -75,6 +76,11 @@ class SessionKeys:
     def track(self, name: str) -> bytes:
         """The sorted set of one track."""
         return (self.track_prefix + escape_id(name)).encode()
+
+    @property
+    def summary_index(self) -> bytes:
+        """The field that names the filter keys which the session has summaries for."""
+        return b":" + self.summary_field[:-1]
 
     def summary(self, filter_key: str) -> bytes:
         """The field of one summary; the session's own has the empty filter key."""
@@ -147,7 +153,8 @@ class Keyspace:
         b'usermem:{shop}:ann:facts:'
         """
         index, items, vectors = (
-            self._scoped(kind, app_name, user_id) for kind in ("usermemidx", "usermem", "usermemvec")
+            self._scoped(kind, app_name, user_id)
+            for kind in ("usermemidx", "usermem", "usermemvec")
         )
         return MemoryKeys(index.encode(), f"{items}:".encode(), f"{vectors}:".encode())
 
@@ -236,6 +243,7 @@ class Keyspace:
             track_index=f"{self._scoped('trackidx', app, user)}:{session}".encode(),
             summaries=self.summaries(app, user),
             summary_lease=f"{self._scoped('sumlease', app, user)}:{session}".encode(),
+            removals=f"{self._scoped('trimmed', app, user)}:{session}".encode(),
             user_state=self.user_state(app, user),
             app_state=self.app_state(app),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",

@@ -8,9 +8,10 @@ from functools import lru_cache
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.session_record import change_state, get_core, start_record
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
@@ -29,6 +30,7 @@ from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create, MessageIndex, StateWrite
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 
+_MOST_LOSING = 1000
 _WRITTEN = (Fate.FRESH, Fate.STORED)
 
 
@@ -213,10 +215,12 @@ def _write(
     attempts = Attempts(key, "write to")
     while True:
         attempts.begin()
-        reply = yield from call_append(context, key, write.call())
+        call = yield from compute(write.call, len(write.record or b""))
+        reply = yield from call_append(context, key, call)
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
-            context.counters.lost_events += reply.lost
+            if reply.lost:
+                _note_lost(context, key, reply.lost)
             app_state = write.far_app_state(reply.fates)
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
@@ -242,7 +246,8 @@ def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes
     """The fields of the summaries that cover these filter keys, the session's own first."""
     if not filter_keys:  # the usual case
         return [keys.summary_field]
-    return [keys.summary(name) for name in _filter_keys_above(filter_keys)]
+    # What names the filter keys has to live as long.
+    return [*map(keys.summary, _filter_keys_above(filter_keys)), keys.summary_index]
 
 
 def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
@@ -269,3 +274,17 @@ def _read_message_index(keys: SessionKeys) -> Flow[MessageIndex]:
         if message is not None and message.id:
             scores.append((message.id.encode("utf-8", "surrogatepass"), score))
     return MessageIndex(page.size, page.scores[0] if page.scores else b"", scores)
+
+
+def _note_lost(context: Context, key: SessionKey, count: int) -> None:
+    """Take note of events that went before a summary covered them; once a session, log it."""
+    counters = context.counters
+    counters.lost_events += count
+    if key.scope in counters.losing_sessions or len(counters.losing_sessions) >= _MOST_LOSING:
+        return
+    counters.losing_sessions.add(key.scope)
+    logger.warning(
+        "the session's event limit removed events that no summary covered yet, from %s on; "
+        "raise session_event_limit, or let summaries be made earlier",
+        key,
+    )

@@ -59,8 +59,7 @@ def make_bounds(
             continue
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise ConfigurationError(f"{name} must be a whole number from 0, not {shorten(number)}")
-    if start_on not in (None, "human"):
-        raise ConfigurationError(f"start_on must be 'human' or None, not {shorten(start_on)}")
+    check_start_on("start_on", start_on)
     return Bounds(
         limit,
         offset,
@@ -69,6 +68,12 @@ def make_bounds(
         start_on,
         strict,
     )
+
+
+def check_start_on(name: str, value: object) -> None:
+    """Refuse what does not say where to begin."""
+    if value not in (None, "human"):
+        raise ConfigurationError(f"{name} must be 'human' or None, not {shorten(value)}")
 
 
 @lru_cache(maxsize=256)  # events that are appended together share their time

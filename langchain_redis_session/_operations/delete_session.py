@@ -33,8 +33,13 @@ def _delete(
     attempts = Attempts(key, "delete")
     while True:
         attempts.begin()
-        *_, names, record = yield from call_batch(
-            [*mark, ("SMEMBERS", keys.track_index), ("HGET", keys.sessions, keys.session_field)]
+        *_, names, has_events, record = yield from call_batch(
+            [
+                *mark,
+                ("SMEMBERS", keys.track_index),
+                ("EXISTS", keys.events),
+                ("HGET", keys.sessions, keys.session_field),
+            ]
         )
         tracks = set(names)
         if record is not None:  # trpc-agent-go names tracks only in the record
@@ -47,6 +52,7 @@ def _delete(
             tracks=list(tracks),
         )
         if status is Status.MISSING:
-            return record is not None  # then a first try, whose reply was lost, did it
+            # A first try, whose reply was lost, did it; or the record had been evicted.
+            return record is not None or bool(has_events)
         if status is not Status.TRACKS:  # else a track has come since the names were read
             return status is not Status.ALIVE  # CHANGED: the one that was meant has gone

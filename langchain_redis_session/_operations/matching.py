@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from langchain_core.messages import BaseMessage, ChatMessage
 
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, is_from_user
+
+INTERRUPTED = "interrupted"
+"""The label of an answer that was cut off, in `Event.tag`."""
 
 _ROLES = {
     "human": "user",
@@ -19,9 +23,11 @@ _ROLES = {
     "system": "system",
 }
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
-# Letters of scripts that part words by spaces; where they don't (Chinese, Thai, …), a word
-# is found wherever it stands.
-_LETTER = r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]"
+_MOST_TERMS = 64
+_PIECE = 1000
+# Words in scripts that part them by spaces; where they don't (Chinese, Thai, …), a word is found
+# wherever it stands.
+_WORD = re.compile(r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]+")
 
 
 def is_human(item: Any) -> bool:
@@ -40,6 +46,11 @@ def is_system(item: Any) -> bool:
     """Whether an event holds a system message."""
     message = getattr(item, "message", None)
     return message is not None and message.type == "system"
+
+
+def is_whole(event: Event) -> bool:
+    """Whether an event holds a message that was not cut off."""
+    return has_message(event) and not (event.tag and INTERRUPTED in event.tag.split(";"))
 
 
 def has_message(event: Event) -> bool:
@@ -69,10 +80,11 @@ def is_below(filter_key: str, other: str) -> bool:
 def compile_query(query: str) -> Callable[[str], bool]:
     """Make a test of a query: every word and every "quoted phrase" must stand in the text.
 
-    Case does not matter, nor how much white space parts the words of a phrase.
+    Case does not matter, nor how much white space parts the words of a phrase. A test takes as
+    long as the text is long, for each word and phrase.
 
     Raises:
-        ConfigurationError: The query holds no word.
+        ConfigurationError: The query holds no word, or too many.
 
     >>> matches = compile_query('berlin "cheap  hotel"')
     >>> matches("A cheap hotel in Berlin?"), matches("A hotel in Berlin, cheap")
@@ -80,23 +92,38 @@ def compile_query(query: str) -> Callable[[str], bool]:
     """
     if not isinstance(query, str):
         raise ConfigurationError(f"query must be a string, not {shorten(query)}")
-    terms = [(phrase or word).casefold().split() for phrase, word in _TERM.findall(query)]
-    patterns = [_compile_term(words) for words in terms if words]
-    if not patterns:
-        raise ConfigurationError(f"query={query!r} holds no word to search for")
+    found = ((match[1] or match[2] or "").casefold().split() for match in _TERM.finditer(query))
+    terms = list(islice(filter(None, found), _MOST_TERMS + 1))
+    if not terms:
+        raise ConfigurationError(f"query={shorten(query)} holds no word to search for")
+    if len(terms) > _MOST_TERMS:
+        raise ConfigurationError(
+            f"query={shorten(query)} holds over {_MOST_TERMS} words and phrases; search for the "
+            "words that tell most"
+        )
+    longest = {max(words, key=len) for words in terms}
+    marked = {_mark(words) for words in terms}
 
     def matches(text: str) -> bool:
         folded = text.casefold()
-        return all(pattern.search(folded) for pattern in patterns)
+        # Most texts have not even these, and need not be looked at word by word.
+        if not all(word in folded for word in longest):
+            return False
+        shown = _mark(folded.split())
+        return all(term in shown for term in marked)
 
     return matches
 
 
-def _compile_term(words: list[str]) -> re.Pattern[str]:
-    term = r"\s+".join(map(re.escape, words))
-    before = f"(?<!{_LETTER})" if re.match(_LETTER, words[0][0]) else ""
-    behind = f"(?!{_LETTER})" if re.match(_LETTER, words[-1][-1]) else ""
-    return re.compile(before + term + behind)
+def _mark(words: Sequence[str]) -> str:
+    r"""Put words together so that a term is found where its words begin and end.
+
+    >>> _mark(["c++", "東京2"])
+    '\nc\n++ 東京\n2\n'
+    """
+    # Piece by piece: other threads have their turn in between.
+    pieces = (" ".join(words[at : at + _PIECE]) for at in range(0, len(words), _PIECE))
+    return " ".join(_WORD.sub("\n\\g<0>\n", piece) for piece in pieces)
 
 
 def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:

@@ -78,6 +78,8 @@ class Walk:
         first: The end that it comes from.
         highest, lowest: What is left of its way: scores, inclusive, as Redis writes them.
         is_done: Whether there is no more.
+        newest: The first score that was read; "" for none.
+        bytes_read: How many were read.
     """
 
     context: Context
@@ -86,6 +88,8 @@ class Walk:
     highest: str = "+inf"
     lowest: str = "-inf"
     is_done: bool = False
+    newest: str = ""
+    bytes_read: int = 0
     _seen: set[bytes] = field(default_factory=set)
 
     def read(self, count: int, decode: Callable[[Page], T]) -> Flow[T]:
@@ -98,8 +102,10 @@ class Walk:
         self.is_done = len(entries) < asked
         size = sum(map(len, entries))
         self.context.counters.bytes_in += size
+        self.bytes_read += size
         seen = self._seen
         if entries:
+            self.newest = self.newest or format_score(float(scores[0]))
             self._seen = find_repeated(page)
             self._start_at(scores[-1])
         return (yield from compute(lambda: decode(_leave_out(seen, page)), size))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._operations.append import write_state
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.pages import StoredEvent
+from langchain_redis_session._operations.search import find_events
 from langchain_redis_session._operations.state import NO_CHANGE
 from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import RemovedEntry
 from langchain_redis_session.scripts.replies import Removed, Status
 
 
@@ -25,27 +28,68 @@ def clear_events(context: Context, key: SessionKey) -> Flow[int]:
         try_field_ttl=context.try_field_ttl,
         highest=newest.scores[0] if newest.scores else "-inf",
     )
-    return (yield from _remove(context, key, call))
+    return (yield from _remove(context, key, call)).removed
 
 
-def remove_events(context: Context, key: SessionKey, entries: Iterable[bytes]) -> Flow[int]:
-    """Remove these entries; gives how many were there."""
+def remove_events(
+    context: Context, key: SessionKey, event_ids: Collection[str], *, token: str
+) -> Flow[int]:
+    """Remove the events that have these ids; gives how many there were.
+
+    Args:
+        context: Options and key names.
+        key: The session.
+        event_ids: The ids.
+        token: The call's, by which a script that is sent again is known.
+    """
+    events_key = context.keyspace.session(key).events
+    found = yield from find_events(context, events_key, event_ids)
+    if not found:
+        return 0
+    return (yield from remove_stored(context, key, found, token=token)).removed
+
+
+def remove_stored(
+    context: Context,
+    key: SessionKey,
+    stored: Iterable[StoredEvent],
+    *,
+    token: str,
+    newest: str = "",
+) -> Flow[Removed]:
+    """Remove events that were read.
+
+    Args:
+        context: Options and key names.
+        key: The session.
+        stored: The events.
+        token: The call's.
+        newest: Remove all of them, if this is still the highest score; else, and where one of
+            them has gone, the reply is CHANGED. "" = those that are there.
+    """
     call = bindings.remove_events(
         context.keyspace.session(key),
         session_ttl_ms=context.options.session_ttl,
         try_field_ttl=context.try_field_ttl,
-        entries=entries,
+        token=token,
+        newest=newest,
+        entries=[RemovedEntry(one.entry, _message_id(one)) for one in stored],
     )
     return (yield from _remove(context, key, call))
 
 
-def _remove(context: Context, key: SessionKey, call: ScriptCall[Removed]) -> Flow[int]:
+def _message_id(stored: StoredEvent) -> bytes:
+    message = stored.event.message
+    return ((message and message.id) or "").encode("utf-8", "surrogatepass")
+
+
+def _remove(context: Context, key: SessionKey, call: ScriptCall[Removed]) -> Flow[Removed]:
     attempts = Attempts(key, "remove events from")
     while True:
         attempts.begin()
         reply = yield from call
-        if reply.status is Status.OK:
+        if reply.status is not Status.FOREIGN:
             context.note_field_ttl(reply.field_ttl)
-            return reply.removed
-        # FOREIGN. An append of nothing rewrites the record in our order.
+            return reply
+        # An append of nothing rewrites the record in our order.
         yield from write_state(context, key, NO_CHANGE)

@@ -1,21 +1,21 @@
-"""Finding events: by their text, and around one of them."""
+"""Finding events: by their text, by their ids, and around one of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.bounds import Bounds, format_score
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.pages import StoredEvent, Walk, decode_events
 from langchain_redis_session._operations.stretch import make_event_stretch
-from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event, SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import End
 
-_PAGE = 500
+_MOST_LOOKS = 1000
+_SMALLEST_PAGE, _LARGEST_PAGE = 32, 1000
 
 
 def search_events(
@@ -36,6 +36,33 @@ def search_events(
     return stretch.items
 
 
+def find_events(
+    context: Context, events_key: bytes, event_ids: Collection[str]
+) -> Flow[list[StoredEvent]]:
+    """Find the events that have these ids, newest first."""
+    missing, found = set(event_ids), []
+    highest, skip = "+inf", 0
+    while missing and highest:
+        reply = yield from bindings.find_event(
+            events_key,
+            highest=highest,
+            skip=skip,
+            most=_MOST_LOOKS,
+            texts=map(_write_id, sorted(missing)),
+        )
+        highest, skip = reply.highest, reply.skip
+        events, _ = decode_events((reply.entries, reply.scores))
+        for one in events:
+            if one.event.id in missing:
+                missing.remove(one.event.id)
+                found.append(one)
+    return found
+
+
+def _write_id(event_id: str) -> bytes:
+    return b'"id":' + json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def get_event_window(
     context: Context,
     key: SessionKey,
@@ -47,53 +74,31 @@ def get_event_window(
 ) -> Flow[list[Event]]:
     """Find an event, with those around it that have one of the roles; [] if it isn't there."""
     events_key = context.keyspace.session(key).events
-    needle = json.dumps(event_id, ensure_ascii=False).encode("utf-8", "replace")
-    found = yield from bindings.find_event(events_key, text=b'"id":' + needle, step=_PAGE)
-    for entry, score in zip(found.entries, found.scores, strict=True):
-        try:
-            event = decode_event(entry)
-        except CorruptEventError:
-            continue
-        if event.id == event_id:
-            event.score = float(score)
-            break
-    else:
+    found = yield from find_events(context, events_key, [event_id])
+    if not found:
         return []
-    earlier = yield from _read_around(context, events_key, event, before, End.NEWEST, has_role)
-    later = yield from _read_around(context, events_key, event, after, End.OLDEST, has_role)
+    event = found[0].event
+    score = format_score(event.score or 0)
+    to_start = Walk(context, events_key, End.NEWEST, highest=score)
+    to_end = Walk(context, events_key, End.OLDEST, lowest=score)
+    earlier = yield from _gather(to_start, event, before, has_role)
+    later = yield from _gather(to_end, event, after, has_role)
     return [*reversed(earlier), event, *later]
 
 
-def _read_around(
-    context: Context,
-    events_key: bytes,
-    anchor: Event,
-    count: int,
-    end: End,
-    wants: Callable[[Event], bool],
+def _gather(
+    walk: Walk, start: Event, count: int, wants: Callable[[Event], bool]
 ) -> Flow[list[Event]]:
-    """Read on from an event towards the start (`End.NEWEST`) or the end of the session."""
+    """Read on from an event, until there are so many that are wanted."""
     events: list[Event] = []
-    bound, passed = format_score(anchor.score or 0), {anchor.id}
-    while len(events) < count:
-        step = max(count, 64) + len(passed)
-        highest, lowest = (bound, "-inf") if end is End.NEWEST else ("+inf", bound)
-        page = yield from bindings.read_events(
-            events_key, first=end, highest=highest, lowest=lowest, count=step
-        )
-        if page.scores:
-            bound = page.scores[-1].decode()
-        for entry, score in zip(page.entries, page.scores, strict=True):
-            try:
-                event = decode_event(entry)
-            except CorruptEventError:
-                yield context.unreadable(events_key)
-                continue
-            if event.id not in passed:
-                passed.add(event.id)
-                event.score = float(score)
-                if wants(event):
-                    events.append(event)
-        if len(page.entries) < step:
-            break
+    more = min(max(count + 1, _SMALLEST_PAGE), _LARGEST_PAGE)
+    is_behind = False
+    while len(events) < count and not walk.is_done:
+        for _, event in (yield from walk.read_events(more)):
+            # Of a foreign writer's events several may have its score.
+            is_behind = is_behind or event.score != start.score
+            if is_behind and wants(event):
+                events.append(event)
+            is_behind = is_behind or event.id == start.id
+        more = min(2 * more, _LARGEST_PAGE)
     return events[:count]

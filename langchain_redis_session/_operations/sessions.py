@@ -61,17 +61,20 @@ def list_sessions(
     *,
     limit: int | None,
     offset: int,
-    include_events: bool,
+    events: Bounds | None,
 ) -> Flow[list[Session]]:
-    """Read a user's sessions, the last updated first; remove some that have expired."""
+    """Read a user's sessions, the last updated first; remove some that have expired.
+
+    `events` says which of their events to read; None = none.
+    """
     ages = yield from find_sessions(context, app_name, user_id)
     if limit is None:
         ages.sort(reverse=True)
     else:
         ages = nlargest(offset + limit, ages)
     page = [SessionKey(app_name, user_id, field.decode()) for _, field in ages[offset:]]
-    if include_events:
-        return (yield from _read_sessions(context, page))
+    if events is not None:
+        return (yield from _read_sessions(context, page, events))
     return (yield from _read_records(context, app_name, user_id, page))
 
 
@@ -80,10 +83,10 @@ def _split(page: list[SessionKey]) -> Iterator[list[SessionKey]]:
     return (page[start : start + _MOST_AT_ONCE] for start in range(0, len(page), _MOST_AT_ONCE))
 
 
-def _read_sessions(context: Context, page: list[SessionKey]) -> Flow[list[Session]]:
+def _read_sessions(context: Context, page: list[SessionKey], events: Bounds) -> Flow[list[Session]]:
     sessions = []
     for part in _split(page):
-        readings = [Reading(context, key, Bounds()) for key in part]
+        readings = [Reading(context, key, events) for key in part]
         calls: list[list[ScriptCall[Any] | Command]] = [
             [reading.call(), *reading.far_calls()] for reading in readings
         ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from langchain_redis_session._codec.summary_record import parse_summary_index
 from langchain_redis_session._flow.requests import Flow
-from langchain_redis_session._keys.zset import SessionKeys, escape_glob
+from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.decoding import decode_summaries, parse_sound_record
 from langchain_redis_session.models import (
@@ -57,18 +58,8 @@ def get_summary(context: Context, key: SessionKey, filter_key: str) -> Flow[Summ
 def list_summaries(context: Context, key: SessionKey) -> Flow[list[Summary]]:
     """Read all summaries of a session, the whole session's first."""
     keys = context.keyspace.session(key)
-    start = keys.summary_field
-    pattern = escape_glob(start.decode()) + "*"
-    filter_keys: set[str] = set()
-    cursor = -1
-    while cursor:
-        # Some clients give the fields as a dict, some as a list.
-        cursor, fields = yield (
-            "HSCAN", keys.summaries, max(0, cursor), "MATCH", pattern.encode(), "COUNT", 1000
-        )  # fmt: skip
-        cursor = int(cursor)
-        names: Sequence[bytes] = list(fields) if isinstance(fields, Mapping) else fields[::2]
-        filter_keys |= {name[len(start) :].decode("utf-8", "replace") for name in names}
+    index = yield ("HGET", keys.summaries, keys.summary_index)
+    filter_keys = {"", *parse_summary_index(index or b"")}
     found = yield from _read(context, keys, sorted(filter_keys))
     return [found[filter_key] for filter_key in sorted(found)]
 

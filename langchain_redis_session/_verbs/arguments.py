@@ -141,6 +141,16 @@ def list_payloads(name: str, payloads: object) -> Sequence[Any]:
     return payloads
 
 
+def check_ids(name: str, ids: object) -> list[str]:
+    """Give a list of ids; one alone is one too.
+
+    >>> check_ids("event_ids", "e1")
+    ['e1']
+    """
+    listed = _list_of(str, name, ids, "as Event.id gives them")
+    return [validate_id(value, f"{name}[{place}]") for place, value in enumerate(listed)]
+
+
 def _list_of(
     kind: type[T],
     name: str,

@@ -20,6 +20,7 @@ from langchain_redis_session._actions.reads import (
 )
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
+from langchain_redis_session._operations import counting
 from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
 from langchain_redis_session._verbs.arguments import (
     check_flags,
@@ -188,6 +189,26 @@ class ReadMethods(FlowRunner):
         return _close_summarized_calls(flow, open_tool_calls)
 
     aget_summarized_messages = async_method(get_summarized_messages)
+
+    @sync_method
+    def count_events(self, key: SessionKey) -> Flow[int]:
+        """Count a session's events, however long it is; 0 for a session that does not exist.
+
+        Events that only change state count too, and so do those that can't be read.
+
+        Example:
+            >>> from langchain_core.messages import HumanMessage
+            >>> from langchain_redis_session import RedisSessionService
+            >>> service = RedisSessionService("memory://")
+            >>> key = service.create_session("shop", "ann").key
+            >>> result = service.append_messages(key, [HumanMessage("Sencha?")])
+            >>> service.count_events(key)
+            1
+        """
+        flow = counting.count_events(self._context, check_key(key))
+        return self._settled(key.scope, flow)
+
+    acount_events = async_method(count_events)
 
     def _read(
         self,

@@ -10,9 +10,10 @@ from langchain_redis_session._operations import (
     delete_session,
     sessions,
 )
-from langchain_redis_session._operations.bounds import make_bounds
+from langchain_redis_session._operations.bounds import Bounds, StartOn, check_start_on, make_bounds
 from langchain_redis_session._operations.state import NO_CHANGE, route_state
 from langchain_redis_session._verbs.arguments import (
+    check_count,
     check_flags,
     check_key,
     check_mapping,
@@ -23,6 +24,7 @@ from langchain_redis_session._verbs.runner import (
     async_method,
     sync_method,
 )
+from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import (
     Session,
     SessionKey,
@@ -71,6 +73,8 @@ class SessionMethods(FlowRunner):
         limit: int | None = None,
         offset: int = 0,
         include_events: bool = False,
+        events_limit: int | None = None,
+        events_start_on: StartOn = None,
     ) -> Flow[list[Session]]:
         """Read a user's sessions, the last written first. Hooks of reads don't see it.
 
@@ -83,17 +87,40 @@ class SessionMethods(FlowRunner):
             limit: The most sessions; None = all.
             offset: How many to pass over.
             include_events: Whether to read their events too.
+            events_limit: The most events of each, the newest; None = all.
+            events_start_on: "human" = let them begin with a user message; see `get_session`.
+
+        Example:
+            >>> from langchain_core.messages import AIMessage, HumanMessage
+            >>> from langchain_redis_session import RedisSessionService
+            >>> service = RedisSessionService("memory://")
+            >>> key = service.create_session("shop", "ann").key
+            >>> talk = [HumanMessage("Sencha?"), AIMessage("We have it.")]
+            >>> result = service.append_messages(key, talk)
+            >>> (found,) = service.list_sessions("shop", "ann", include_events=True, events_limit=1)
+            >>> [message.text for message in found.messages], found.event_count
+            (['We have it.'], 2)
         """
         check_user(app_name, user_id)
         make_bounds(limit, None, None, offset)
         check_flags(include_events=include_events)
+        if events_limit is not None:
+            check_count("events_limit", events_limit)
+        check_start_on("events_start_on", events_start_on)
+        if not include_events and (events_limit is not None or events_start_on is not None):
+            raise ConfigurationError(
+                "events_limit and events_start_on say which events to read; pass "
+                "include_events=True too"
+            )
         flow = sessions.list_sessions(
             self._context,
             app_name,
             user_id,
             limit=limit,
             offset=offset,
-            include_events=include_events,
+            events=Bounds(events_limit, start_on=events_start_on)
+            if include_events and events_limit != 0
+            else None,
         )
         return self._settled((app_name, user_id), flow)
 

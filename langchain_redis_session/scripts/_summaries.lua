@@ -82,28 +82,76 @@ local function foreign_cutoff(summary, events_key)
   return id and find_score(events_key, id, score) or score
 end
 
+-- The field that names the filter keys which a session has summaries for: without it, all of the
+-- user's fields would have to be looked through. `start` is that of the session's fields.
+local function index_field_of(start)
+  return ':' .. string.sub(start, 1, -2)
+end
+
+-- These filter keys, each written as its length, a colon and itself; nil for another program's
+-- value.
+local function read_index(value)
+  local found, place = {}, 1
+  while place <= #value do
+    local _, last, length = string.find(value, '^(%d+):', place)
+    if not last or last + length > #value then return nil end
+    found[#found + 1] = string.sub(value, last + 1, last + length)
+    place = last + length + 1
+  end
+  return found
+end
+
+-- The fields that a session's summaries of ours may stand at.
+local function summary_fields_of(key, start)
+  local fields = {start}
+  local index = redis.call('HGET', key, index_field_of(start)) or ''
+  for _, filter_key in ipairs(read_index(index) or {}) do
+    fields[#fields + 1] = start .. filter_key
+  end
+  return fields
+end
+
+-- Note that there is a summary at a field; gives the field of the index, nil where none is needed.
+local function index_summary(key, field)
+  local filter_key = filter_key_of(field)
+  if filter_key == '' then return nil end
+  local index_field = index_field_of(string.sub(field, 1, #field - #filter_key))
+  local value = redis.call('HGET', key, index_field) or ''
+  local known = read_index(value)
+  if not known then return nil end
+  for _, name in ipairs(known) do
+    if name == filter_key then return index_field end
+  end
+  redis.call('HSET', key, index_field, value .. #filter_key .. ':' .. filter_key)
+  return index_field
+end
+
 -- After events were removed at the end of a session: let no summary go further than what is left
 -- (top: its highest score), as what is appended next may be older than what went. Gives the
--- fields of summaries that start with `start` and were changed.
+-- fields whose lifetime starts anew with that.
 local function retract_summaries(key, start, top)
   local changed = {}
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    local value = string.sub(field, 1, #start) == start and redis.call('HGET', key, field)
+  for _, field in ipairs(summary_fields_of(key, start)) do
+    local value = redis.call('HGET', key, field)
     local cutoff = cutoff_of(value)
     if cutoff and tonumber(cutoff) > tonumber(top) then
       redis.call('HSET', key, field, string.sub(value, 1, -#cutoff - 4) .. top .. '"}}')
       changed[#changed + 1] = field
     end
   end
+  if #changed > 0 then changed[#changed + 1] = index_field_of(start) end
   return changed
 end
 
 local function delete_summaries(key, session_field, start)
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    local looks_ours = string.sub(field, 1, #start) == start
-    if looks_ours or field == session_field then
-      local value = redis.call('HGET', key, field)
-      if looks_ours == is_ours(value) then redis.call('HDEL', key, field) end
-    end
+  for _, field in ipairs(summary_fields_of(key, start)) do
+    if is_ours(redis.call('HGET', key, field) or '') then redis.call('HDEL', key, field) end
+  end
+  local index_field = index_field_of(start)
+  if read_index(redis.call('HGET', key, index_field) or '') then
+    redis.call('HDEL', key, index_field)
+  end
+  if not is_ours(redis.call('HGET', key, session_field) or '') then
+    redis.call('HDEL', key, session_field)
   end
 end

@@ -174,11 +174,14 @@ local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
 local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
 local keeps_index = has_index or once == '1'
 if keeps_index then
-  if not has_index then
-    for i, id in ipairs(index_ids) do redis.call('ZADD', index_key, index_scores[i], id) end
+  -- An id that is in several events has the score of the last, and the empty one stands for
+  -- them: a removal has to know.
+  local function index(id, score)
+    if redis.call('ZADD', index_key, score, id) == 0 then redis.call('ZADD', index_key, score, '') end
   end
+  for i = has_index and 0 or #index_ids, 1, -1 do index(index_ids[i], index_scores[i]) end
   for _, i in ipairs(fresh) do
-    if ids[i] ~= '' then redis.call('ZADD', index_key, scores[i], ids[i]) end
+    if ids[i] ~= '' then index(ids[i], scores[i]) end
   end
   if removed > 0 then
     local oldest = redis.call('ZRANGE', events_key, 0, 0, 'WITHSCORES')

@@ -76,6 +76,18 @@ class Entry(NamedTuple):
     message_id: bytes = b""
 
 
+class RemovedEntry(NamedTuple):
+    """An event that is to go.
+
+    Attributes:
+        member: Its JSON.
+        message_id: Its message's id; b"" for none.
+    """
+
+    member: bytes
+    message_id: bytes = b""
+
+
 class StateWrite(NamedTuple):
     """A change of state that goes with an append.
 
@@ -232,11 +244,30 @@ def clear_events(
 
 
 def remove_events(
-    keys: SessionKeys, *, session_ttl_ms: int, try_field_ttl: bool, entries: Iterable[bytes]
+    keys: SessionKeys,
+    *,
+    session_ttl_ms: int,
+    try_field_ttl: bool,
+    token: str,
+    newest: str,
+    entries: Iterable[RemovedEntry],
 ) -> ScriptCall[Removed]:
-    """Remove the given entries from a session's events."""
-    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), *entries]
-    return ScriptCall("remove_events", [*keys.common, keys.summary_lease], args, parse_removed)
+    """Remove the given entries from a session's events.
+
+    Args:
+        keys: The session's keys.
+        session_ttl_ms: 0 = for ever.
+        try_field_ttl: Whether the server may have TTLs per field.
+        token: The caller's, hex digits: what is sent again with it is done once.
+        newest: The highest score that the caller has seen: nothing goes if the newest event is
+            another, or an entry is not there any more. "" = those go that are there.
+        entries: The entries.
+    """
+    args = [*_lifetime_args(keys, session_ttl_ms, try_field_ttl), token, newest]
+    for entry in entries:
+        args += entry
+    script_keys = [*keys.common, keys.summary_lease, keys.removals]
+    return ScriptCall("remove_events", script_keys, args, parse_removed)
 
 
 def delete_session(
@@ -257,7 +288,7 @@ def delete_session(
         created,
         *tracks,
     ]
-    script_keys = [*keys.common, keys.summary_lease, *track_keys]
+    script_keys = [*keys.common, keys.summary_lease, keys.removals, *track_keys]
     return ScriptCall("delete_session", script_keys, args, parse_status)
 
 
@@ -283,9 +314,19 @@ def read_events(
     return ScriptCall("read_events", [events], args, parse_page)
 
 
-def find_event(events: bytes, *, text: bytes, step: int) -> ScriptCall[FoundEntries]:
-    """Find the entries that hold a text."""
-    return ScriptCall("find_event", [events], [text, step], parse_found)
+def find_event(
+    events: bytes, *, highest: str, skip: int, most: int, texts: Iterable[bytes]
+) -> ScriptCall[FoundEntries]:
+    """Find the entries of events, by their ids as they stand in JSON; newest first.
+
+    Args:
+        events: The events' key.
+        highest: The score to begin at.
+        skip: How many entries at that score to pass over.
+        most: How many to look at.
+        texts: `"id":"…"` of each.
+    """
+    return ScriptCall("find_event", [events], [highest, skip, most, *texts], parse_found)
 
 
 def get_session(

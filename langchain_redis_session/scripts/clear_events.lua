@@ -14,6 +14,21 @@ local session_field, summary_field, session_ttl_ms, try_field_ttl, highest = unp
 --#include _record
 --#include _summaries
 
+-- Gives how many it has removed. Mostly nothing newer, or little, stands there: then the key goes
+-- whole, which the server does aside, and what is newer comes back.
+local function remove_up_to_highest(key)
+  local newer = redis.call('ZCOUNT', key, '(' .. highest, '+inf')
+  local older = redis.call('ZCARD', key) - newer
+  if older <= newer then return redis.call('ZREMRANGEBYSCORE', key, '-inf', highest) end
+  local kept = {}
+  if newer > 0 then
+    kept = redis.call('ZRANGEBYSCORE', key, '(' .. highest, '+inf', 'WITHSCORES')
+  end
+  redis.call('UNLINK', key)
+  for i = 1, #kept, 2 do redis.call('ZADD', key, kept[i + 1], kept[i]) end
+  return older
+end
+
 local record = redis.call('HGET', sessions_key, session_field)
 redis.call('ZCARD', events_key)  -- the right type, before anything is written
 redis.call('ZCARD', index_key)
@@ -26,7 +41,7 @@ if record and not is_dead(record, events_key, ttl_ms) then
 end
 delete_summaries(summaries_key, session_field, summary_field)
 redis.call('DEL', lease_key)  -- a summary that is being made is of what goes
-local removed = redis.call('ZREMRANGEBYSCORE', events_key, '-inf', highest)
-redis.call('ZREMRANGEBYSCORE', index_key, '-inf', highest)
+local removed = remove_up_to_highest(events_key)
+remove_up_to_highest(index_key)
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 return {'OK', removed, field_ttl}

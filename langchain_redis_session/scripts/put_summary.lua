@@ -46,8 +46,9 @@ local created_us = seconds and seconds * 1000000 + math.ceil(nanoseconds / 1000)
 local updated = trim_time(format_time(math.max(now_us, created_us)))
 local summary = head .. ',"updated_at":"' .. updated .. '"' .. tail
 redis.call('HSET', summaries_key, summary_field, summary)
+local fields = {summary_field, index_summary(summaries_key, summary_field)}
 lengthen_ttl(summaries_key, existed, ttl_ms)
 if ttl_ms == 0 or try_field_ttl ~= '1' then return {'OK', summary, ''} end
 local reply = redis.pcall('HPEXPIREAT', summaries_key, string.format('%.0f', now_ms + ttl_ms),
-  'FIELDS', 1, summary_field)
+  'FIELDS', #fields, unpack(fields))
 return {'OK', summary, reply.err and 0 or 1}

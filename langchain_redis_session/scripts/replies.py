@@ -153,10 +153,19 @@ class StoredSummaries(NamedTuple):
 
 
 class FoundEntries(NamedTuple):
-    """Entries that hold a text, newest first, each with its score."""
+    """Entries that may be those looked for, newest first, each with its score.
+
+    Attributes:
+        entries: The entries.
+        scores: The score of each, as Redis writes it.
+        highest: The score to go on from; "" if there is nothing more to be found.
+        skip: How many entries at that score have been looked at.
+    """
 
     entries: Sequence[bytes]
     scores: Sequence[bytes]
+    highest: str = ""
+    skip: int = 0
 
 
 class Claim(NamedTuple):
@@ -261,7 +270,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
         foreign=foreign,
         foreign_cutoff=float(cutoff) if cutoff else None,
         page=Page(size, older, flat[::2], flat[1::2]),
-        front=list(zip(front[::2], front[1::2], strict=True)),
+        front=tuple(zip(front[::2], front[1::2], strict=True)),
         user_state=_parse_fields(user_state),
         app_state=_parse_fields(app_state),
     )
@@ -288,8 +297,8 @@ def parse_now(reply: list[Any]) -> int:
 
 def parse_found(reply: list[Any]) -> FoundEntries:
     """Read the reply of find_event."""
-    _, flat = reply
-    return FoundEntries(flat[::2], flat[1::2])
+    _, flat, highest, skip = reply
+    return FoundEntries(flat[::2], flat[1::2], highest.decode(), skip)
 
 
 def parse_claim(reply: list[Any]) -> Claim:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.growth import growth_rows
+from tests.benchmarks.growth_sessions import session_growth_rows
 from tests.benchmarks.hooks import hook_rows
 from tests.benchmarks.report import Row, print_rows, write_json
 from tests.benchmarks.rows import PARTS, QUICK, Bench, Plan
@@ -27,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             measured = list(part(bench))
             print_rows(title, measured)
             rows += measured
+        for parts in (growth_rows, session_growth_rows):
+            for title, measured in parts(server, is_quick=options.quick):
+                print_rows(title, measured)
+                rows += measured
         write_json(options.output, str(server.binary), rows)
     missed = sum(row.is_met is False for row in rows)
     print(f"{len(rows)} rows, {missed} goals missed; written to {options.output}")

@@ -180,6 +180,7 @@ CHANGES: dict[str, Callable[[Verbs, SessionKey], Any]] = {
     "update_state": lambda v, k: v.update_session_state(k, {"new": 1}),
     "delete_state": lambda v, k: v.delete_session_state(k, "missing"),
     "clear": lambda v, k: v.clear_events(k),
+    "remove": lambda v, k: v.remove_events(k, [make_event(1).id]),
     "trim": lambda v, k: v.trim_conversations(k),
     "track": lambda v, k: v.append_track_event(k, "go", 1),
     "create": lambda v, _: v.create_session("shop", "ann", "s1", state={"k": 9}),

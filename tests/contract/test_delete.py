@@ -32,6 +32,7 @@ def add_summaries(probe: RedisProbe, tag: str) -> None:
     """Add those of ours and of trpc-agent-go for two sessions."""
     ours, theirs = '{"summary":"x"}', '{"":{"summary":"x"}}'
     fields = {"s1:": ours, "s1:a/b": ours, "s1": theirs, "s2:": ours, "s2": theirs, "s11:": ours}
+    fields |= {":s1": "3:a/b", ":s2": "1:x"}
     probe.hset(probe.key(f"sesssum:{tag}:ann"), mapping=fields)
 
 
@@ -48,7 +49,7 @@ async def test_a_deleted_session_leaves_nothing(
     assert await verbs.delete_session(key) is True
 
     summaries = redis_probe.key(f"sesssum:{tag}:ann")
-    assert set(redis_probe.hkeys(summaries)) == {b"s2:", b"s2", b"s11:"}
+    assert set(redis_probe.hkeys(summaries)) == {b"s2:", b"s2", b"s11:", b":s2"}
     redis_probe.unlink(summaries)
     assert snapshot(redis_probe) == without
     assert await verbs.get_session(key) is None

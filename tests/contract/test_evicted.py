@@ -76,3 +76,14 @@ async def test_tracks_without_record_and_events_are_left_out_of_a_new_session(
     await verbs.append_messages(key, [HumanMessage("new")], create=True)
     assert await verbs.list_tracks(key) == []
     assert await verbs.get_track_events(key, "tools") == []
+
+
+async def test_deleting_a_session_without_its_record_removes_its_events(
+    verbs: Verbs, key: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    await verbs.append_messages(key, [HumanMessage("m", id="i")], create=True, once=True)
+    await verbs.append_track_event(key, "tools", 1)
+    evict_record(redis_probe, backend, key)
+    assert await verbs.delete_session(key) is True
+    assert [name for name in redis_probe.names() if "erased:" not in name] == []
+    assert await verbs.delete_session(key) is False

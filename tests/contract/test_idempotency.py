@@ -98,6 +98,12 @@ async def trim(verbs: Verbs) -> None:
     await verbs.trim_conversations(KEY, count=2)
 
 
+async def remove(verbs: Verbs) -> None:
+    await append_once(verbs)
+    events = await verbs.get_events(KEY)
+    await verbs.remove_events(KEY, [event.id for event in events[1:]])
+
+
 async def delete(verbs: Verbs) -> None:
     await append_tracks(verbs)
     await append_once(verbs)
@@ -128,6 +134,7 @@ WRITES = [
     append_tracks,
     clear,
     trim,
+    remove,
     delete,
     delete_and_make_anew,
     delete_all,
@@ -410,6 +417,31 @@ async def test_an_id_that_stands_twice_and_is_taken_back_once(verbs: Verbs) -> N
     await verbs.trim_conversations(KEY)
     await verbs.append_messages(KEY, messages("a"), once=True)
     assert texts(await verbs.get_messages(KEY)) == ["a"]
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+async def test_ids_that_are_taken_back_are_forgotten_one_by_one(
+    verbs: Verbs, redis_probe: RedisProbe, is_indexed: bool
+) -> None:
+    """But for one that stands in an event further back, whenever it was read."""
+    await create(verbs)
+    await verbs.append_messages(KEY, messages("a", "b"), once=is_indexed)
+    await verbs.append_messages(KEY, messages("c"), once=is_indexed)
+    await verbs.append_messages(KEY, messages("d"), once=True)
+    await verbs.trim_conversations(KEY)
+    (index,) = redis_probe.keys("msgidx:*")
+    assert redis_probe.zrange(index, 0, -1) == [b"a", b"b", b"c"]
+
+    if is_indexed:
+        await verbs.append_messages(KEY, messages("a", "e"))
+    else:
+        redis_probe.unlink(index)
+        await verbs.append_messages(KEY, messages("a"))
+        await verbs.append_messages(KEY, messages("e"), once=True)
+    await verbs.trim_conversations(KEY, count=2)
+    result = await verbs.append_messages(KEY, messages("a", "b", "d", "e"), once=True)
+    assert texts(result.events) == ["d", "e"]
+    assert texts(await verbs.get_messages(KEY)) == ["a", "b", "c", "d", "e"]
 
 
 async def test_a_whole_history_sent_each_time(limited: Verbs) -> None:

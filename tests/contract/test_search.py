@@ -107,6 +107,15 @@ async def test_the_event_is_found_by_its_own_id(verbs: Verbs, key: SessionKey) -
     assert found.score == target.score
 
 
+@one_server
+async def test_a_query_of_as_many_words_as_it_may_have(verbs: Verbs, session: SessionKey) -> None:
+    words = [f"w{number}" for number in range(63)]
+    long = " ".join(words * 100)
+    await verbs.append_messages(session, [HumanMessage(f"{long} end"), HumanMessage(long)])
+    found = await verbs.search_events(session, f'{" ".join(words)} "{long}  END"')
+    assert [event.message.text for event in found] == [f"{long} end"]
+
+
 @each_server
 async def test_an_event_is_found_deep_in_a_long_session(verbs: Verbs, key: SessionKey) -> None:
     await verbs.create_session("shop", "ann", "s1")
@@ -118,7 +127,8 @@ async def test_an_event_is_found_deep_in_a_long_session(verbs: Verbs, key: Sessi
 
 @one_server
 async def test_arguments_that_cannot_work(verbs: Verbs, session: SessionKey) -> None:
-    for query in ("", "  ", '""', None):
+    many = " ".join(f"w{number}" for number in range(65))
+    for query in ("", "  ", '""', None, many, '"a b" ' * 65, "x" * 100_000 + many):
         with pytest.raises(ConfigurationError, match="query"):
             await verbs.search_events(session, query)
     for roles in ("user", ["human"]):

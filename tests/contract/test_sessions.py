@@ -91,7 +91,14 @@ async def test_writing_to_a_missing_session(
 
 
 @pytest.mark.parametrize(
-    ("name", "result"), [("clear_events", 0), ("trim_conversations", []), ("delete_session", False)]
+    ("name", "result"),
+    [
+        ("count_events", 0),
+        ("clear_events", 0),
+        ("remove_events", 0),
+        ("trim_conversations", []),
+        ("delete_session", False),
+    ],
 )
 async def test_a_missing_session_has_nothing_to_remove(
     verbs: Verbs, redis_probe: RedisProbe, name: str, result: object

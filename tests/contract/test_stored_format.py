@@ -13,7 +13,7 @@ from langgraph.store.base import TTLConfig
 from langchain_redis_session import RedisSessionMemoryStore, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, one_mode, one_server
-from tests.contract.store import make_event, snapshot
+from tests.contract.store import make_answer, make_event, snapshot
 from tests.stored_format import KEY_ROWS, MARK_ROW, read_example
 
 LIFETIMES = {
@@ -54,13 +54,14 @@ class Writer:
         return "They met."
 
     async def write(self, key: SessionKey, number: int = 1) -> None:
-        await self.verbs.append_messages(
+        appended = await self.verbs.append_messages(
             key,
             [HumanMessage(f"m{number}", id=f"i{number}"), AIMessage("hello")],
             create=True,
             once=True,
             state_delta={"k": number, "user:k": 1, "app:k": 1},
         )
+        await self.verbs.remove_events(key, [appended.events[-1].id])
         await self.verbs.append_track_event(key, "t", number)
         await self.verbs.create_summary(key, force=True)
         for user in (None, key.user_id):
@@ -187,13 +188,14 @@ async def test_the_examples_have_the_members_that_are_stored(
     )
     named = dict.fromkeys(["request_id", "invocation_id", "branch", "tag"], "x")
     event = make_event(1, message, filter_key="f", state_delta={"city": "Rome"}, **named)
-    await verbs.append_events(key, [event, make_event(2, ToolMessage("1", tool_call_id="c1"))])
+    result = make_event(2, ToolMessage("1", tool_call_id="c1"))
+    await verbs.append_events(key, [event, result, make_answer(3)])
     await verbs.create_summary(key, force=True)
     store = RedisSessionMemoryStore(verbs.service, app_name="shop", user="ann")
     await verbs.of(store).put(("t",), "k", {"likes": "tea"}, ttl=60)
 
     names = {row.name: redis_probe.key(row.key(key, backend.hash_tag)) for row in KEY_ROWS}
-    entry, _ = redis_probe.zrange(names["events"], 0, -1)
+    entry, *_ = redis_probe.zrange(names["events"], 0, -1)
     stored = {
         "Sessions": redis_probe.hget(names["sessions"], "s1"),
         "Events": entry,

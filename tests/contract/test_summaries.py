@@ -218,13 +218,19 @@ async def test_any_function_of_the_session_is_a_trigger(
     assert seen == [(["m1", "m2"], False), (["m1", "m2"], False), (["m3"], True)]
 
 
+@pytest.mark.parametrize("what", ["trim_conversations", "remove_events"])
 @each_server
-async def test_what_comes_after_a_trim_is_not_covered(summing: Verbs, key: SessionKey) -> None:
-    """Though the clock of who wrote what was trimmed may have been ahead."""
+async def test_what_comes_after_a_removal_is_not_covered(
+    summing: Verbs, key: SessionKey, what: str
+) -> None:
+    """Though the clock of who wrote what was removed may have been ahead."""
     await fill(summing, key, 1, 2, 8, 9)
     await summing.create_summary(key, force=True)
-    removed = await summing.trim_conversations(key)
-    assert removed
+    if what == "trim_conversations":
+        assert await summing.trim_conversations(key)
+    else:
+        ids = [event.id for event in await summing.get_events(key, limit=2)]
+        assert await summing.remove_events(key, ids) == 2
     left = texts(await summing.get_events(key))
     await summing.append_events(key, make_answers(5))
     assert texts(await summing.get_events(key)) == [*left, "m5"]
@@ -576,7 +582,9 @@ async def test_a_summarizer_that_fails(
     assert covered(await good.create_summary(key, force=True)) == ["m1", "m2", "m3"]
 
 
-@pytest.mark.parametrize("what", ["clear_events", "delete_session", "trim_conversations"])
+@pytest.mark.parametrize(
+    "what", ["clear_events", "delete_session", "remove_events", "trim_conversations"]
+)
 @one_mode
 async def test_a_session_that_goes_while_it_is_summarized(
     make_verbs: Callable[..., Verbs],
@@ -591,7 +599,10 @@ async def test_a_session_that_goes_while_it_is_summarized(
     def intervene() -> None:
         # In a thread of the summarizer's, so the sync verbs need a client of their own.
         clear = make_sync(backend, key_prefix)
-        getattr(clear, what)(key)
+        if what == "remove_events":
+            clear.remove_events(key, [event.id for event in clear.get_events(key)])
+        else:
+            getattr(clear, what)(key)
 
     echo = Echo(intervene)
     verbs = make_verbs(summarizer=echo, auto_summarize=False)

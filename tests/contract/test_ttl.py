@@ -79,6 +79,7 @@ WRITES: dict[str, Callable[[Verbs, SessionKey], Any]] = {
     "append_track_event": lambda v, k: v.append_track_event(k, "t", 2),
     "another_track": lambda v, k: v.append_track_event(k, "u", 2),
     "clear_events": lambda v, k: v.clear_events(k),
+    "remove_events": lambda v, k: v.remove_events(k, [make_event(1).id]),
     "trim_conversations": lambda v, k: v.trim_conversations(k),
 }
 
@@ -97,6 +98,7 @@ async def test_every_key_expires_after_every_kind_of_write(
     expected = {
         **{"event": MINUTE, "msgidx": MINUTE, "track": MINUTE, "trackidx": MINUTE},
         **{"sess": MINUTE, "userstate": 2 * MINUTE, "appstate": 3 * MINUTE},
+        **{"trimmed": MINUTE},
     }
     for name, write in WRITES.items():
         await fill(brief, key)

@@ -78,6 +78,57 @@ def test_a_connection_cut_around_the_reply(
     assert read_texts(redis_server.url, key) == [str(number) for number in range(9)]
 
 
+@pytest.mark.parametrize("reply_bytes", [-1, 0, 7])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_trim_whose_reply_is_lost_takes_no_second_conversation(
+    redis_server: RedisServer,
+    cutting_proxy: CuttingProxy,
+    key: SessionKey,
+    mode: str,
+    reply_bytes: int,
+) -> None:
+    """Nor does a removal of single events count less than went."""
+
+    def cut() -> None:
+        if reply_bytes < 0:
+            cutting_proxy.cut_before(b"trimmed:")
+        else:
+            cutting_proxy.cut_after(reply_bytes, match=b"trimmed:")
+
+    with RedisSessionService(redis_server.url) as service:
+        service.append_messages(
+            key, [HumanMessage(str(number)) for number in range(5)], create=True
+        )
+        ids = [event.id for event in service.get_events(key)]
+    removed: list[list[Event]] = []
+    counts: list[int] = []
+    if mode == "sync":
+        with RedisSessionService(cutting_proxy.url) as service:
+            for _ in range(2):
+                cut()
+                removed.append(service.trim_conversations(key))
+            cut()
+            counts.append(service.remove_events(key, ids[1:]))
+    else:
+
+        async def body() -> None:
+            async with RedisSessionService(cutting_proxy.url) as service:
+                for _ in range(2):
+                    cut()
+                    removed.append(await service.atrim_conversations(key))
+                cut()
+                counts.append(await service.aremove_events(key, ids[1:]))
+
+        asyncio.run(body())
+    assert cutting_proxy.cuts == 3
+    assert [[str(e.message.content) for e in turn if e.message] for turn in removed] == [
+        ["4"],
+        ["3"],
+    ]
+    assert counts == [2]
+    assert read_texts(redis_server.url, key) == ["0"]
+
+
 def test_a_stalled_server_is_asked_again_and_writes_once(
     redis_server: RedisServer, cutting_proxy: CuttingProxy, key: SessionKey
 ) -> None:

@@ -178,7 +178,7 @@ async def test_an_answer_made_for_an_open_call_is_never_stored(
 async def test_read_methods_close_open_calls_when_asked_to(make_history: MakeHistory) -> None:
     history = make_history(summarizer=summarize, auto_summarize=False)
     service, key = history.service, history.session_key
-    history.add_messages([HumanMessage("h0")])
+    history.add_messages([HumanMessage("h0"), AIMessage("a0")])
     service.create_summary(key, force=True)
     assert service.get_summarized_messages(key).is_cut
     history.add_messages(CRASHED)

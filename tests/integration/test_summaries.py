@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
@@ -30,6 +30,7 @@ from langchain_redis_session import (
     event_threshold,
 )
 from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._background import summary_backoff
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
@@ -193,9 +194,14 @@ def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: Sessio
 
 @pytest.mark.parametrize("what", ["raises", "hangs", "nothing"])
 async def test_a_model_that_fails_now_and_then(
-    place: dict[str, Any], key: SessionKey, what: str, caplog: pytest.LogCaptureFixture
+    place: dict[str, Any],
+    key: SessionKey,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The conversation goes on; the next summary covers what the failed one should have."""
+    monkeypatch.setattr(summary_backoff, "FIRST_WAIT_S", 0.0)
     calls, over = [0], threading.Event()
 
     def answer(messages: list[BaseMessage]) -> AIMessage:
@@ -293,7 +299,7 @@ class Slow:
 
 
 def fill(service: RedisSessionService, key: SessionKey, **members: Any) -> None:
-    service.append_messages(key, [HumanMessage("x")], create=True, **members)
+    service.append_messages(key, [AIMessage("x")], create=True, **members)
 
 
 def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) -> None:
@@ -657,11 +663,11 @@ def test_the_end_of_the_program_finishes_what_waits(
     redis_server: RedisServer, key: SessionKey
 ) -> None:
     program = f"""
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage
 from langchain_redis_session import RedisSessionService, SessionKey
 service = RedisSessionService({redis_server.url!r}, summarizer=lambda request: "done")
 key = SessionKey({key.app_name!r}, "ann", "s1")
-service.append_messages(key, [HumanMessage("x")], create=True)
+service.append_messages(key, [AIMessage("x")], create=True)
 service.enqueue_summary(key, force=True)
 """
     done = run_python("-c", program)

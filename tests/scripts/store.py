@@ -43,6 +43,7 @@ class Store:
         self.tracks = self.key("tracks")
         self.summaries = self.key("summaries")
         self.lease = self.key("lease")
+        self.removals = self.key("removals")
         self.user = self.key("user")
         self.app = self.key("app")
         self.keys = SessionKeys(
@@ -52,6 +53,7 @@ class Store:
             track_index=self.tracks,
             summaries=self.summaries,
             summary_lease=self.lease,
+            removals=self.removals,
             user_state=self.user,
             app_state=self.app,
             track_prefix=self._start,

@@ -27,7 +27,7 @@ def fill(store: Store) -> None:
     store.client.sadd(store.tracks, "t")
     neighbours = {"s2:": OURS, "s2": THEIRS, "s:theirs": THEIRS}
     store.client.hset(store.summaries, mapping={"s:": OURS, "s:a/b": OURS, **neighbours})
-    store.client.hset(store.summaries, "s", THEIRS)
+    store.client.hset(store.summaries, mapping={"s": THEIRS, ":s": "3:a/b6:theirs"})
     store.client.set(store.lease, "t")
 
 
@@ -47,6 +47,18 @@ def test_what_came_later_stays(store: Store) -> None:
         assert clear(store, highest=highest).removed == removed
         assert "".join(member for member, _ in store.scored(store.events)) == left
         assert [i for i, _ in store.scored(store.index)] == [f"i{member}" for member in left]
+
+
+def test_a_little_that_came_later_stays_to_the_bit(store: Store) -> None:
+    """Where most goes, the key goes whole, and what stays is put back."""
+    fill(store)
+    later = {"d": 1.8e18, "e": 1.8e18 + 256, "f": 0.1 + 0.2}
+    store.client.zadd(store.events, {f"x{n}": n / 100 for n in range(30)})
+    store.client.zadd(store.events, later)
+    before = store.scored(store.events)
+    assert clear(store, MINUTE, highest="0.29").removed == 30
+    assert store.scored(store.events) == before[30:]
+    assert store.ttls()["events"] == 1
 
 
 def test_events_without_a_session_are_cleared(store: Store) -> None:

@@ -20,7 +20,7 @@ def fill(store: Store, *, expires: int | None = None) -> None:
     store.client.sadd(store.tracks, "t", "u")
     for track in ("t", "u"):
         store.client.zadd(store.key(track), {"x": 1})
-    fields = {"s:": OURS, "s": THEIRS, "s2:": OURS}
+    fields = {"s:": OURS, "s:a/b": OURS, "s": THEIRS, "s2:": OURS, ":s": "3:a/b1:c"}
     store.client.hset(store.summaries, mapping=fields)
     store.client.set(store.lease, "t")
 
@@ -122,3 +122,15 @@ def test_what_is_shared_keeps_its_ttl(store: Store) -> None:
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
     assert store.refuses(store.key(wrong), deletion(store))
+
+
+def test_another_programs_summaries_that_look_like_ours_stay(store: Store) -> None:
+    fill(store)
+    theirs = {"s:a/b": THEIRS, "s:c": OURS, ":s2": THEIRS}
+    store.client.hset(store.summaries, mapping=theirs)
+    assert delete(store) is Status.OK
+    assert set(store.client.hkeys(store.summaries)) == {b"s:a/b", b"s2:", b":s2"}
+    fill(store)
+    store.client.hset(store.summaries, ":s", THEIRS)
+    assert delete(store) is Status.OK
+    assert b":s" in store.client.hkeys(store.summaries)

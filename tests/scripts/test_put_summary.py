@@ -23,12 +23,13 @@ def storing(
     created: str = CREATED,
     ttl: int = 0,
     idle: str = "",
+    filter_key: str = "",
 ) -> ScriptCall[StoredSummary]:
     tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
     head = f'{{"summary":"{text}"'
     return bindings.put_summary(
         store.keys,
-        filter_key="",
+        filter_key=filter_key,
         token=token,
         session_ttl_ms=ttl,
         created=created.encode(),
@@ -204,3 +205,25 @@ def test_a_neighbours_life_is_not_shortened(store: Store) -> None:
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     fill(store)
     assert store.refuses(store.key(wrong), storing(store))
+
+
+def test_filter_keys_are_noted_once_and_live_as_long(store: Store) -> None:
+    """So that a session's summaries are found without a look at the user's others."""
+    for filter_key in ("", "a", "é/b", "a"):
+        fill(store)
+        store.client.pexpire(store.events, MINUTE)
+        score = 2 if filter_key else 1
+        put(store, score, filter_key=filter_key, idle=f"{score}")
+    assert sorted(store.client.hkeys(store.summaries)) == [b":s", b"s:", b"s:a", "s:é/b".encode()]
+    assert store.client.hget(store.summaries, ":s") == "1:a4:é/b".encode()
+    if store.has_field_ttl:
+        assert store.summary_minutes(":s") == store.summary_minutes("s:a") == 1
+
+
+@pytest.mark.parametrize("theirs", ['{"":{"summary":"x"}}', "1x", "2:"])
+def test_another_programs_value_where_filter_keys_are_noted(store: Store, theirs: str) -> None:
+    """trpc-agent-go's summaries of a session whose id begins with a colon."""
+    fill(store)
+    store.client.hset(store.summaries, ":s", theirs)
+    assert put(store, filter_key="a").status is Status.OK
+    assert store.client.hget(store.summaries, ":s") == theirs.encode()

@@ -51,7 +51,9 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.get_summarized_messages(key, open_tool_calls="drop"), SummarizedMessages)
     assert_type(service.get_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(service.search_events(key, "q", limit=None), list[Event])
+    assert_type(service.count_events(key), int)
     assert_type(service.clear_events(key), int)
+    assert_type(service.remove_events(key, ["e"]), int)
     assert_type(service.trim_conversations(key, count=2), list[Event])
 
     assert_type(service.update_session_state(key, {"k": 1}), None)
@@ -80,10 +82,14 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
         assert_type(entered, RedisSessionService)
     assert_type(await service.aping(), bool)
     assert_type(await service.aflush(timeout=1), bool)
+    assert_type(await service.aretry_dead_letters(), int)
     assert_type(await service.aclose(), None)
 
     assert_type(await service.acreate_session("a", "u", "s", {"k": 1}), Session)
     assert_type(await service.alist_sessions("a", "u", limit=1, include_events=True), list[Session])
+    assert_type(
+        await service.alist_sessions("a", "u", include_events=True, events_limit=1), list[Session]
+    )
     assert_type(await service.adelete_session(key), bool)
     assert_type(await service.alist_apps(), list[str])
     assert_type(await service.alist_users("a"), list[str])
@@ -103,7 +109,9 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
     )
     assert_type(await service.aget_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(await service.asearch_events(key, "q", limit=None), list[Event])
+    assert_type(await service.acount_events(key), int)
     assert_type(await service.aclear_events(key), int)
+    assert_type(await service.aremove_events(key, ["e"]), int)
     assert_type(await service.atrim_conversations(key, count=2), list[Event])
 
     assert_type(await service.aupdate_session_state(key, {"k": 1}), None)

@@ -242,9 +242,7 @@ def check_labels(namespace: object) -> Namespace:
         isinstance(label, str) for label in namespace
     )
     if not is_sound:
-        raise ConfigurationError(
-            f"namespace must be a tuple of strings, not {shorten(namespace)}"
-        )
+        raise ConfigurationError(f"namespace must be a tuple of strings, not {shorten(namespace)}")
     return tuple(namespace)  # type: ignore[arg-type]
 
 

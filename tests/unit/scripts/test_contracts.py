@@ -15,7 +15,14 @@ from langchain_redis_session._keys.memory import NamespaceKeys
 from langchain_redis_session._keys.zset import Keyspace, SessionKeys
 from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings, memory_bindings, replies
-from langchain_redis_session.scripts.bindings import Create, End, Entry, MessageIndex, StateWrite
+from langchain_redis_session.scripts.bindings import (
+    Create,
+    End,
+    Entry,
+    MessageIndex,
+    RemovedEntry,
+    StateWrite,
+)
 from langchain_redis_session.scripts.memory_bindings import ItemWrite
 from langchain_redis_session.scripts.replies import Fate, Status
 
@@ -149,6 +156,7 @@ EXAMPLES: dict[Any, Any] = {
     Iterable[Entry]: [],
     Iterable[ItemWrite]: [],
     NamespaceKeys: Keyspace().app_memory("shop").namespace(b"facts:"),
+    Iterable[RemovedEntry]: [],
     Iterable[bytes]: [],
     Iterable[str]: [],
     Mapping[str, bytes]: {},

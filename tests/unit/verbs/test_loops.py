@@ -52,6 +52,7 @@ def test_a_blocking_history_warns_where_it_is_called_and_names_its_own_methods()
     assert say(HISTORY).splitlines() == [
         f"True RuntimeWarning add_messages() {says} aadd_messages() there",
         f"True RuntimeWarning get_messages() {says} aget_messages() there",
+        f"True RuntimeWarning count_events() {says} acount_events() there",
     ]
 
 
