@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
@@ -157,7 +157,7 @@ def _check_index(index: object) -> IndexConfig | None:
     is_list = isinstance(fields, list) and all(isinstance(path, str) for path in fields)
     if fields is not None and not is_list:
         raise ConfigurationError(f"index: fields must be a list of paths, not {shorten(fields)}")
-    return IndexConfig(**index)
+    return cast(IndexConfig, {**index})
 
 
 def _check_ttl(ttl: object) -> TTLConfig | None:
@@ -169,4 +169,4 @@ def _check_ttl(ttl: object) -> TTLConfig | None:
     if unknown:
         raise ConfigurationError(f"ttl: there is no option {sorted(unknown)[0]!r} in TTLConfig")
     to_ms("ttl: default_ttl", ttl.get("default_ttl"))
-    return TTLConfig(**ttl)
+    return cast(TTLConfig, {**ttl})

@@ -13,8 +13,8 @@ VALUE = b'{"value":{"createdAtUs":1,"updatedAtUs":2}'
 
 
 def keys_of(store: Store) -> NamespaceKeys:
-    names = [store.key(name) for name in ("items", "vectors", "memidx")]
-    return NamespaceKeys(*names, namespace=b"facts:")
+    items, vectors, index = map(store.key, ("items", "vectors", "memidx"))
+    return NamespaceKeys(items, vectors, index, b"facts:")
 
 
 def put(store: Store, *items: ItemWrite) -> bool | None:

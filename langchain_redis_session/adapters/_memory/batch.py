@@ -120,7 +120,9 @@ class Batch:
 
     def run(self) -> Flow[list[Any]]:
         """Do it; gives a result for each operation."""
-        embedder, vectors, queries = self.settings.embedder, {}, {}
+        embedder = self.settings.embedder
+        vectors: Mapping[str, Vector] = {}
+        queries: Mapping[str, Vector] = {}
         if embedder is not None:
             texts = dict.fromkeys(text for put in self._puts.values() for text in put.texts)
             vectors, queries = yield from embedder.embed([*texts], [*self._queries])
