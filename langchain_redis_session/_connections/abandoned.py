@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import socket
+from socket import SHUT_RDWR
 from typing import Any
 
 
 def abandon(client: Any) -> None:
     """End the connections of a client that can't be awaited any more."""
+    close_fakes(list_fakes(client))
     for connection in _list_connections(client):
         writer = getattr(connection, "_writer", None)
         transport = getattr(writer, "transport", None)
@@ -17,9 +18,24 @@ def abandon(client: Any) -> None:
         end = transport.get_extra_info("socket")
         if end is not None:
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                end.shutdown(SHUT_RDWR)
         # What is closing already is no news to the garbage collector.
         connection._writer = connection._reader = None  # noqa: SLF001
+
+
+def list_fakes(client: Any) -> list[Any]:
+    """The sockets of a fakeredis client, which its server keeps, and with them their loop."""
+    if not type(client).__module__.startswith("fakeredis"):
+        return []
+    sockets = (getattr(connection, "_sock", None) for connection in _list_connections(client))
+    return [socket for socket in sockets if socket is not None]
+
+
+def close_fakes(sockets: list[Any]) -> None:
+    """Close them; the client forgets them, and leaves them open."""
+    for socket in sockets:
+        with contextlib.suppress(AttributeError):  # closed already
+            socket.close()
 
 
 def _list_connections(client: Any) -> list[Any]:

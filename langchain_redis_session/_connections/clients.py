@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from langchain_redis_session._connections.abandoned import abandon
+from langchain_redis_session._connections.abandoned import abandon, close_fakes, list_fakes
 from langchain_redis_session._connections.exchanges import (
     DEFAULT_TIMEOUT_S,
     open_async_exchanges,
@@ -174,7 +174,7 @@ class Connections:
         _parents.append((self._exchanges, self._async))
         self._exchanges, self._async = None, WeakKeyDictionary()
         if self._sync is not None:
-            renew_locks_within(self._sync, ("redis", "fakeredis"))
+            renew_locks_within(self._sync, ("redis",))
 
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
@@ -209,7 +209,9 @@ async def _close_with_loop(client: Any) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        fakes = list_fakes(client)
         await client.aclose()
+        close_fakes(fakes)
 
 
 @dataclass(slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Hashable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from threading import get_ident
 from typing import Any
 from weakref import WeakSet
@@ -30,10 +29,9 @@ _USUAL = (redis.RedisError, OSError)
 """What redis-py raises, with its pools in order; anything else interrupts it."""
 
 
-@cache
-def _take_arguments(pool_class: Hashable) -> tuple[str, ...]:
+def _take_arguments(pool_class: Any) -> tuple[str, ...]:
     """What `get_connection` wants: the command's name, before redis-py 5.3; now that warns."""
-    name = inspect.signature(pool_class.get_connection).parameters.get("command_name")  # type: ignore[attr-defined]
+    name = inspect.signature(pool_class.get_connection).parameters.get("command_name")
     return ("_",) if name is not None and name.default is inspect.Parameter.empty else ()
 
 

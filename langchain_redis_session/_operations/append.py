@@ -13,8 +13,10 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.attempts import Attempts
+from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
+from langchain_redis_session._operations.pages import LARGEST_PAGE, Page, Walk
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.replicas import call_append
 from langchain_redis_session._operations.state import (
@@ -239,7 +241,7 @@ def _write(
         elif reply.status is Status.FATES:
             write.fresh = [p for p, fate in enumerate(reply.fates) if fate is Fate.FRESH]
         elif reply.status is Status.INDEX:
-            write.index = yield from _read_message_index(keys)
+            write.index = yield from _read_message_index(context, keys)
 
 
 def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes]:
@@ -263,17 +265,34 @@ def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _read_message_index(keys: SessionKeys) -> Flow[MessageIndex]:
-    page = yield from bindings.read_events(keys.events)
-    scores: list[tuple[bytes, bytes]] = []
-    for entry, score in zip(page.entries, page.scores, strict=True):
+def _read_message_index(context: Context, keys: SessionKeys) -> Flow[MessageIndex]:
+    walk = Walk(context, keys.events)
+    size = 0
+    scores: dict[bytes, float] = {}
+    several: list[float] = []
+    while not walk.is_done:
+        count, found = yield from walk.read(LARGEST_PAGE, _find_message_ids)
+        size += count
+        for message_id, score in found:  # the last of several events counts
+            if scores.setdefault(message_id, score) != score:
+                several.append(scores[message_id])
+    if several:
+        scores[b""] = max(several)
+    pairs = [(message_id, format_score(score).encode()) for message_id, score in scores.items()]
+    return MessageIndex(size, walk.newest.encode(), pairs)
+
+
+def _find_message_ids(page: Page) -> tuple[int, list[tuple[bytes, float]]]:
+    """How many entries there are; the ids of messages in them, with their scores."""
+    found: list[tuple[bytes, float]] = []
+    for entry, score in zip(*page, strict=True):
         try:
             message = decode_event(entry).message
         except CorruptEventError:
             continue
         if message is not None and message.id:
-            scores.append((message.id.encode("utf-8", "surrogatepass"), score))
-    return MessageIndex(page.size, page.scores[0] if page.scores else b"", scores)
+            found.append((message.id.encode("utf-8", "surrogatepass"), float(score)))
+    return len(page[0]), found
 
 
 def _note_lost(context: Context, key: SessionKey, count: int) -> None:

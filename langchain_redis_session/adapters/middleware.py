@@ -21,7 +21,6 @@ from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._verbs.arguments import check_flags
-from langchain_redis_session.adapters._middleware.partial_answer import PartialAnswer
 from langchain_redis_session.adapters._middleware.places import PlaceFinder
 from langchain_redis_session.adapters._middleware.state_view import (
     SessionState,
@@ -204,12 +203,10 @@ class RedisSessionMiddleware(_AgentMiddleware):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]
     ) -> ModelCall:
         messages = convert_to_messages(request.messages)
-        partial_answer = PartialAnswer()
-        model = partial_answer.watch(request.model)
 
         def ask(view: list[BaseMessage]) -> Call:
-            changed: Any = {"model": model, "messages": view}
-            call: Any = partial(handler, request.override(**changed))
+            shown: Any = view
+            call: Any = partial(handler, request.override(messages=shown))
             return Call(call, call)
 
         return ModelCall(
@@ -218,7 +215,6 @@ class RedisSessionMiddleware(_AgentMiddleware):
             _list_state(request.state, messages),
             messages,
             ask,
-            partial_answer,
         )
 
     def wrap_tool_call(

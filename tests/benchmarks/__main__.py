@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.agents import agent_rows
 from tests.benchmarks.growth import growth_rows
 from tests.benchmarks.growth_sessions import session_growth_rows
 from tests.benchmarks.hooks import hook_rows
@@ -24,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = QUICK if options.quick else Plan()
     rows: list[Row] = []
     with start_server() as server, Bench(server, plan) as bench:
-        more = (("Hooks", hook_rows), ("Write-behind", write_behind_rows))
+        more = (
+            ("An agent's memory", agent_rows),
+            ("Hooks", hook_rows),
+            ("Write-behind", write_behind_rows),
+        )
         for title, part in (*PARTS, *more):
             measured = list(part(bench))
             print_rows(title, measured)

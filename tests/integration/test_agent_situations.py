@@ -151,6 +151,15 @@ async def calls_are_numbered_anew_in_each_answer(bench: AgentBench) -> None:
     assert bench.stored == ["both?", "add()", "= 3", "add()", "= 7", "7."]
 
 
+@situation
+async def answers_that_come_out_of_a_cache(bench: AgentBench) -> None:
+    cached = AIMessage("Hello.", id=f"a-{bench.session_id}")
+    bench.make(*[cached] * 3, saves=True)
+    for _ in range(3):
+        await bench.run("hi")
+    assert bench.stored == ["hi?", "Hello."] * 3
+
+
 # --- Streams --------------------------------------------------------------------------------------
 
 MODES = ["values", "updates", "messages", "custom", "debug", "tasks"]

@@ -265,6 +265,15 @@ async def test_a_cancelled_call_ends_its_span() -> None:
 
     class Sleepy(fakeredis.FakeAsyncRedis):
         async def execute_command(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("what is patched is used by its pipelines")
+
+        def pipeline(self, *_: Any, **__: Any) -> Any:
+            return SleepyPipeline()
+
+    class SleepyPipeline:
+        def execute_command(self, *_: Any, **__: Any) -> None: ...
+
+        async def execute(self, **_: Any) -> Any:
             entered.set()
             await asyncio.sleep(600)
 
@@ -282,6 +291,9 @@ async def test_a_cancelled_call_ends_its_span() -> None:
 def test_an_interrupted_call_ends_its_span() -> None:
     class Interrupted(fakeredis.FakeRedis):
         def execute_command(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("what is patched is used by its pipelines")
+
+        def pipeline(self, *_: Any, **__: Any) -> Any:
             raise KeyboardInterrupt
 
     service = RedisSessionService(client=Interrupted(), enable_tracing=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -46,6 +46,16 @@ def name_results(
         seen.append(message)
         named.append(message)
     return named
+
+
+def name_anew(messages: Iterable[BaseMessage], known: Collection[str]) -> list[BaseMessage]:
+    """Give answers that have an older one's id, as out of a cache, one of their own."""
+    return [
+        message.model_copy(update={"id": f"lc_run--{uuid4()}"})
+        if isinstance(message, AIMessage) and message.id in known
+        else message
+        for message in messages
+    ]
 
 
 def make_result_id(result: ToolMessage, before: Sequence[BaseMessage]) -> str:

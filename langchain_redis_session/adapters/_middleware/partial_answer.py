@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 
 
 class PartialAnswer(BaseCallbackHandler):
@@ -17,17 +20,23 @@ class PartialAnswer(BaseCallbackHandler):
     def __init__(self) -> None:
         self._chunks: list[AIMessageChunk] = []
 
-    def watch(self, model: Any) -> Any:
-        """Give a copy of the model whose chunks are gathered here."""
-        if not isinstance(model, BaseChatModel):
-            return model
-        callbacks = model.callbacks
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Gather the chunks of models that are called meanwhile."""
+        # In the config that they find by themselves: a copy of the model could not count its calls.
+        config: RunnableConfig = {**ensure_config()}
+        callbacks = config.get("callbacks")
         if isinstance(callbacks, BaseCallbackManager):
             callbacks = callbacks.copy()
-            callbacks.add_handler(self, inherit=False)
+            callbacks.add_handler(self)
         else:
             callbacks = [*(callbacks or []), self]
-        return model.model_copy(update={"callbacks": callbacks})
+        config["callbacks"] = callbacks
+        token = var_child_runnable_config.set(config)
+        try:
+            yield
+        finally:
+            var_child_runnable_config.reset(token)
 
     def on_chat_model_start(self, *_: Any, **__: Any) -> None:
         """Begin anew: another try may have been before."""

@@ -21,6 +21,7 @@ from langchain_redis_session.adapters._middleware.messages import (
     find_ids,
     find_question,
     is_stored,
+    name_anew,
     name_results,
 )
 from langchain_redis_session.adapters._middleware.partial_answer import PartialAnswer
@@ -224,7 +225,7 @@ class ModelCall:
     state: Sequence[BaseMessage]
     messages: Sequence[BaseMessage]
     ask: Callable[[list[BaseMessage]], Call]
-    partial_answer: PartialAnswer
+    partial_answer: PartialAnswer = field(default_factory=PartialAnswer)
     _turn: Turn | None = None
 
     def answer(self) -> Flow[tuple[Any, list[BaseMessage]]]:
@@ -241,7 +242,8 @@ class ModelCall:
             view = make_view(talk.window, turn, self.messages)
         self._turn = turn
         try:
-            response = yield from _showing(turn, self.ask(view))
+            with self.partial_answer.watch():
+                response = yield from _showing(turn, self.ask(view))
         except Exception as error:
             talk.turns.end(turn)  # the next try may be hours away
             answer = getattr(error, "ai_message", None)  # of structured output that is none
@@ -250,7 +252,8 @@ class ModelCall:
             raise
         self._turn = None
         said = response.result if hasattr(response, "result") else [response]
-        said = name_results(said, before=self.state)
+        known = turn.known | {message.id or "" for message in self.state}
+        said = name_results(name_anew(said, known), before=self.state)
         yield from talk.store(turn, said)
         if not any(isinstance(message, AIMessage) and message.tool_calls for message in said):
             talk.turns.end(turn)

@@ -32,7 +32,7 @@ MEDIA: list[tuple[int, dict[str, Any]]] = [
     (FILE, {"type": "file", "file": {"file_id": "file-1"}}),
     (FILE, {"type": "input_file", "filename": "a.pdf", "file_data": DATA}),
     # Anthropic
-    (IMAGE, {"type": "image", "source": {"type": "base64", "data": DATA}}),
+    (IMAGE, {"type": "image", "source": {"media_type": "image/png", "data": DATA}}),
     (FILE, {"type": "document", "source": {"type": "base64", "data": DATA}, "title": "T"}),
     (FILE, {"type": "document", "source": {"type": "url", "url": "https://x.y/z.pdf"}}),
     (IMAGE, {"type": "tool_result", "content": [{"type": "image", "source": {"data": DATA}}]}),
