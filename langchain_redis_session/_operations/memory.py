@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from langchain_redis_session._codec.memory_items import StoredItem, parse_item
+from langchain_redis_session._flow.fields import to_fields
 from langchain_redis_session._flow.requests import Command, Flow
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._keys.memory import (
@@ -171,11 +172,11 @@ class _Reading:
         self._asked, self._to_ask = self._to_ask[:most], self._to_ask[most:]
         return [("HSCAN", key, cursor, "COUNT", _PAGE) for key, _, cursor in self._asked]
 
-    def take(self, pages: Sequence[tuple[int, Mapping[bytes, bytes]]]) -> None:
+    def take(self, pages: Sequence[tuple[int | bytes, Sequence[bytes]]]) -> None:
         for (key, fields, _), (cursor, page) in zip(self._asked, pages, strict=True):
-            fields.update(page)
-            if cursor:
-                self._to_ask.append((key, fields, cursor))
+            fields.update(to_fields(page))
+            if int(cursor):
+                self._to_ask.append((key, fields, int(cursor)))
 
     def count(self) -> int:
         return sum(map(len, self.items.values()))
