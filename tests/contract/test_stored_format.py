@@ -56,7 +56,7 @@ class Writer:
     async def write(self, key: SessionKey, number: int = 1) -> None:
         appended = await self.verbs.append_messages(
             key,
-            [HumanMessage(f"m{number}", id=f"i{number}"), AIMessage("hello")],
+            [HumanMessage(f"m{number}", id=f"i{number}"), AIMessage("hello"), AIMessage("!")],
             create=True,
             once=True,
             state_delta={"k": number, "user:k": 1, "app:k": 1},
