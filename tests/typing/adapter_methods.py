@@ -28,9 +28,11 @@ from langchain_redis_session import (
     context_threshold,
     event_threshold,
     read_runs,
+    session_state,
     time_threshold,
     token_threshold,
 )
+from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
 
 
@@ -105,6 +107,10 @@ def values(context: AppendEventContext, event: Event, key: SessionKey, session: 
     assert_type(event.timestamp, datetime)
     assert_type(key.scope, tuple[str, str, str])
     assert_type(session.messages, list[BaseMessage])
+
+
+def agents(runtime: object) -> None:
+    assert_type(session_state(runtime), SessionState)
 
 
 def triggers() -> None:
