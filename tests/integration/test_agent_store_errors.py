@@ -26,6 +26,7 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionCallbackHandler,
 )
+from langchain_redis_session._verbs import answers
 from langchain_redis_session.models import list_messages
 from tests.contract.intercept import AsyncInterceptor, Commands, Interceptor
 from tests.integration.agent_bench import AgentBench, calling, say_all
@@ -286,19 +287,20 @@ async def test_an_answer_that_a_full_queue_refuses_is_a_letter(
         assert bench.stored == ["hi?", "Hello.", "a?", "One.", "b?", "Two."]
 
 
-async def test_an_answer_is_stored_to_the_end_where_the_run_is_cancelled_meanwhile() -> None:
+async def test_an_answer_is_stored_to_the_end_where_the_run_is_cancelled_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with open_bench("async") as (bench, _):
         started, goes_on = asyncio.Event(), asyncio.Event()
-        client: Any = vars(bench.service)["_connections"].running_client()
-        send = client.execute_command
+        append = answers.aappend_messages
 
-        async def slow(*command: Any, **options: Any) -> Any:
-            if any(b"The answer." in part for part in command if isinstance(part, bytes)):
+        async def slow(*arguments: Any, **options: Any) -> Any:
+            if options["keeps"]:
                 started.set()
                 await asyncio.wait_for(goes_on.wait(), PATIENCE_S)
-            return await send(*command, **options)
+            return await append(*arguments, **options)
 
-        client.execute_command = slow
+        monkeypatch.setattr(answers, "aappend_messages", slow)
         bench.make("The answer.")
         run = asyncio.create_task(bench.run("go"))
         await asyncio.wait_for(started.wait(), PATIENCE_S)
