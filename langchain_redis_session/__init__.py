@@ -7,6 +7,7 @@ Where to begin:
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
 - `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
+- `session_router` and `install_error_handlers`: a user's sessions over HTTP, for FastAPI.
 - `RedisSessionError`: the root of all errors.
 
 Nothing is loaded before it is used.
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
+    )
+    from langchain_redis_session.adapters.router import (
+        session_router,
+    )
+    from langchain_redis_session.adapters.router_errors import (
+        install_error_handlers,
     )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
@@ -140,7 +147,9 @@ _MODULES = {
     "any_of": "summarizer",
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
+    "install_error_handlers": "adapters.router_errors",
     "read_runs": "runs",
+    "session_router": "adapters.router",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
 }
@@ -193,7 +202,9 @@ __all__ = [
     "any_of",
     "context_threshold",
     "event_threshold",
+    "install_error_handlers",
     "read_runs",
+    "session_router",
     "time_threshold",
     "token_threshold",
 ]

@@ -61,6 +61,8 @@ PLACES: dict[str, set[str]] = {
     "fakeredis": {"_connections"},
     "langchain": {"adapters.middleware"},
     "langgraph": {"adapters.middleware"},
+    "fastapi": {"adapters.router", "adapters.router_errors"},
+    "sse_starlette": {"adapters.router"},
     "opentelemetry": {"_observe.tracing"},
     "langchain_core.chat_history": {"adapters.history"},
     "langchain_core.runnables.history": set(),
@@ -70,8 +72,17 @@ PLACES: dict[str, set[str]] = {
 
 # What an extra brings may only be imported where the module's name says so; elsewhere inside
 # of the function that needs it.
-EXTRAS = {"fakeredis", "langchain", "langgraph", "opentelemetry", "rich", "typer"}
-OF_AN_EXTRA = {"adapters.middleware"}
+EXTRAS = {
+    "fakeredis",
+    "fastapi",
+    "langchain",
+    "langgraph",
+    "opentelemetry",
+    "rich",
+    "sse_starlette",
+    "typer",
+}
+OF_AN_EXTRA = {"adapters.middleware", "adapters.router", "adapters.router_errors"}
 
 
 class Import(NamedTuple):
