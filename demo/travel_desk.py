@@ -354,7 +354,7 @@ def show_keys(screen: Screen, url: str) -> None:
         names |= {keys.events, keys.message_index, keys.track_index, keys.track(TRACK)}
     connections = open_connections(url, None, None, None, {})
     try:
-        rows = run(_read_keys(sorted(names)), connections.sync_client())
+        rows = run(_read_keys(sorted(names)), connections.exchanges())
     finally:
         connections.close()
     screen.table("", ("key", "type", ">entries", ">bytes in them", ">TTL"), rows)

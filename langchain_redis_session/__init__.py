@@ -3,6 +3,7 @@
 Where to begin:
 
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
+- `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
+    from langchain_redis_session.adapters.middleware import (
+        RedisSessionMiddleware,
+        session_state,
+    )
     from langchain_redis_session.adapters.router import (
         session_router,
     )
@@ -48,6 +53,10 @@ if TYPE_CHECKING:
         SessionCallbackHandler,
         SummaryContext,
     )
+    from langchain_redis_session.connections import (
+        register_redis_instance,
+        unregister_redis_instance,
+    )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
         ConfigurationError,
@@ -56,6 +65,7 @@ if TYPE_CHECKING:
         EventTooLargeError,
         InvalidSessionKeyError,
         PersistError,
+        RedisInstanceNotFoundError,
         RedisSessionError,
         SessionNotFoundError,
         SessionServiceClosedError,
@@ -120,8 +130,10 @@ _MODULES = {
     "Message": "_wire.fields",
     "PersistError": "errors",
     "PersistStats": "stats",
+    "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
     "Run": "runs",
     "RunTree": "runs",
@@ -149,9 +161,12 @@ _MODULES = {
     "event_threshold": "summarizer",
     "install_error_handlers": "adapters.router_errors",
     "read_runs": "runs",
+    "register_redis_instance": "connections",
     "session_router": "adapters.router",
+    "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
+    "unregister_redis_instance": "connections",
 }
 """Where each public name stands."""
 
@@ -174,8 +189,10 @@ __all__ = [
     "Message",
     "PersistError",
     "PersistStats",
+    "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMiddleware",
     "RedisSessionService",
     "Run",
     "RunTree",
@@ -204,9 +221,12 @@ __all__ = [
     "event_threshold",
     "install_error_handlers",
     "read_runs",
+    "register_redis_instance",
     "session_router",
+    "session_state",
     "time_threshold",
     "token_threshold",
+    "unregister_redis_instance",
 ]
 
 

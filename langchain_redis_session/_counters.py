@@ -21,6 +21,7 @@ class Counters:
         dead_events: Events that write-behind gave up.
         hook_vetoes: Operations that a hook rejected.
         lost_events: Events that retention removed before a summary covered them.
+        losing_sessions: Sessions that lost some; of many not all.
     """
 
     operations: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -33,3 +34,4 @@ class Counters:
     dead_events: int = 0
     hook_vetoes: int = 0
     lost_events: int = 0
+    losing_sessions: set[tuple[str, str, str]] = field(default_factory=set)

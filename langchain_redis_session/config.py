@@ -143,6 +143,7 @@ class ServiceOptions(ObjectOptions):
     TTLs are given as `timedelta` or seconds and held in milliseconds; 0 = never.
     """
 
+    pool_timeout: Seconds = 20.0
     key_prefix: Annotated[str, Field(strict=True), AfterValidator(_check_prefix)] = ""
     hash_tag: Literal["app", "user"] = "app"
     session_event_limit: EventLimit = "session"
@@ -155,6 +156,7 @@ class ServiceOptions(ObjectOptions):
     max_state_bytes: Limit = DEFAULT_MAX_STATE_BYTES
     refresh_ttl_on_read: bool = False
     per_field_ttl: bool | None = None
+    use_evalsha: bool = True
     unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
     async_persister_num: Count = 10

@@ -7,7 +7,8 @@ changed. An async client belongs to one event loop, so one is kept for each runn
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from langchain_redis_session._connections.addresses import (
@@ -19,8 +20,15 @@ from langchain_redis_session._connections.addresses import (
 from langchain_redis_session._connections.checks import check_options
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._connections.cluster import make_cluster_factories
-from langchain_redis_session._connections.given import adopt_clients, check_clients
+from langchain_redis_session._connections.exchanges import DEFAULT_TIMEOUT_S
+from langchain_redis_session._connections.given import adopt_clients, check_clients, open_factory
 from langchain_redis_session._connections.memory import open_memory
+from langchain_redis_session._connections.registry import (
+    Instance,
+    drop_instance,
+    find_instance,
+    put_instance,
+)
 from langchain_redis_session._connections.sentinel import make_sentinel_factories
 from langchain_redis_session._connections.standalone import make_factories
 from langchain_redis_session.errors import ConfigurationError, shorten
@@ -40,8 +48,12 @@ def open_connections(
     client: Any,
     async_client: Any,
     extra_options: Mapping[str, Any],
+    *,
+    pool_timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> Connections:
-    """Find out which clients to use: those given, else a URL's.
+    """Find out which clients to use: those given, else a URL's, else an instance's.
+
+    An instance's connections have the timeout of the service that comes first.
 
     Raises:
         ConfigurationError: The URL or a client can't be used.
@@ -49,13 +61,92 @@ def open_connections(
     if client is not None or async_client is not None:
         check_clients(client, async_client)
         check_options(extra_options)
-        return adopt_clients(client, async_client)
+        return _with_timeout(adopt_clients(client, async_client), pool_timeout_s)
     if redis_url is None and redis_instance is not None:
+        if extra_options:
+            raise ConfigurationError(
+                f"options for clients ({', '.join(extra_options)}) beside redis_instance="
+                f"{shorten(redis_instance)}, whose connections are shared; pass them to "
+                "register_redis_instance"
+            )
+        return find_instance(redis_instance).lease(pool_timeout_s)
+    return _with_timeout(_open_url(redis_url, dict(extra_options)), pool_timeout_s)
+
+
+def _with_timeout(connections: Connections, pool_timeout_s: float) -> Connections:
+    connections.pool_timeout_s = pool_timeout_s
+    return connections
+
+
+def register_redis_instance(
+    name: str,
+    url: str | None = None,
+    *,
+    client: Any = None,
+    async_client: Any = None,
+    factory: Callable[[], Any] | None = None,
+    **options: Any,
+) -> None:
+    """Give a Redis a name, for `redis_instance=` of services and histories.
+
+    All services on one instance share its connections; the last one to close closes those that
+    were made here. A name that is registered again means the new instance from then on.
+
+    Args:
+        name: What to call it.
+        url: As `redis_url` of `RedisSessionService`.
+        client: Or your own sync client, which is never closed.
+        async_client: Your own async client, likewise.
+        factory: Or a function without arguments that makes a sync client when it is first
+            needed, for secrets that have to be fetched; that one is closed here.
+        options: Options of redis-py's clients, for those made of a URL.
+
+    Raises:
+        ConfigurationError: The name, the URL, a client or an option can't be used.
+
+    Example:
+        >>> register_redis_instance("doc-main", "memory://doc-registry")
+        >>> from langchain_redis_session import RedisSessionService
+        >>> with RedisSessionService(redis_instance="doc-main") as service:
+        ...     service.ping()
+        True
+        >>> unregister_redis_instance("doc-main")
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"name={shorten(name)} can't name an instance; give a text")
+    has_client = client is not None or async_client is not None
+    if (url is not None) + has_client + (factory is not None) != 1:
         raise ConfigurationError(
-            f"redis_instance={shorten(redis_instance)}: named instances are not supported yet; "
-            "pass redis_url= or client="
+            "register_redis_instance needs one of url=, client= (with async_client=, or that "
+            "alone) and factory="
         )
-    return _open_url(redis_url, dict(extra_options))
+    if url is None and options:
+        raise ConfigurationError(
+            f"options for clients ({', '.join(options)}) go with a url= only; make your client "
+            "with them"
+        )
+    if factory is not None and not callable(factory):
+        raise ConfigurationError(
+            f"factory={shorten(factory)} must be a function that gives a client"
+        )
+    if factory is not None:
+        open_it = partial(open_factory, factory, f"instance {name!r}")
+    elif has_client:
+        check_clients(client, async_client)
+        open_it = partial(adopt_clients, client, async_client)
+    else:
+        _open_url(url, dict(options))  # connects to nothing, and tells what is wrong
+        open_it = partial(_open_url, url, dict(options))
+    put_instance(name, Instance(open_it))
+
+
+def unregister_redis_instance(name: str) -> None:
+    """Forget an instance; services that have it go on.
+
+    Raises:
+        RedisInstanceNotFoundError: There is none of that name.
+    """
+    drop_instance(name)
 
 
 def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:

@@ -16,7 +16,11 @@ from typing_extensions import Self
 from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
-from langchain_redis_session._background.start import start_summary_workers, start_write_behind
+from langchain_redis_session._background.start import (
+    keep_appends,
+    start_summary_workers,
+    start_write_behind,
+)
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
@@ -71,14 +75,19 @@ class RedisSessionService(
     and pickled: it connects anew. (The pickle holds the URL, with its password.)
 
     Args:
-        redis_url: `redis://`, `rediss://`, `unix://`, or `memory://name` (in this process,
-            for trying things out). Without any of the first four arguments: the
-            environment variable `REDIS_URL`, else `redis://localhost:6379/0`.
-        redis_instance: The name of a registered instance (not supported yet).
-        client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It
-            is never closed or changed; the async methods use a twin made like it.
+        redis_url: `redis://`, `rediss://`, `unix://`, `redis+cluster://host,host`,
+            `redis+sentinel://host,host/service`, or `memory://name` (in this process, for
+            trying things out). Without any of the first four arguments: the environment
+            variable `REDIS_URL`, else `redis://localhost:6379/0`.
+        redis_instance: The name of an instance (`register_redis_instance`); a URL wins over it.
+        client: Your own sync client: `redis.Redis`, `redis.RedisCluster` or fakeredis. It wins
+            over both, and is never closed or changed; the async methods use a twin made like it.
         async_client: Your own async client, for the async methods.
-        extra_options: Keyword arguments for the clients made of a URL.
+        extra_options: Keyword arguments for the clients made of a URL, which they get unchanged.
+            `host`, `port`, `db`, `path` and `ssl` say where Redis is, without a URL.
+        pool_timeout: Seconds that callers wait for a connection where all of the pool are in
+            use (`max_connections`, an option of redis-py's clients); then
+            `BackendUnavailableError`.
         key_prefix: Put in front of every key, with a colon.
         hash_tag: What the braces in keys hold: "app" (as trpc-agent-go) or "user", which
             spreads an app's users over a cluster's nodes.
@@ -97,6 +106,8 @@ class RedisSessionService(
             is written whole by every append. None = no limit.
         refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
+        use_evalsha: Whether scripts are called by their SHA-1; False sends them whole each time,
+            for servers that forbid EVALSHA.
         unserializable: What to do with values that JSON can't carry, in messages, state and
             tracks. "convert" stores them as plain data: models and dataclasses as dicts,
             enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
@@ -114,7 +125,8 @@ class RedisSessionService(
         persist_close_timeout: Seconds that `close` waits for the queues to empty.
         persist_spool_dir: A directory for local copies of what waits, which survive the
             death of the process: the next service with the same directory delivers them.
-        on_persist_error: Called with each `DeadLetter`, in a background thread.
+        on_persist_error: Called with each `DeadLetter`, in a background thread or, without
+            write-behind, in one that does not hold up an event loop.
         callbacks: Hooks (see `SessionCallbackHandler`), and LangChain handlers that want custom
             events.
         wait_replicas: How many replicas must have an append before it counts as written.
@@ -138,6 +150,7 @@ class RedisSessionService(
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
+        RedisInstanceNotFoundError: Nobody has registered `redis_instance`.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -159,6 +172,7 @@ class RedisSessionService(
         client: Any = None,
         async_client: Any = None,
         extra_options: Mapping[str, Any] | None = None,
+        pool_timeout: float = 20.0,
         key_prefix: str = "",
         hash_tag: Literal["app", "user"] = "app",
         session_event_limit: int | Literal["session"] | None = "session",
@@ -171,6 +185,7 @@ class RedisSessionService(
         max_state_bytes: int | None = DEFAULT_MAX_STATE_BYTES,
         refresh_ttl_on_read: bool = False,
         per_field_ttl: bool | None = None,
+        use_evalsha: bool = True,
         unserializable: Literal["convert", "raise"] = "convert",
         enable_async_persist: bool = False,
         async_persister_num: int = 10,
@@ -198,12 +213,17 @@ class RedisSessionService(
         given = locals()
         options = parse_options({name: given[name] for name in ServiceOptions.model_fields})
         self._clock = options.clock
-        summarizing = make_summarizing(summarizer, pick_summarizer)
+        summarizing = make_summarizing(summarizer, pick_summarizer, options.session_event_limit)
         context = Context(options, counts_unsummarized=summarizing is not None)
         if extra_options is not None:
             check_mapping("extra_options", extra_options)
         self._connections = open_connections(
-            redis_url, redis_instance, client, async_client, extra_options or {}
+            redis_url,
+            redis_instance,
+            client,
+            async_client,
+            extra_options or {},
+            pool_timeout_s=options.pool_timeout,
         )
         self._is_closed = False
         hooks = Hooks(list_handlers(callbacks), context.counters)
@@ -213,6 +233,8 @@ class RedisSessionService(
                 context, hooks, self._connections, on_persist_error
             )
             self._write_behind.close_with(self)
+        self._kept = keep_appends(context, hooks, on_persist_error)
+        self._keeper = self._write_behind or self._kept
         tracing = None
         if options.enable_tracing:
             queued = self._write_behind.count_waiting if self._write_behind else lambda: 0
@@ -267,13 +289,15 @@ class RedisSessionService(
             timeout: Seconds to wait at most; None = as long as it takes.
 
         Returns:
-            Whether they are: False after a time-out, or if there are dead letters. True at
-            once without write-behind and summarizer.
+            Whether they are: False after a time-out, or if there are dead letters. At once
+            without write-behind and summarizer.
         """
         self._require_open()
         begun_s = time.monotonic()
         check_timeout("timeout", timeout)
-        is_written = self._write_behind is None or self._write_behind.flush(timeout)
+        is_written = not self._kept
+        if self._write_behind is not None:
+            is_written = self._write_behind.flush(timeout)
         if self._summary_workers is None:
             return is_written
         return self._summary_workers.flush(_left_s(timeout, begun_s)) and is_written
@@ -283,22 +307,43 @@ class RedisSessionService(
         self._require_open()
         begun_s = time.monotonic()
         check_timeout("timeout", timeout)
-        is_written = self._write_behind is None or await self._write_behind.aflush(timeout)
+        is_written = not self._kept
+        if self._write_behind is not None:
+            is_written = await self._write_behind.aflush(timeout)
         if self._summary_workers is None:
             return is_written
         return await self._summary_workers.aflush(_left_s(timeout, begun_s)) and is_written
 
     def dead_letters(self) -> list[DeadLetter]:
-        """What write-behind had accepted and could not write, oldest first."""
-        return self._write_behind.dead_letters() if self._write_behind else []
+        """What was accepted and could not be written, oldest first.
+
+        It is write-behind's, or an agent's answer that `RedisSessionMiddleware` could not store.
+        """
+        return self._keeper.dead_letters()
 
     def retry_dead_letters(self) -> int:
-        """Queue all dead letters again, behind what waits; gives how many.
+        """Write all dead letters; with write-behind, queue them again, behind what waits.
 
         `flush` afterwards tells whether they are in Redis now.
+
+        Returns:
+            How many were tried. (One that has no JSON that could be stored never is.)
+
+        Raises:
+            BackendUnavailableError: Redis is away; they stay. (With write-behind, they are tried
+                for a while.)
         """
         self._require_open()
-        return self._write_behind.retry_dead_letters() if self._write_behind else 0
+        if self._write_behind is not None:
+            return self._write_behind.retry_dead_letters()
+        return self._run(self._kept.redeliver())
+
+    async def aretry_dead_letters(self) -> int:
+        """Write all dead letters, without blocking the event loop; as `retry_dead_letters`."""
+        self._require_open()
+        if self._write_behind is not None:
+            return self._write_behind.retry_dead_letters()
+        return await self._arun(self._kept.redeliver())
 
     def close(self) -> None:
         """Write what is queued, finish summary jobs, then close the clients made here.
@@ -311,6 +356,7 @@ class RedisSessionService(
             self._write_behind.close()
         if self._summary_workers is not None:
             self._summary_workers.close()
+        self._kept.tell_of_left()
         self._connections.close()
 
     async def aclose(self) -> None:
@@ -320,6 +366,7 @@ class RedisSessionService(
             await self._write_behind.aclose()
         if self._summary_workers is not None:
             await self._summary_workers.aclose()
+        self._kept.tell_of_left()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:

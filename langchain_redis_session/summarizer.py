@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
@@ -34,6 +33,7 @@ from langchain_redis_session._summarizer.choice import (
 )
 from langchain_redis_session._summarizer.prompt import make_prompt
 from langchain_redis_session._summarizer.text import FormatToolCall, FormatToolResult
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._summarizer.triggers import (
     SummaryTrigger,
     TokenCounter,
@@ -91,6 +91,9 @@ So many messages are cheap to send once more, and a summary of less would mostly
 # the answer needs room as well.
 _SHARE_OF_WINDOW = 0.5
 
+DEFAULT_MAX_INPUT_TOKENS = 12_000
+"""The largest prompt for a model without a profile: most models take 16,000 tokens or more."""
+
 
 class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     """Makes a summary of a conversation: a runnable from a request, or messages, to text.
@@ -115,8 +118,9 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
             belongs to, from its user message on. They don't count for the trigger. A turn
             without a final answer is left as it is in any case, and doesn't count either.
         max_input_tokens: The largest prompt. Where more is new, the oldest part of it is
-            summarized first; what is too large by itself is cut in its middle. Default: half
-            of what the model's profile allows; no limit without a profile.
+            summarized first. A message that is too large by itself is cut in its middle, with
+            a mark that says how much is missing. Default: half of `max_input_tokens` in the
+            model's profile; 12,000 without a profile.
         token_counter: Counts the tokens of messages. The default estimates.
         format_tool_call: Shows a tool call; "" leaves it out.
         format_tool_result: Shows a tool's result; "" leaves it out.
@@ -149,7 +153,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         trigger: SummaryTrigger | None = None,
         skip_recent: SkipRecent = 0,
         max_input_tokens: int | None = None,
-        token_counter: TokenCounter = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens,
         format_tool_call: FormatToolCall = summary_text.format_tool_call,
         format_tool_result: FormatToolResult = summary_text.format_tool_result,
         name: str = "SessionSummarizer",
@@ -407,12 +411,12 @@ def _check_model(model: Any) -> Runnable[Any, Any]:
     )
 
 
-def _find_limit(model: Runnable[Any, Any]) -> int | None:
-    """Give the share of the model's window that a prompt may take, if its profile tells."""
+def _find_limit(model: Runnable[Any, Any]) -> int:
+    """Give the share of the model's window that a prompt may take, as far as it is known."""
     profile = getattr(find_start(model), "profile", None)
     window = profile.get("max_input_tokens") if isinstance(profile, Mapping) else None
     if type(window) is not int or window < 1:
-        return None
+        return DEFAULT_MAX_INPUT_TOKENS
     return max(1, int(window * _SHARE_OF_WINDOW))
 
 

@@ -61,6 +61,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "trim_conversations": {},
     "clear_events": {},
     "flush": {"timeout": 30},
+    "retry_dead_letters": {},
     "delete_session": {},
     "delete_user": {},
     "close": {},

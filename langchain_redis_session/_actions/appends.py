@@ -14,6 +14,11 @@ from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
 from langchain_redis_session.callbacks import AppendEventContext
+from langchain_redis_session.errors import (
+    EventRejectedError,
+    RedisSessionError,
+    SessionServiceClosedError,
+)
 from langchain_redis_session.models import (
     AppendResult,
     DeadLetter,
@@ -34,6 +39,58 @@ class SummaryScheduler(Protocol):
     ) -> Callable[[Exception | None], None]: ...
 
 
+class Keeper(Protocol):
+    """Keeps appends that failed, and brings them to Redis later."""
+
+    def keep(
+        self,
+        key: SessionKey,
+        events: Sequence[Event],
+        prepared: PreparedEvents | None,
+        error: RedisSessionError,
+        on_given_up: Callable[[DeadLetter], Any] | None,
+    ) -> Flow[None]: ...
+
+    def redeliver(self, key: SessionKey | None = None) -> Flow[int]: ...
+
+    def dead_letters(self) -> list[DeadLetter]: ...
+
+
+def append_or_keep(
+    context: Context,
+    hooks: Hooks,
+    keeper: Keeper,
+    key: SessionKey,
+    events: Sequence[Event],
+    **options: Any,
+) -> Flow[AppendResult]:
+    """Append events; where that fails, they are kept as a dead letter, in their order.
+
+    Raises:
+        EventRejectedError: A hook refused one.
+        RedisSessionError: They could not be kept either.
+    """
+    tried: list[PreparedEvents] = []
+
+    def before(prepared: PreparedEvents) -> Flow[None]:
+        tried.append(prepared)
+        yield from keeper.redeliver(key)
+
+    try:
+        return (yield from append_events(context, hooks, key, events, before=before, **options))
+    except (EventRejectedError, SessionServiceClosedError):
+        raise
+    except RedisSessionError as error:
+        loop = yield from find_loop()
+
+        def give_up(letter: DeadLetter) -> None:
+            hooks.report_given_up(letter, loop)
+
+        prepared = tried[-1] if tried else None
+        yield from keeper.keep(key, events, prepared, error, in_this_context(give_up))
+        return AppendResult(list(events), written=0, removed=0, queued=True)
+
+
 def append_events(
     context: Context,
     hooks: Hooks,
@@ -45,6 +102,7 @@ def append_events(
     new_event_limit: int | None,
     is_write_behind: bool,
     scheduler: SummaryScheduler | None,
+    before: Callable[[PreparedEvents], Flow[None]] | None = None,
 ) -> Flow[AppendResult]:
     """Append events, or let write-behind do it; those of a session with hooks are seen by them."""
     if hooks.of_appends:
@@ -58,14 +116,23 @@ def append_events(
             new_event_limit=new_event_limit,
             is_write_behind=is_write_behind,
             scheduler=scheduler,
+            before=before,
         )
     prepared = prepare_events(
         context, events, create=create, once=once, new_event_limit=new_event_limit
     )
     if is_write_behind:
-        return _queue(hooks, key, prepared, scheduler)
-    flow = append_prepared(context, key, prepared)
-    return flow if scheduler is None else _then_schedule(flow, key, prepared, scheduler)
+        flow = _queue(hooks, key, prepared, scheduler)
+    else:
+        flow = append_prepared(context, key, prepared)
+        if scheduler is not None:
+            flow = _then_schedule(flow, key, prepared, scheduler)
+    return flow if before is None else _after(before(prepared), flow)
+
+
+def _after(first: Flow[None], flow: Flow[AppendResult]) -> Flow[AppendResult]:
+    yield from first
+    return (yield from flow)
 
 
 def _then_schedule(
@@ -102,6 +169,7 @@ def _append_with_hooks(
     new_event_limit: int | None,
     is_write_behind: bool,
     scheduler: SummaryScheduler | None,
+    before: Callable[[PreparedEvents], Flow[None]] | None,
 ) -> Flow[AppendResult]:
     # A copy for the hooks: what they change must not be changed again when the caller sends
     # the same event again, which would make another one of it.
@@ -131,6 +199,8 @@ def _append_with_hooks(
             places=places,
             new_event_limit=new_event_limit,
         )
+        if before is not None:
+            yield from before(prepared)
         if is_write_behind:
             return (yield from _submit(hooks, key, prepared, calls, finish, scheduler))
         result = yield from append_prepared(context, key, prepared)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal, TypeAlias, get_args
 from uuid import NAMESPACE_URL, uuid5
 
@@ -39,7 +40,11 @@ def is_made_answer(message: BaseMessage) -> bool:
     return isinstance(message, ToolMessage) and _MARK in message.additional_kwargs
 
 
-def close_calls(messages: Sequence[BaseMessage], how: OpenToolCalls) -> list[BaseMessage]:
+def close_calls(
+    messages: Sequence[BaseMessage],
+    how: OpenToolCalls,
+    following: Sequence[BaseMessage] = (),
+) -> list[BaseMessage]:
     """Put results behind their calls, and do with calls that have none as asked.
 
     The calls of the last assistant message are open only once something other than their
@@ -47,6 +52,9 @@ def close_calls(messages: Sequence[BaseMessage], how: OpenToolCalls) -> list[Bas
 
     Args:
         messages: A conversation, oldest first.
+        following: What is to be put behind the messages that are returned, such as the next
+            question: by it, the last calls are open too, but those that it begins with the
+            results of.
         how: "answer" = put an error result behind each open call; "drop" = remove the open
             calls, and their message if nothing else is in it; "keep" = change nothing.
 
@@ -66,9 +74,10 @@ def close_calls(messages: Sequence[BaseMessage], how: OpenToolCalls) -> list[Bas
     ):
         return list(messages)
     turns = _gather_turns(messages)
+    awaited = _find_awaited(turns, following)
     closed: list[BaseMessage] = []
     for turn in turns:
-        open_ids = [] if turn.is_pending else turn.open_ids
+        open_ids = [i for i in turn.open_ids if not (turn.is_pending and i in awaited)]
         message: BaseMessage | None = turn.message
         if open_ids and how == "drop":
             message = _drop_calls(turn.message, set(open_ids))
@@ -128,6 +137,14 @@ def _gather_turns(messages: Iterable[BaseMessage]) -> list[_Turn]:
     if turns:
         turns[-1].is_pending = True
     return turns
+
+
+def _find_awaited(turns: list[_Turn], following: Sequence[BaseMessage]) -> set[str]:
+    """The last calls whose results may still come, or stand in what follows."""
+    results = [*takewhile(lambda message: isinstance(message, ToolMessage), following)]
+    if len(results) == len(following):
+        return {call_id for turn in turns if turn.is_pending for call_id in turn.open_ids}
+    return {str(getattr(message, "tool_call_id", "")) for message in results}
 
 
 def _calls_of(message: BaseMessage) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
@@ -14,7 +15,7 @@ from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations import reading
 from langchain_redis_session._operations.bounds import Bounds, make_bounds
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.matching import has_message
+from langchain_redis_session._operations.matching import has_message, is_whole
 from langchain_redis_session.callbacks import GetSessionContext
 from langchain_redis_session.models import (
     Event,
@@ -114,13 +115,6 @@ def _select_messages(session: Session | None, limit: int | None) -> list[BaseMes
     return select_messages(session.events, is_cut=session.is_cut, limit=limit)
 
 
-def _read_since_summary(
-    context: Context, key: SessionKey, bounds: Bounds
-) -> Flow[SummarizedMessages]:
-    session = yield from reading.get_since_summary(context, key, bounds)
-    return _select_for_model(session, None)
-
-
 def _select_for_model(session: Session | None, _limit: int | None) -> SummarizedMessages:
     """Everything: what is read for a model is cut where its window is made."""
     if session is None:
@@ -147,17 +141,44 @@ GET_SUMMARIZED_MESSAGES: Read[SummarizedMessages] = Read(
     _read_session_since_summary,
     reading.select_summarized,
 )
-GET_MESSAGES_FOR_MODEL: Read[SummarizedMessages] = Read(
-    "get_messages",
-    reading.get_messages_for_model,
-    _read_session_of_messages,
-    _select_unsummarized,
-    for_model=True,
-)
-GET_SUMMARIZED_FOR_MODEL: Read[SummarizedMessages] = Read(
-    "get_summarized_messages",
-    _read_since_summary,
-    _read_session_since_summary,
-    _select_for_model,
-    for_model=True,
-)
+
+
+def messages_for_model(
+    *, with_summary: bool = False, include_interrupted: bool = False
+) -> Read[SummarizedMessages]:
+    """What reads the messages that a window is made of.
+
+    Args:
+        with_summary: Whether the summary stands for what it covers.
+        include_interrupted: Whether answers that were cut off are among them.
+    """
+    read_session = _read_for_model(with_summary, include_interrupted)
+    if with_summary:
+        read_stateless = _read_for_model(with_summary, include_interrupted, with_state=False)
+
+        def read(context: Context, key: SessionKey, bounds: Bounds) -> Flow[SummarizedMessages]:
+            return _select_for_model((yield from read_stateless(context, key, bounds)), None)
+
+        return Read(
+            "get_summarized_messages", read, read_session, _select_for_model, for_model=True
+        )
+    read = partial(reading.get_messages_for_model, include_interrupted=include_interrupted)
+    return Read("get_messages", read, read_session, _select_unsummarized, for_model=True)
+
+
+def session_for_model(
+    *, with_summary: bool = False, include_interrupted: bool = False
+) -> Read[Session | None]:
+    """What reads a session as a window is made of it; as `messages_for_model`."""
+    method = "get_summarized_messages" if with_summary else "get_messages"
+    read = _read_for_model(with_summary, include_interrupted)
+    return Read(method, read, read, _select_session, for_model=True)
+
+
+def _read_for_model(
+    with_summary: bool, include_interrupted: bool, *, with_state: bool = True
+) -> Callable[[Context, SessionKey, Bounds], Flow[Session | None]]:
+    wants = has_message if include_interrupted else is_whole
+    if with_summary:
+        return partial(reading.get_since_summary, with_state=with_state, wants=wants)
+    return partial(reading.get_session, wants=wants)

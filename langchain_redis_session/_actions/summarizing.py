@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from langchain_redis_session._operations.matching import is_below
 from langchain_redis_session.config import ServiceOptions
@@ -41,9 +42,13 @@ def is_allowed(options: ServiceOptions, filter_key: str) -> bool:
 
 
 def make_summarizing(
-    summarizer: Any, pick_summarizer: Callable[[Session], Any] | None
+    summarizer: Any,
+    pick_summarizer: Callable[[Session], Any] | None,
+    event_limit: int | Literal["session"] | None = "session",
 ) -> Summarizing | None:
     """Find out how a service is to make its summaries; None for not at all.
+
+    Warns where an event limit that was given removes events before a summary can be due.
 
     Raises:
         ConfigurationError: What was given can't make any.
@@ -52,6 +57,13 @@ def make_summarizing(
         raise ConfigurationError("summarizer= and pick_summarizer= exclude each other; pass one")
     if summarizer is not None:
         known = to_summarizer(summarizer)
+        if isinstance(event_limit, int) and event_limit < known.minimum_events:
+            warnings.warn(
+                f"session_event_limit={event_limit} removes events before a summary of them can "
+                f"be due, which takes {known.minimum_events}; raise the limit, or lower the "
+                "summarizer's trigger and skip_recent",
+                stacklevel=3,
+            )
         return Summarizing(lambda _: known, known.minimum_events, known.is_async_only)
     if pick_summarizer is None:
         return None

@@ -7,18 +7,26 @@ from typing import Any, TypeVar
 
 from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._background.dead_letters import KeptAppends
 from langchain_redis_session._background.summary_workers import SummaryWorkers
 from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
-from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.drivers import RunFlow, run
 from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.scripts import send_sources
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import DeadLetter
 
 T = TypeVar("T")
+
+
+def keep_appends(
+    context: Context, hooks: Hooks, on_error: Callable[[DeadLetter], Any] | None
+) -> KeptAppends:
+    """Make what keeps dead letters where nothing writes in the background."""
+    return KeptAppends(context, hooks.report_given_up, on_error)
 
 
 def start_write_behind(
@@ -28,7 +36,7 @@ def start_write_behind(
     on_error: Callable[[DeadLetter], Any] | None,
 ) -> WriteBehind:
     """Make the engine that writes; its threads start with the first append."""
-    run_flow = _make_runner(connections, context.counters, None)
+    run_flow = _make_runner(connections, context, None)
     return WriteBehind(context, run_flow, hooks.report_given_up, on_error)
 
 
@@ -51,7 +59,7 @@ def start_summary_workers(
         )
     if obstacle:
         return None
-    run_flow = _make_runner(connections, context.counters, write_behind)
+    run_flow = _make_runner(connections, context, write_behind)
     return SummaryWorkers(context, maker, run_flow, settles=write_behind is not None)
 
 
@@ -72,14 +80,18 @@ def _find_obstacle(actions: ActionContext, connections: Connections, maker: Summ
 
 
 def _make_runner(
-    connections: Connections, counters: Counters, write_behind: WriteBehind | None
+    connections: Connections, context: Context, write_behind: WriteBehind | None
 ) -> RunFlow:
     connections.require_sync()
 
+    counters, use_evalsha = context.counters, context.options.use_evalsha
+
     # Without the service, which threads must not keep alive.
     def run_flow(flow: Flow[T]) -> T:
+        if not use_evalsha:
+            flow = send_sources(flow)
         try:
-            return run(flow, connections.sync_client(), write_behind, counters)
+            return run(flow, connections.exchanges(), write_behind, counters)
         finally:
             connections.release()
 

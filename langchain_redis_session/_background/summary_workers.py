@@ -1,7 +1,8 @@
 """Summaries in the background: threads that look after appends whether one is due.
 
 A session's jobs run one at a time, in order; what waits for the same session and filter key
-is one job. Nothing is lost with a job: the next append to the session asks again.
+is one job. Nothing is lost with a job: the next append to the session asks again. After a
+failure nobody is asked for a while, longer each time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 
 from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._background.engine import Engine
+from langchain_redis_session._background.summary_backoff import Backoff
 from langchain_redis_session._flow.drivers import RunFlow
 from langchain_redis_session._flow.requests import Flow, Settle, off_loop
 from langchain_redis_session._logs import logger
@@ -62,6 +64,7 @@ class SummaryWorkers(Engine):
         super()._reset()
         self._wake = threading.Condition(self.lock)
         self._lanes: dict[SessionKey, _Lane] = {}
+        self._backoff = Backoff()
         self._workers: list[threading.Thread] = []
         self._waiting = self._idle = 0
         self._made = self._failed = self._yielded = 0
@@ -87,8 +90,8 @@ class SummaryWorkers(Engine):
 
     def _accept(self, task: SummaryTask, *, beyond: bool = False) -> bool:
         with self.lock:
-            if self._is_closing:
-                return True  # nobody is left to run it
+            if self._is_closing or self._backoff.holds(task):
+                return True  # nobody is left to run it, or it is for a later append
             lane = self._lanes.get(task.key)
             if lane is None or task.filter_key not in lane.waiting:
                 if not beyond and self._waiting >= self._context.options.summary_queue_size:
@@ -165,7 +168,7 @@ class SummaryWorkers(Engine):
 
         def take() -> bool:
             nonlocal is_mine
-            if self._is_closing:
+            if self._is_closing or self._backoff.holds(task):
                 return True
             lane = self._lanes.setdefault(task.key, _Lane())
             if lane.is_running:
@@ -184,7 +187,7 @@ class SummaryWorkers(Engine):
         except SessionNotFoundError:
             pass
         except (Exception, SystemExit) as error:  # which would end the worker
-            self._note_failure(error)
+            self._note_failure(task, error)
         finally:  # where the caller was interrupted, too
             self._finish(task, outcome)
 
@@ -217,6 +220,7 @@ class SummaryWorkers(Engine):
                 self._add(task)
         elif outcome.is_new:
             self._made += 1
+            self._backoff.forget(task)
             # Where a caller ran it for want of threads, nobody would run what follows.
             if not self._is_stopped and self._start_worker():
                 whole = self._maker.follow_up(task, outcome)
@@ -224,10 +228,12 @@ class SummaryWorkers(Engine):
                 if whole is not None:
                     self._add(whole)
 
-    def _note_failure(self, error: BaseException) -> None:
+    def _note_failure(self, task: SummaryTask, error: BaseException) -> None:
         with self.lock:
             if self._is_stopped:
                 return
+            wait_s = self._backoff.note_failure(task)
+            self._drop_held(task)
             self._failed += 1
             self._last_error = type(error).__name__
         # Not their texts, which may quote what was to be summarized.
@@ -235,11 +241,20 @@ class SummaryWorkers(Engine):
         if not isinstance(error, (RedisSessionError, SystemExit)):  # a bug: say where
             where = "\n" + "".join(traceback.format_tb(error.__traceback__))
         logger.warning(
-            "a session was not summarized, its last summary stays: %s%s%s",
+            "a session was not summarized, its last summary stays; the next try comes with an "
+            "append in %d s or later: %s%s%s",
+            wait_s,
             type(error).__name__,
             f" after {type(cause).__name__}" if cause is not None else "",
             where,
         )
+
+    def _drop_held(self, task: SummaryTask) -> None:
+        """Drop a job that was asked for while the same one failed, unless it is forced."""
+        waiting = self._lanes[task.key].waiting
+        if waiting.get(task.filter_key) is False:
+            del waiting[task.filter_key]
+            self._waiting -= 1
 
     # Waiting, counters, the end
 

@@ -18,15 +18,22 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from langchain_redis_session._background.dead_letters import (
+    DeadLetters,
+    GivenUp,
+    is_writable,
+    make_dead_job,
+)
 from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
 from langchain_redis_session._background.jobs import Job, JobResult, are_done, make_job
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
-from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit
+from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit, off_loop
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
+from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
@@ -34,7 +41,7 @@ from langchain_redis_session.errors import (
     RedisSessionError,
     SessionServiceClosedError,
 )
-from langchain_redis_session.models import DeadLetter, SessionKey
+from langchain_redis_session.models import DeadLetter, Event, SessionKey
 from langchain_redis_session.stats import PersistStats
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
@@ -61,7 +68,7 @@ class WriteBehind(Engine):
         on_error: Callable[[DeadLetter], Any] | None = None,
     ) -> None:
         self._context, self._delivery = context, Delivery(context, run_flow)
-        self._on_given_up, self._on_error = on_given_up, on_error
+        self._handlers = (on_given_up, on_error)
         options = context.options
         self._spool_dir = options.persist_spool_dir
         self._spool = None
@@ -77,7 +84,7 @@ class WriteBehind(Engine):
             Worker(self.lock, options.persist_queue_size)
             for _ in range(options.async_persister_num)
         ]
-        self._dead: list[tuple[Job, DeadLetter]] = []
+        self._dead = DeadLetters(self._context, *self._handlers)
         self._accepted = self._written = self._erased = self._retried = self._batches = 0
         self._largest_batch = self._batched = self._left = self._reporting = 0
         self._last_error = ""
@@ -224,7 +231,7 @@ class WriteBehind(Engine):
 
     def _settle_results(
         self, worker: Worker, ready: dict[SessionKey, list[Job]], results: Sequence[JobResult]
-    ) -> list[tuple[Job, DeadLetter]]:
+    ) -> list[GivenUp]:
         """Note what was written, what is tried again and what is given up.
 
         Returns:
@@ -260,7 +267,7 @@ class WriteBehind(Engine):
 
     def _try_later(
         self, worker: Worker, key: SessionKey, jobs: Sequence[Job], error: RedisSessionError
-    ) -> list[tuple[Job, DeadLetter]]:
+    ) -> list[GivenUp]:
         """Let a lane pause, longer each time, and give up what has waited for too long.
 
         Returns:
@@ -283,35 +290,16 @@ class WriteBehind(Engine):
         return given_up
 
     def _give_up(self, job: Job, error: RedisSessionError) -> DeadLetter:
-        letter = DeadLetter(
-            key=job.key,
-            events=tuple(job.write.events),
-            error=error,
-            time_ns=time.time_ns(),
-        )
-        self._dead.append((job, letter))
-        self._context.counters.dead_events += len(letter.events)
+        letter = self._dead.add(job, error)
         self._last_error = str(error)
         if self._spool is not None and job.spool_id is not None:
             self._spool.mark(job.spool_id, DEAD)
         return letter
 
-    def _report(self, given_up: Iterable[tuple[Job, DeadLetter]]) -> None:
+    def _report(self, given_up: Sequence[GivenUp]) -> None:
         for job, letter in given_up:
             _tell(job, letter.error)
-            logger.error(
-                "write-behind gave up %d event(s) of a session: %s; see dead_letters()",
-                len(letter.events),
-                type(letter.error).__name__,
-            )
-            for handler in (self._on_error, job.on_given_up or self._on_given_up):
-                if handler is None:
-                    continue
-                try:
-                    handler(letter)
-                except (Exception, SystemExit) as error:  # which would end the worker
-                    name = type(error).__name__
-                    logger.error("a handler of on_persist_error failed: %s", name)
+        self._dead.report(given_up)
 
     # Waiting
 
@@ -371,10 +359,10 @@ class WriteBehind(Engine):
     def dead_letters(self) -> list[DeadLetter]:
         """What was accepted and given up, oldest first."""
         with self.lock:
-            return [letter for _, letter in self._dead]
+            return self._dead.letters()
 
-    def retry_dead_letters(self) -> int:
-        """Accept all dead letters anew, however full the queue.
+    def retry_dead_letters(self, key: SessionKey | None = None) -> int:
+        """Accept dead letters anew, of a session or all, however full the queue.
 
         Returns:
             How many.
@@ -382,10 +370,11 @@ class WriteBehind(Engine):
         with self.lock:
             if self._is_closing:
                 raise SessionServiceClosedError("the service is closing; make a new one")
-            for worker in {self._worker_of(job.key) for job, _ in self._dead}:
+            dead = [job for job, _ in self._dead.find(key) if is_writable(job)]
+            for worker in {self._worker_of(job.key) for job in dead}:
                 self._start(worker)  # which may fail
-            dead, self._dead = self._dead, []
-            for job, _ in dead:
+            self._dead.forget(dead)
+            for job in dead:
                 again = Job(
                     job.key,
                     job.write,
@@ -399,6 +388,25 @@ class WriteBehind(Engine):
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
                 self._enqueue(again)
             return len(dead)
+
+    def redeliver(self, key: SessionKey | None = None) -> Flow[int]:
+        """Accept dead letters anew; as `retry_dead_letters`."""
+        return self.retry_dead_letters(key)
+        yield  # nothing: it is a flow as that of a service without write-behind
+
+    def keep(
+        self,
+        key: SessionKey,
+        events: Sequence[Event],
+        prepared: PreparedEvents | None,
+        error: RedisSessionError,
+        on_given_up: Callable[[DeadLetter], Any] | None,
+    ) -> Flow[None]:
+        """Keep as a dead letter what could not be accepted, and must not be lost."""
+        job = make_dead_job(key, events, prepared, on_given_up)
+        with self.lock:
+            letter = self._give_up(job, error)
+        yield from off_loop(partial(self._report, [(job, letter)]))
 
     def count_waiting(self) -> int:
         """How many appends wait."""

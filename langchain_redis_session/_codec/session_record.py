@@ -13,7 +13,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_redis_session._codec.state_values import decode_state_value
@@ -21,6 +21,9 @@ from langchain_redis_session._times import parse_time
 
 TRACKS = "tracks"
 """The state name that holds the track names, trpc-agent-go's index."""
+
+WINDOW_PREFIX = "langchain:window:"
+"""Begins the state names that hold the event which a stable window begins with."""
 
 TAIL_BYTES = 256
 """The end of a record, in which scripts find all that they look for."""
@@ -166,13 +169,17 @@ def _decode_tracks(value: object) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a record says. `is_sound` is false where a part of it could not be read."""
+    """What a record says. `is_sound` is false where a part of it could not be read.
+
+    `cuts` has the event ids that stable windows begin with, by the windows' names.
+    """
 
     state: dict[str, Any]
     tracks: tuple[str, ...]
     created_ns: int
     updated_ns: int
     is_sound: bool
+    cuts: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_record(record: bytes) -> Record:
@@ -181,13 +188,16 @@ def parse_record(record: bytes) -> Record:
     encoded = members.get("state") or {}
     is_sound = isinstance(encoded, dict) and "createdAt" in members
     state: dict[str, Any] = {}
+    cuts: dict[str, Any] = {}
     for name, value in encoded.items() if isinstance(encoded, dict) else ():
         if name == TRACKS:
             continue
         try:
-            state[name] = None if value is None else decode_state_value(b64decode(value))
+            decoded = None if value is None else decode_state_value(b64decode(value))
         except (ValueError, TypeError):
             is_sound = False
+            continue
+        (cuts if name.startswith(WINDOW_PREFIX) else state)[name] = decoded
     times = []
     for member in ("createdAt", "updatedAt"):
         try:
@@ -196,4 +206,4 @@ def parse_record(record: bytes) -> Record:
             is_sound = False
             times.append(0)
     tracks = encoded.get(TRACKS) if isinstance(encoded, dict) else None
-    return Record(state, tuple(_decode_tracks(tracks)), times[0], times[1], is_sound)
+    return Record(state, tuple(_decode_tracks(tracks)), times[0], times[1], is_sound, cuts)

@@ -15,6 +15,7 @@ import redis
 from redis.connection import parse_url
 
 from langchain_redis_session._connections.addresses import Address
+from langchain_redis_session._connections.driver import name_client
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session.errors import ConfigurationError, suggest
 
@@ -117,7 +118,7 @@ def _find_problem(address: Address, options: Mapping[str, Any]) -> Exception | N
         every = {**options, **parse_url_options(address)}
         if "connection_class" not in options:
             every = {n: value for n, value in every.items() if not find_unknown([n], "redis")}
-        try_connection(redis.Redis.from_url(url, **every))
+        try_connection(name_client(redis.Redis.from_url(url, **every)))
     except (ValueError, TypeError, redis.RedisError) as error:
         return error
     return None

@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
+import sys
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
+from langchain_redis_session._connections.abandoned import abandon, close_fakes, list_fakes
+from langchain_redis_session._connections.exchanges import (
+    DEFAULT_TIMEOUT_S,
+    open_async_exchanges,
+    open_exchanges,
+)
+from langchain_redis_session._connections.forks import renew_in_child, renew_locks_within
 from langchain_redis_session._flow.cluster import list_pools
+from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 from langchain_redis_session.errors import ConfigurationError
 
 _lock = threading.Lock()
+renew_in_child(sys.modules[__name__])
 Factory = Callable[[], Any]
 
 
@@ -26,9 +38,12 @@ class Connections:
         make_async: Makes an async client for the running loop; None likewise. A coroutine
             function where something has to be loaded first, off the loop.
         owns_sync: Whether `close` closes the sync client.
-        owns_async: Likewise; an async client not owned serves every loop.
+        owns_async: Likewise; an async client not owned serves one loop only.
         description: What to call it in errors and reprs; without credentials.
         is_default: Whether nobody said where Redis is.
+
+    Attributes:
+        pool_timeout_s: How long callers wait for a connection where all are in use.
     """
 
     def __init__(
@@ -44,10 +59,14 @@ class Connections:
         self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
+        self._exchanges: Exchanges | None = None
+        self._bound: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self.pool_timeout_s = DEFAULT_TIMEOUT_S
         self._is_closed = False
         self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
         self.description = description
         self.is_default = is_default
+        _all.add(self)
 
     @property
     def has_sync(self) -> bool:
@@ -65,6 +84,17 @@ class Connections:
                 if self._sync is None:
                     self._sync = made
         return self._sync
+
+    def exchanges(self) -> Exchanges:
+        """What carries out exchanges by the sync client."""
+        if self._exchanges is None:
+            made = open_exchanges(
+                self.sync_client(), timeout_s=self.pool_timeout_s, name=self.description
+            )
+            with _lock:
+                if self._exchanges is None:
+                    self._exchanges = made
+        return self._exchanges
 
     def require_sync(self) -> None:
         """Make sure that there can be a sync client.
@@ -86,28 +116,65 @@ class Connections:
         kept = next(iter(list(self._async.values())), None)
         return kept and kept.client
 
-    def running_client(self) -> Any:
-        """The running loop's async client; None before `open_async_client`."""
+    def running_exchanges(self) -> AsyncExchanges | None:
+        """What carries out exchanges of the running loop; None before `open_async`."""
         kept = self._async.get(asyncio.get_running_loop())
-        return kept and kept.client
+        return None if kept is None else kept.exchanges
 
-    async def open_async_client(self) -> Any:
+    async def open_async(self) -> AsyncExchanges:
         """Make the running loop's async client, which is closed with the loop at the latest."""
         if self._make_async is None:
             raise ConfigurationError(
                 "no async client can be made like the client that was given; pass "
                 "async_client= too for the methods with an `a` in front"
             )
+        loop = asyncio.get_running_loop()
+        self._leave_closed_loops()
+        if not self._owns_async:
+            self._bind(loop)
         client = self._make_async()
         if inspect.iscoroutine(client):
             client = await client
-            if (made := self.running_client()) is not None:  # by another task, meanwhile
+            if (made := self.running_exchanges()) is not None:  # by another task, meanwhile
                 return made
-        kept = _Kept(client, _close_with_loop(client) if self._owns_async else None)
+        exchanges = open_async_exchanges(
+            client, timeout_s=self.pool_timeout_s, name=self.description
+        )
+        keeper = _close_with_loop(client) if self._owns_async else None
+        kept = _Kept(client, exchanges, keeper)
         with _lock:
-            self._async[asyncio.get_running_loop()] = kept
+            self._async[loop] = kept
         await kept.start()
-        return client
+        return exchanges
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let a client that was handed in serve one loop only: its connections are that one's."""
+        with _lock:
+            bound = self._bound and self._bound()
+            if self._bound is None or bound is loop:
+                self._bound = weakref.ref(loop)
+                return
+        raise ConfigurationError(
+            "async_client= is used in a second event loop, and its connections belong to the "
+            "first; pass redis_url= or client=, of which each loop gets a client of its own, or "
+            "make a service for each loop"
+        )
+
+    def _leave_closed_loops(self) -> None:
+        """Drop the clients of loops that were closed without a word, and so the loops."""
+        with _lock:
+            closed = [loop for loop in self._async if loop.is_closed()]
+            left = [self._async.pop(loop) for loop in closed]
+        for kept in left:
+            if kept.keeper is not None:
+                abandon(kept.client)
+
+    def forget_parent(self) -> None:
+        """In the child of a fork: nothing of the parent's is used, nor closed."""
+        _parents.append((self._exchanges, self._async))
+        self._exchanges, self._async = None, WeakKeyDictionary()
+        if self._sync is not None:
+            renew_locks_within(self._sync, ("redis",))
 
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
@@ -142,7 +209,9 @@ async def _close_with_loop(client: Any) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        fakes = list_fakes(client)
         await client.aclose()
+        close_fakes(fakes)
 
 
 @dataclass(slots=True)
@@ -150,6 +219,7 @@ class _Kept:
     """One loop's client, and what closes it; None where it is not ours."""
 
     client: Any
+    exchanges: AsyncExchanges
     keeper: AsyncGenerator[None, None] | None
 
     async def start(self) -> None:
@@ -167,3 +237,18 @@ class _Kept:
 
 
 _closing: set[asyncio.Task[None]] = set()
+
+
+# Forks
+
+_all: WeakSet[Connections] = WeakSet()
+_parents: list[Any] = []  # kept, so that a child closes nothing that its parent uses
+
+
+def _forget_parents() -> None:
+    for connections in list(_all):
+        connections.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from langchain_redis_session._connections.clients import Connections
@@ -10,12 +12,22 @@ from langchain_redis_session._connections.twins import make_twin_factory
 from langchain_redis_session.errors import ConfigurationError
 
 
-def _is_client(client: Any) -> bool:
-    return hasattr(client, "execute_command") and not isinstance(client, type)
-
-
 def _is_async(client: Any) -> bool:
     return inspect.iscoroutinefunction(getattr(client, "execute_command", None))
+
+
+def _find_misuse(client: Any, other: str, *, is_async: bool) -> str:
+    """What to do with what is no client of its kind; "" where it is one."""
+    if type(client).__module__ == "unittest.mock":
+        return "in tests, give a client of fakeredis, or redis_url='memory://…'"
+    if isinstance(client, type):
+        return "give an object of that class"
+    if hasattr(client, "master_for"):
+        return "give what its master_for(…) gives, or a redis+sentinel:// URL"
+    if hasattr(client, "execute") and hasattr(client, "reset"):
+        return "give the client that the pipeline was made by"
+    methods = [getattr(client, name, None) for name in ("execute_command", "pipeline")]
+    return "" if all(map(callable, methods)) and _is_async(client) is is_async else other
 
 
 def check_clients(client: Any, async_client: Any, *, name: str = "client") -> None:
@@ -24,15 +36,15 @@ def check_clients(client: Any, async_client: Any, *, name: str = "client") -> No
     Raises:
         ConfigurationError: One of them is no client of its kind.
     """
-    if client is not None and (not _is_client(client) or _is_async(client)):
+    an_async, a_sync = "an async one goes to async_client=", f"a sync one goes to {name}="
+    if client is not None and (misuse := _find_misuse(client, an_async, is_async=False)):
         raise ConfigurationError(
-            f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; "
-            "an async one goes to async_client="
+            f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; {misuse}"
         )
-    if async_client is not None and not (_is_client(async_client) and _is_async(async_client)):
+    if async_client is not None and (misuse := _find_misuse(async_client, a_sync, is_async=True)):
         raise ConfigurationError(
-            f"async_client= must be a client of redis.asyncio, not "
-            f"{type(async_client).__qualname__}; a sync one goes to {name}="
+            "async_client= must be a client of redis.asyncio, not "
+            f"{type(async_client).__qualname__}; {misuse}"
         )
 
 
@@ -46,3 +58,28 @@ def adopt_clients(client: Any, async_client: Any) -> Connections:
         owns_async=async_client is None,
         description=type(client if client is not None else async_client).__name__,
     )
+
+
+def open_factory(factory: Callable[[], Any], description: str) -> Connections:
+    """Use a client that a function makes when it is first needed; it is closed here."""
+
+    def make_sync() -> Any:
+        client = factory()
+        check_clients(client, None, name="what factory= gives,")
+        return client
+
+    async def make_async() -> Any:
+        # In a thread: the function may fetch a secret first, or look for a cluster's nodes.
+        make_twin = make_twin_factory(await asyncio.to_thread(connections.sync_client))
+        if make_twin is None:
+            raise ConfigurationError(
+                f"{description}: no async client can be made like the one that factory= gives; "
+                "register it with client= and async_client="
+            )
+        twin = make_twin()
+        return await twin if inspect.iscoroutine(twin) else twin
+
+    connections = Connections(
+        make_sync, make_async, owns_sync=True, owns_async=True, description=description
+    )
+    return connections

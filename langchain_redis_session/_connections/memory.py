@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +13,7 @@ from langchain_redis_session._connections.driver import name_client
 from langchain_redis_session.errors import ConfigurationError
 
 _servers: dict[str, Any] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def open_memory(name: str, *, description: str) -> Connections:
@@ -43,7 +44,8 @@ def open_memory(name: str, *, description: str) -> Connections:
 
 
 def _load() -> Any:
-    import fakeredis
+    with _lock:  # for a child of a fork, a module that is half loaded stays so
+        import fakeredis
 
     return fakeredis
 
@@ -51,3 +53,25 @@ def _load() -> Any:
 def _open_server(name: str) -> Any:
     with _lock:
         return _servers.setdefault(name, _load().FakeServer())
+
+
+# Forks: a child finds no server in the middle of a command, and its lock free.
+
+_held: list[Any] = []
+
+
+def _hold_still() -> None:
+    _lock.acquire()
+    for server in _servers.values():
+        if server.lock.acquire(timeout=1.0):
+            _held.append(server.lock)
+
+
+def _go_on() -> None:
+    while _held:
+        _held.pop().release()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_go_on)

@@ -65,10 +65,15 @@ class _AsyncRetry(AsyncRetry):
         raise error
 
 
+def make_retry(retries: int = _RETRIES) -> Retry:
+    """Make what decides how often to try again."""
+    return _Retry(ExponentialBackoff(cap=0.5, base=0.02), retries)
+
+
 def add_retries(options: dict[str, Any]) -> dict[str, Any]:
     """Give the options of clients, with retries unless there are others."""
     return {
-        "retry": _Retry(ExponentialBackoff(cap=0.5, base=0.02), _RETRIES),
+        "retry": make_retry(),
         # Before redis-py 6, `retry` alone was for connecting only.
         "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
         **options,

@@ -18,7 +18,7 @@ from langchain_redis_session._connections.checks import (
 )
 from langchain_redis_session._connections.clients import Factory
 from langchain_redis_session._connections.driver import name_driver
-from langchain_redis_session._connections.retries import add_retries
+from langchain_redis_session._connections.retries import add_retries, make_retry
 from langchain_redis_session._connections.twins import (
     loses_tls_options,
     parameters_of,
@@ -65,9 +65,10 @@ def make_sentinel_factories(
     to_server = name_driver(add_retries({**to_server, **parse_url_options(address)}))
     to_server["db"] = address.database or 0
     # Sentinels are reached as the server is, but for who asks.
-    shared = ("socket_", "ssl_", "driver_info", "lib_", "client_name", "retry")
+    shared = ("socket_", "ssl_", "driver_info", "lib_", "client_name")
     to_sentinels = {
         **{name: value for name, value in to_server.items() if name.startswith(shared)},
+        "retry": make_retry(1),  # the server's are around these
         **to_sentinels,
     }
     nodes = list(address.nodes)

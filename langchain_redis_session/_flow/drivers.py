@@ -1,4 +1,4 @@
-"""The two drivers of flows: the only code that talks to a Redis client.
+"""The two drivers of flows: what they ask for is exchanged with Redis, or done.
 
 Replies are asked for as raw bytes, whatever the client was made to decode; redis-py's
 errors become ours before a flow sees them.
@@ -6,19 +6,10 @@ errors become ours before a flow sees them.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from langchain_redis_session._counters import Counters
-from langchain_redis_session._flow.cluster import (
-    RAW,
-    add_command,
-    aexecute_pinned,
-    await_again,
-    execute_pinned,
-    has_wait,
-    open_pipeline,
-)
+from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 from langchain_redis_session._flow.requests import (
     Call,
     Flow,
@@ -58,11 +49,11 @@ def _translate_replies(replies: list[Any]) -> list[Any]:
 
 def run(
     flow: Flow[T],
-    client: Any,
+    exchanges: Exchanges | None,
     queue: AppendQueue | None = None,
     counters: Counters = _NOBODYS_COUNTERS,
 ) -> T:
-    """Run a flow on a sync client (`redis.Redis`, `redis.RedisCluster`, fakeredis).
+    """Run a flow; without `exchanges`, one that asks for nothing of Redis.
 
     Raises:
         RedisSessionError: What the flow raises; redis-py's errors as ours.
@@ -72,7 +63,7 @@ def run(
         request = next(flow)
         while True:
             try:
-                reply = _execute(request, client, queue, counters)
+                reply = _execute(request, exchanges, queue, counters)
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:
@@ -85,17 +76,16 @@ def run(
 
 async def arun(
     flow: Flow[T],
-    client: Any,
+    exchanges: AsyncExchanges | None,
     queue: AppendQueue | None = None,
     counters: Counters = _NOBODYS_COUNTERS,
 ) -> T:
-    """Run a flow on an async client; otherwise as `run`."""
+    """Run a flow in an event loop; as `run`."""
     try:
         request = next(flow)
         while True:
             try:
-                ask = partial(_aexecute, request, client, queue, counters)
-                reply = await (ask() if isinstance(request, Call) else await_again(ask))
+                reply = await _aexecute(request, exchanges, queue, counters)
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:
@@ -106,48 +96,47 @@ async def arun(
         flow.close()
 
 
-def _execute(request: Request, client: Any, queue: AppendQueue | None, counters: Counters) -> Any:
-    if isinstance(request, tuple):
+def _execute(
+    request: Request, exchanges: Exchanges | None, queue: AppendQueue | None, counters: Counters
+) -> Any:
+    if isinstance(request, tuple) and exchanges is not None:
         counters.round_trips += 1
-        return client.execute_command(*request, **RAW)
+        return exchanges.send(request)
     if isinstance(request, Call):
         return request.function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
-    if isinstance(request, ScanPage):
-        return _scan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
         return run(_ask(queue, request), None)
+    assert exchanges is not None, "it needs Redis"
+    assert not isinstance(request, tuple)
+    if isinstance(request, ScanPage):
+        return _scan(request, exchanges, counters)
     counters.round_trips += 1
-    if hasattr(client, "get_primaries") and has_wait(request):
-        return _translate_replies(execute_pinned(request, client))
-    pipeline = open_pipeline(client)
-    for command in request:
-        add_command(pipeline, command)
-    return _translate_replies(pipeline.execute(raise_on_error=False))
+    return _translate_replies(exchanges.send_batch(request))
 
 
 async def _aexecute(
-    request: Request, client: Any, queue: AppendQueue | None, counters: Counters
+    request: Request,
+    exchanges: AsyncExchanges | None,
+    queue: AppendQueue | None,
+    counters: Counters,
 ) -> Any:
-    if isinstance(request, tuple):
+    if isinstance(request, tuple) and exchanges is not None:
         counters.round_trips += 1
-        return await client.execute_command(*request, **RAW)
+        return await exchanges.send(request)
     if isinstance(request, Call):
         return await request.async_function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
-    if isinstance(request, ScanPage):
-        return await _ascan(request, client, counters)
     if isinstance(request, (Settle, Submit)):
         return await arun(_ask(queue, request), None)
+    assert exchanges is not None, "it needs Redis"
+    assert not isinstance(request, tuple)
+    if isinstance(request, ScanPage):
+        return await _ascan(request, exchanges, counters)
     counters.round_trips += 1
-    if hasattr(client, "get_primaries") and has_wait(request):
-        return _translate_replies(await aexecute_pinned(request, client))
-    pipeline = open_pipeline(client)
-    for command in request:
-        add_command(pipeline, command)
-    return _translate_replies(await pipeline.execute(raise_on_error=False))
+    return _translate_replies(await exchanges.send_batch(request))
 
 
 def _ask(queue: AppendQueue | None, request: Settle | Submit) -> Flow[None]:
@@ -155,56 +144,45 @@ def _ask(queue: AppendQueue | None, request: Settle | Submit) -> Flow[None]:
     return queue.settle(request.scope) if isinstance(request, Settle) else queue.submit(request)
 
 
-def _scan_command(page: ScanPage, cursor: int) -> tuple[Any, ...]:
-    return ("SCAN", cursor, "MATCH", page.pattern.encode(), "COUNT", page.count)
+def _list_steps(page: ScanPage, nodes: list[str]) -> list[tuple[str, tuple[Any, ...]]]:
+    """Each node that has more, with the command that goes on there."""
+    cursors = dict.fromkeys(nodes, 0) if page.cursors is None else page.cursors
+    return [
+        (node, ("SCAN", cursors[node], "MATCH", page.pattern.encode(), "COUNT", page.count))
+        for node in nodes
+        if node in cursors
+    ]
 
 
-def _take_scan(reply: Any) -> tuple[int, list[bytes]]:
+def _take_step(node: str, reply: Any, cursors: dict[str, int], found: list[bytes]) -> None:
     cursor, keys = reply
     # A cluster client gives {node: cursor}, even where one node was asked.
     if isinstance(cursor, dict):
         (cursor,) = cursor.values()
-    return int(cursor), keys
+    found += keys
+    if int(cursor):
+        cursors[node] = int(cursor)
 
 
-def _nodes_to_scan(page: ScanPage, client: Any) -> list[tuple[str, int, dict[str, Any]]]:
-    """Each node that has more: its name, where to go on, and how to address it."""
-    if not hasattr(client, "get_primaries"):
-        nodes: list[tuple[str, dict[str, Any]]] = [("", {})]
-    else:
-        nodes = [(node.name, {"target_nodes": node}) for node in client.get_primaries()]
-    if page.cursors is None:
-        return [(name, 0, address) for name, address in nodes]
-    return [(name, page.cursors[name], to) for name, to in nodes if name in page.cursors]
-
-
-def _scan(page: ScanPage, client: Any, counters: Counters) -> tuple[dict[str, int], list[bytes]]:
-    cursors, found = {}, []
-    for name, start, address in _nodes_to_scan(page, client):
+def _scan(
+    page: ScanPage, exchanges: Exchanges, counters: Counters
+) -> tuple[dict[str, int], list[bytes]]:
+    cursors: dict[str, int] = {}
+    found: list[bytes] = []
+    for node, command in _list_steps(page, exchanges.list_nodes()):
         counters.round_trips += 1
-        cursor, keys = _take_scan(
-            client.execute_command(*_scan_command(page, start), **address, **RAW)
-        )
-        found += keys
-        if cursor:
-            cursors[name] = cursor
+        _take_step(node, exchanges.send(command, node), cursors, found)
     return cursors, found
 
 
 async def _ascan(
-    page: ScanPage, client: Any, counters: Counters
+    page: ScanPage, exchanges: AsyncExchanges, counters: Counters
 ) -> tuple[dict[str, int], list[bytes]]:
-    if hasattr(client, "get_primaries"):
-        await client.initialize()  # it knows its nodes only then
-    cursors, found = {}, []
-    for name, start, address in _nodes_to_scan(page, client):
+    cursors: dict[str, int] = {}
+    found: list[bytes] = []
+    for node, command in _list_steps(page, await exchanges.list_nodes()):
         counters.round_trips += 1
-        cursor, keys = _take_scan(
-            await client.execute_command(*_scan_command(page, start), **address, **RAW)
-        )
-        found += keys
-        if cursor:
-            cursors[name] = cursor
+        _take_step(node, await exchanges.send(command, node), cursors, found)
     return cursors, found
 
 

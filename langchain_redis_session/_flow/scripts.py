@@ -10,7 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
-from langchain_redis_session._flow.requests import Argument, Command, Flow
+from langchain_redis_session._flow.interception import intercept
+from langchain_redis_session._flow.requests import Argument, Command, Flow, Request
 from langchain_redis_session.errors import RedisSessionError
 
 
@@ -39,7 +40,12 @@ def load_script(name: str) -> Script:
         return (folder / f"{match[1]}.lua").read_text("utf-8")
 
     text = (folder / f"{name}.lua").read_text("utf-8")
-    return Script(re.sub(r"^--#include (\w+)$", include, text, flags=re.MULTILINE))
+    script = Script(re.sub(r"^--#include (\w+)$", include, text, flags=re.MULTILINE))
+    _sources[script.sha] = script.source.encode()
+    return script
+
+
+_sources: dict[str, bytes] = {}
 
 
 def _load_all() -> None:
@@ -53,6 +59,28 @@ _load_all()  # now: where they are used, an event loop may run, which must not w
 
 
 R = TypeVar("R")
+
+
+def send_sources(flow: Flow[R]) -> Flow[R]:
+    """Let a flow send its scripts whole, for servers that forbid EVALSHA.
+
+    >>> flow = send_sources(iter(ScriptCall("find_event", [b"k"], ["x", 1], lambda reply: reply)))
+    >>> next(flow)[0]
+    'EVAL'
+    """
+    return intercept(flow, _answer_with_sources)
+
+
+def _answer_with_sources(request: Request) -> Flow[Any]:
+    if isinstance(request, list):
+        return (yield [_to_source(command) for command in request])
+    return (yield _to_source(request) if isinstance(request, tuple) else request)
+
+
+def _to_source(command: Any) -> Any:
+    if not isinstance(command, tuple) or command[0] != "EVALSHA":
+        return command
+    return ("EVAL", _sources[str(command[1])], *command[2:])
 
 
 @dataclass(slots=True, eq=False)

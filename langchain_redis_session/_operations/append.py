@@ -8,12 +8,15 @@ from functools import lru_cache
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.session_record import change_state, get_core, start_record
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.attempts import Attempts
+from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
+from langchain_redis_session._operations.pages import LARGEST_PAGE, Page, Walk
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.replicas import call_append
 from langchain_redis_session._operations.state import (
@@ -28,6 +31,7 @@ from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create, MessageIndex, StateWrite
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 
+_MOST_LOSING = 1000
 _WRITTEN = (Fate.FRESH, Fate.STORED)
 
 
@@ -211,10 +215,12 @@ def _write(
     attempts = Attempts(key, "write to")
     while True:
         attempts.begin()
-        reply = yield from call_append(context, key, write.call())
+        call = yield from compute(write.call, len(write.record or b""))
+        reply = yield from call_append(context, key, call)
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
-            context.counters.lost_events += reply.lost
+            if reply.lost:
+                _note_lost(context, key, reply.lost)
             app_state = write.far_app_state(reply.fates)
             if app_state:
                 yield from update_app_state(context, key.app_name, app_state)
@@ -233,7 +239,7 @@ def _write(
         elif reply.status is Status.FATES:
             write.fresh = [p for p, fate in enumerate(reply.fates) if fate is Fate.FRESH]
         elif reply.status is Status.INDEX:
-            write.index = yield from _read_message_index(keys)
+            write.index = yield from _read_message_index(context, keys)
 
 
 def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes]:
@@ -257,14 +263,45 @@ def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _read_message_index(keys: SessionKeys) -> Flow[MessageIndex]:
-    page = yield from bindings.read_events(keys.events)
-    scores: list[tuple[bytes, bytes]] = []
-    for entry, score in zip(page.entries, page.scores, strict=True):
+def _read_message_index(context: Context, keys: SessionKeys) -> Flow[MessageIndex]:
+    walk = Walk(context, keys.events)
+    size = 0
+    scores: dict[bytes, float] = {}
+    several: list[float] = []
+    while not walk.is_done:
+        count, found = yield from walk.read(LARGEST_PAGE, _find_message_ids)
+        size += count
+        for message_id, score in found:  # the last of several events counts
+            if scores.setdefault(message_id, score) != score:
+                several.append(scores[message_id])
+    if several:
+        scores[b""] = max(several)
+    pairs = [(message_id, format_score(score).encode()) for message_id, score in scores.items()]
+    return MessageIndex(size, walk.newest.encode(), pairs)
+
+
+def _find_message_ids(page: Page) -> tuple[int, list[tuple[bytes, float]]]:
+    """How many entries there are; the ids of messages in them, with their scores."""
+    found: list[tuple[bytes, float]] = []
+    for entry, score in zip(*page, strict=True):
         try:
             message = decode_event(entry).message
         except CorruptEventError:
             continue
         if message is not None and message.id:
-            scores.append((message.id.encode("utf-8", "surrogatepass"), score))
-    return MessageIndex(page.size, page.scores[0] if page.scores else b"", scores)
+            found.append((message.id.encode("utf-8", "surrogatepass"), float(score)))
+    return len(page[0]), found
+
+
+def _note_lost(context: Context, key: SessionKey, count: int) -> None:
+    """Take note of events that went before a summary covered them; once a session, log it."""
+    counters = context.counters
+    counters.lost_events += count
+    if key.scope in counters.losing_sessions or len(counters.losing_sessions) >= _MOST_LOSING:
+        return
+    counters.losing_sessions.add(key.scope)
+    logger.warning(
+        "the session's event limit removed events that no summary covered yet, from %s on; "
+        "raise session_event_limit, or let summaries be made earlier",
+        key,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,6 +11,9 @@ from langchain_core.messages import BaseMessage, ChatMessage
 
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, is_from_user
+
+INTERRUPTED = "interrupted"
+"""The label of an answer that was cut off, in `Event.tag`."""
 
 _ROLES = {
     "human": "user",
@@ -21,6 +24,7 @@ _ROLES = {
 }
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 _MOST_TERMS = 64
+_PIECE = 1000
 # Words in scripts that part them by spaces; where they don't (Chinese, Thai, …), a word is found
 # wherever it stands.
 _WORD = re.compile(r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]+")
@@ -42,6 +46,11 @@ def is_system(item: Any) -> bool:
     """Whether an event holds a system message."""
     message = getattr(item, "message", None)
     return message is not None and message.type == "system"
+
+
+def is_whole(event: Event) -> bool:
+    """Whether an event holds a message that was not cut off."""
+    return has_message(event) and not (event.tag and INTERRUPTED in event.tag.split(";"))
 
 
 def has_message(event: Event) -> bool:
@@ -106,13 +115,15 @@ def compile_query(query: str) -> Callable[[str], bool]:
     return matches
 
 
-def _mark(words: Iterable[str]) -> str:
+def _mark(words: Sequence[str]) -> str:
     r"""Put words together so that a term is found where its words begin and end.
 
     >>> _mark(["c++", "東京2"])
     '\nc\n++ 東京\n2\n'
     """
-    return _WORD.sub("\n\\g<0>\n", " ".join(words))
+    # Piece by piece: other threads have their turn in between.
+    pieces = (" ".join(words[at : at + _PIECE]) for at in range(0, len(words), _PIECE))
+    return " ".join(_WORD.sub("\n\\g<0>\n", piece) for piece in pieces)
 
 
 def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:

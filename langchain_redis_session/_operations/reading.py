@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
@@ -26,7 +26,7 @@ from langchain_redis_session._operations.decoding import (
     parse_sound_record,
 )
 from langchain_redis_session._operations.lifetime import refresh_lifetime
-from langchain_redis_session._operations.matching import has_message, is_below
+from langchain_redis_session._operations.matching import has_message, is_below, is_whole
 from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
 from langchain_redis_session._operations.stretch import Stretch, make_event_stretch
 from langchain_redis_session._times import to_datetime
@@ -77,11 +77,15 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
 
 
 def get_messages_for_model(
-    context: Context, key: SessionKey, bounds: Bounds
+    context: Context, key: SessionKey, bounds: Bounds, *, include_interrupted: bool = False
 ) -> Flow[SummarizedMessages]:
-    """Read the messages that a model's window is made of, without a summary."""
+    """Read the messages that a model's window is made of, without a summary.
+
+    What was cut off is left out unless `include_interrupted`.
+    """
     keys = context.keyspace.session(key)
-    stretch = make_event_stretch(context, keys, bounds, has_message, needs_scores=False)
+    wants = has_message if include_interrupted else is_whole
+    stretch = make_event_stretch(context, keys, bounds, wants, needs_scores=False)
     yield from _read_and_refresh(context, key, stretch)
     return SummarizedMessages(None, list_messages(stretch.items), stretch.is_cut)
 
@@ -125,14 +129,19 @@ def select_summarized(session: Session | None, limit: int | None) -> SummarizedM
 
 
 def get_since_summary(
-    context: Context, key: SessionKey, bounds: Bounds, *, with_state: bool = False
+    context: Context,
+    key: SessionKey,
+    bounds: Bounds,
+    *,
+    with_state: bool = False,
+    wants: Callable[[Event], bool] = has_message,
 ) -> Flow[Session | None]:
     """Read a session's summary and the events with messages that it does not cover."""
     reading = Reading(
         context,
         key,
         bounds,
-        wants=has_message,
+        wants=wants,
         since_summary=True,
         with_state=with_state,
         with_front=True,
@@ -320,6 +329,17 @@ class Reading:
         )
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class WindowSession(Session):
+    """A session as a window for a model is made of it.
+
+    Attributes:
+        cuts: The event ids that stable windows begin with, by the windows' names.
+    """
+
+    cuts: Mapping[str, Any] = field(default_factory=dict)
+
+
 def make_session(
     key: SessionKey,
     record: Record,
@@ -328,7 +348,10 @@ def make_session(
     summary: Summary | None = None,
 ) -> Session:
     """Put a session together; without a stretch, its events were not read."""
-    return Session(
+    is_for_model = stretch is not None and stretch.bounds.for_model
+    more: dict[str, Any] = {"cuts": record.cuts} if is_for_model else {}
+    return (WindowSession if is_for_model else Session)(
+        **more,
         key=key,
         state={**record.state, **shared_state},
         events=stretch.items if stretch else [],

@@ -14,7 +14,7 @@ from langchain_redis_session.models import Event, SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import End
 
-_MOST_LOOKS = 1000
+_MOST_LOOKS = 400
 _SMALLEST_PAGE, _LARGEST_PAGE = 32, 1000
 
 

@@ -89,10 +89,12 @@ def choose_count(events: Sequence[Event], most: int, fits: Callable[[int], bool]
 def _possible_ends(events: Sequence[Event]) -> Iterator[int]:
     """Give the lengths of prefixes with something to tell that part no call from its result.
 
-    A call that waits for its result can't be covered, nor what follows it, until the
-    result is there or a user goes on without it.
+    The turn of a call that waits for its result can't be covered, nor what follows it, until
+    the result is there or a user goes on without it.
     """
     last_results, first_waiting = _pair_calls(events)
+    if first_waiting is not None:
+        first_waiting = find_turn_start(events, first_waiting)
     paired_until = -1
     tells = False
     for place, event in enumerate(events):

@@ -94,8 +94,9 @@ def conversation_text(
     messages: Iterable[BaseMessage],
     call_formatter: FormatToolCall,
     result_formatter: FormatToolResult,
+    shorten: Callable[[str], str] = str,
 ) -> str:
-    """Write messages as blocks of text; one that says nothing is left out.
+    """Write messages as blocks of text, each shortened; one that says nothing is left out.
 
     >>> answer = AIMessage("{Yes}", name="maths")
     >>> conversation_text([answer, AIMessage("")], format_tool_call, format_tool_result)
@@ -103,7 +104,7 @@ def conversation_text(
     """
     blocks = (_block(message, call_formatter, result_formatter) for message in messages)
     # A lone surrogate could not be sent to a model.
-    return approximate_text("\n\n".join(filter(None, blocks)))
+    return approximate_text("\n\n".join(map(shorten, filter(None, blocks))))
 
 
 def _block(
@@ -151,19 +152,22 @@ def cut_middle(text: str, kept: int) -> str:
     return f"{text[: kept - kept // 2]}\n[… {len(text) - kept:,} characters left out …]\n{tail}"
 
 
-def shorten_to_fit(text: str, count: Callable[[str], int], most: int) -> str:
-    """Cut a text's middle until `count` of it is at most `most`.
+def shorten_to_fit(
+    text: str, count: Callable[[str], int], most: int, *, longest: int | None = None
+) -> str:
+    """Cut a text's middle until `count` of it is at most `most`, and to `longest` characters.
 
     Counts seldom, as that may be slow. Gives the mere note where nothing fits.
 
     >>> 70 < len(shorten_to_fit("x" * 1000, len, 100)) <= 100
     True
     """
-    tokens = count(text)
+    kept = len(text) if longest is None else min(len(text), longest)
+    shortened = text if kept == len(text) else cut_middle(text, kept)
+    tokens = count(shortened)
     if tokens <= most:
-        return text
+        return shortened
     empty = count(cut_middle(text, 0))
-    kept = len(text)
     while kept and tokens > most:
         # In proportion, and each time by some more, so that it ends soon.
         share = max(0.0, (most - empty) / max(1, tokens - empty))

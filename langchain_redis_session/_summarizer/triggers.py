@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from langchain_core.messages import BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Session, list_messages
 
@@ -40,15 +40,14 @@ def event_threshold(count: int) -> SummaryTrigger:
     return EventThreshold(check_int("count", count, 1))
 
 
-def token_threshold(
-    count: int, token_counter: TokenCounter = count_tokens_approximately
-) -> SummaryTrigger:
+def token_threshold(count: int, token_counter: TokenCounter = count_tokens) -> SummaryTrigger:
     """Make a trigger that fires when the new events' messages have this many tokens.
 
     Args:
         count: How many, 1 or more.
         token_counter: Counts the tokens of messages, such as a model's
-            `get_num_tokens_from_messages`. The default estimates.
+            `get_num_tokens_from_messages`. The default estimates, with pictures, sounds,
+            films and files at a fixed cost each.
 
     Raises:
         ConfigurationError: An argument can't work.
@@ -64,7 +63,7 @@ def context_threshold(
     fraction: float,
     context_window: int,
     minimum: int = 0,
-    token_counter: TokenCounter = count_tokens_approximately,
+    token_counter: TokenCounter = count_tokens,
 ) -> SummaryTrigger:
     """Make a trigger that fires when the new events fill this part of a context window.
 
@@ -175,7 +174,7 @@ class TokenThreshold:
     """At least `count` tokens."""
 
     count: int
-    token_counter: TokenCounter = field(default=count_tokens_approximately, repr=False)
+    token_counter: TokenCounter = field(default=count_tokens, repr=False)
     minimum_events: int = field(default=1, init=False, repr=False)
 
     def __call__(self, session: Session) -> bool:

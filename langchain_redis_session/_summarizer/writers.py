@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Protocol, get_args
 
 from langchain_core.messages import HumanMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
 from langchain_core.runnables import (
     Runnable,
@@ -33,12 +32,16 @@ from langchain_redis_session._summarizer.text import (
     format_tool_result,
     shorten_to_fit,
 )
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._summarizer.triggers import TokenCounter
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import SummaryRequest
 
 # At least as long as any note on what was left out.
 _NOTE = "\n[… 1,000,000,000,000 characters left out …]\n"
+
+# Of so many characters, a text has more than one token: a slow counter need not see all of it.
+_LONGEST_WORD = 16
 
 
 class SummaryWriter(Protocol):
@@ -69,7 +72,7 @@ class PromptedModel:
     prompt: ChatPromptTemplate
     runnable: Runnable[Any, Any]
     max_summary_words: int | None
-    max_input_tokens: int | None
+    max_input_tokens: int
     token_counter: TokenCounter
     call_formatter: FormatToolCall
     result_formatter: FormatToolResult
@@ -77,7 +80,7 @@ class PromptedModel:
 
     def __post_init__(self) -> None:
         most = self.max_input_tokens
-        if most is not None and (least := self._count(_NOTE, _NOTE)) > most:
+        if (least := self._count(_NOTE, _NOTE)) > most:
             raise ConfigurationError(
                 f"max_input_tokens={most} has no room for a conversation: the prompt alone "
                 f"takes {least} tokens"
@@ -95,8 +98,7 @@ class PromptedModel:
         return self._fill_in(*self._cut(conversation, previous)) if conversation else None
 
     def fits(self, request: SummaryRequest) -> bool:
-        most = self.max_input_tokens
-        return most is None or self._count(*self._texts(request)) <= most
+        return self._count(*self._texts(request)) <= self.max_input_tokens
 
     def count_input_tokens(self, request: SummaryRequest) -> int:
         conversation, previous = self._texts(request)
@@ -104,16 +106,32 @@ class PromptedModel:
 
     def _texts(self, request: SummaryRequest) -> tuple[str, str]:
         conversation = conversation_text(
-            request.messages, self.call_formatter, self.result_formatter
+            request.messages,
+            self.call_formatter,
+            self.result_formatter,
+            self._shorten if len(request.messages) > 1 else str,
         )
         if self.disarm:
             return disarm(conversation), disarm(request.previous_summary)
         return conversation, request.previous_summary
 
+    def _shorten(self, text: str) -> str:
+        """Cut one message's text where it leaves no room for others."""
+        most = self.max_input_tokens
+        if len(text) <= most // 2:
+            return text
+        room = most - self._count("", "")
+        if self._count_text(text[: _LONGEST_WORD * most]) <= room:
+            return text
+        return shorten_to_fit(text, self._count_text, room // 2, longest=_LONGEST_WORD * most)
+
+    def _count_text(self, text: str) -> int:
+        return self.token_counter([HumanMessage(text)])
+
     def _cut(self, conversation: str, previous: str) -> tuple[str, str]:
         """Make the prompt fit. The previous summary may take half of the room, at most."""
         most = self.max_input_tokens
-        if most is None or self._count(conversation, previous) <= most:
+        if self._count(conversation, previous) <= most:
             return conversation, previous
         base = self._count("", "")
         half = base + (most - base) // 2
@@ -146,7 +164,7 @@ class WholeRunnable:
     def count_input_tokens(self, request: SummaryRequest) -> int:
         # What it really sends is its own affair.
         texts = filter(None, [request.previous_summary, _text_of(request)])
-        return count_tokens_approximately([HumanMessage(text) for text in texts])
+        return count_tokens([HumanMessage(text) for text in texts])
 
 
 @dataclass(frozen=True)

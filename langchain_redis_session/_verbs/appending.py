@@ -163,17 +163,23 @@ class AppendMethods(FlowRunner):
         create: bool = False,
         once: bool = False,
         new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
+        kept_first: bool = False,
+        keeps: bool = False,
     ) -> Flow[AppendResult]:
         hooks = combine_hooks(self, callbacks)
-        flow = appends.append_events(
-            self._context,
-            hooks,
-            key,
-            new_events,
-            create=create,
-            once=once,
-            new_event_limit=new_event_limit,
-            is_write_behind=self._write_behind is not None,
-            scheduler=self._summary_scheduler,
-        )
+        options: dict[str, Any] = {
+            "create": create,
+            "once": once,
+            "new_event_limit": new_event_limit,
+            "is_write_behind": self._write_behind is not None,
+            "scheduler": self._summary_scheduler,
+        }
+        if keeps:
+            flow = appends.append_or_keep(
+                self._context, hooks, self._keeper, key, new_events, **options
+            )
+        else:
+            if kept_first:
+                options["before"] = lambda _: self._keeper.redeliver(key)
+            flow = appends.append_events(self._context, hooks, key, new_events, **options)
         return self._observed(operations.APPEND_EVENT, key, flow, hooks, new_events)

@@ -13,13 +13,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from inspect import Signature
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
-from langchain_redis_session._actions.appends import SummaryScheduler
+from langchain_redis_session._actions.appends import Keeper, SummaryScheduler
 from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.observed import observe, tell_of_unreadable
 from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
+from langchain_redis_session._flow.scripts import send_sources
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._observe.operations import name_operation
 from langchain_redis_session._operations.context import Context
@@ -45,6 +46,7 @@ class FlowRunner:
         _context: Options, key names and counters.
         _connections: The clients.
         _write_behind: The engine that appends are handed to; None = they wait for Redis.
+        _keeper: Has the dead letters.
         _summary_scheduler: Who schedules summaries after appends; None = nobody.
         _clock: Gives the time in nanoseconds since 1970.
         _is_closed: Whether it may no longer be used.
@@ -54,6 +56,7 @@ class FlowRunner:
     _context: Context
     _connections: Connections
     _write_behind: WriteBehind | None
+    _keeper: Keeper
     _summary_scheduler: SummaryScheduler | None
     _clock: Callable[[], int]
     _is_closed: bool
@@ -81,22 +84,25 @@ class FlowRunner:
                 raise  # from inside of it: the arguments did fit
             raise explain_call(error, self, name, make_flow, args, kwargs) from None
 
-    def _run(self, flow: Flow[T]) -> T:
+    def _prepare(self, flow: Flow[T]) -> Flow[T]:
         if self._actions.hooks.corrupt:
             flow = tell_of_unreadable(self._actions.hooks, flow)
-        client, counters = self._connections.sync_client(), self._context.counters
+        return flow if self._context.options.use_evalsha else send_sources(flow)
+
+    def _run(self, flow: Flow[T]) -> T:
+        flow = self._prepare(flow)
+        exchanges, counters = self._connections.exchanges(), self._context.counters
         try:
-            return run(flow, client, self._write_behind, counters)
+            return run(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
-        if self._actions.hooks.corrupt:
-            flow = tell_of_unreadable(self._actions.hooks, flow)
+        flow = self._prepare(flow)
         connections, counters = self._connections, self._context.counters
-        client = connections.running_client() or await connections.open_async_client()
+        exchanges = connections.running_exchanges() or await connections.open_async()
         try:
-            return await arun(flow, client, self._write_behind, counters)
+            return await arun(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 

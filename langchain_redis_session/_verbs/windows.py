@@ -3,15 +3,18 @@
 They are counted, and seen by hooks, as the methods whose names they have.
 """
 
+from dataclasses import fields
+
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._actions.reads import (
     GET_MESSAGES,
-    GET_MESSAGES_FOR_MODEL,
-    GET_SUMMARIZED_FOR_MODEL,
+    messages_for_model,
+    session_for_model,
 )
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import counting
+from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._verbs.reading import ReadMethods
 from langchain_redis_session._verbs.runner import async_method, combine_hooks, sync_method
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
@@ -20,7 +23,12 @@ from langchain_redis_session.models import SessionKey, SummarizedMessages
 
 @sync_method
 def get_messages(
-    service: ReadMethods, key: SessionKey, *, limit: int | None = None, callbacks: Handlers = None
+    service: ReadMethods,
+    key: SessionKey,
+    *,
+    limit: int | None = None,
+    include_interrupted: bool = False,
+    callbacks: Handlers = None,
 ) -> Flow[SummarizedMessages]:
     """Read the newest messages, whatever a summary covers.
 
@@ -32,12 +40,12 @@ def get_messages(
         service: The service.
         key: The session.
         limit: The most messages, but for these; None = all.
+        include_interrupted: Whether to read answers that were cut off, too.
         callbacks: Hooks for this call, after the service's.
     """
     call = GetSessionContext(key, "get_messages", limit)
-    return service._read(  # noqa: SLF001
-        GET_MESSAGES_FOR_MODEL, call, callbacks=callbacks
-    )
+    read = messages_for_model(include_interrupted=include_interrupted)
+    return service._read(read, call, callbacks=callbacks)  # noqa: SLF001
 
 
 aget_messages = async_method(get_messages)
@@ -45,16 +53,44 @@ aget_messages = async_method(get_messages)
 
 @sync_method
 def get_summarized_messages(
-    service: ReadMethods, key: SessionKey, *, limit: int | None = None, callbacks: Handlers = None
+    service: ReadMethods,
+    key: SessionKey,
+    *,
+    limit: int | None = None,
+    include_interrupted: bool = False,
+    callbacks: Handlers = None,
 ) -> Flow[SummarizedMessages]:
     """Read the session's summary and the messages that it does not cover; as `get_messages`."""
     call = GetSessionContext(key, "get_summarized_messages", limit)
-    return service._read(  # noqa: SLF001
-        GET_SUMMARIZED_FOR_MODEL, call, callbacks=callbacks
-    )
+    read = messages_for_model(with_summary=True, include_interrupted=include_interrupted)
+    return service._read(read, call, callbacks=callbacks)  # noqa: SLF001
 
 
 aget_summarized_messages = async_method(get_summarized_messages)
+
+
+@sync_method
+def get_session(
+    service: ReadMethods,
+    key: SessionKey,
+    *,
+    limit: int | None = None,
+    with_summary: bool = False,
+    include_interrupted: bool = False,
+    callbacks: Handlers = None,
+) -> Flow[WindowSession | None]:
+    """Read the session itself with its state; as `get_messages` or `get_summarized_messages`."""
+    read = session_for_model(with_summary=with_summary, include_interrupted=include_interrupted)
+    call = GetSessionContext(key, read.method, limit)
+    session = yield from service._read(read, call, callbacks=callbacks)  # noqa: SLF001
+    if session is None or isinstance(session, WindowSession):
+        return session
+    # A hook has put its own in place.
+    members = {member.name: getattr(session, member.name) for member in fields(session)}
+    return WindowSession(**members)
+
+
+aget_session = async_method(get_session)
 
 
 @sync_method

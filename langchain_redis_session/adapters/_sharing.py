@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session._connections.given import check_clients
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
+from langchain_redis_session._connections.registry import find_instance
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
@@ -21,6 +26,7 @@ _of_clients: _Shelf = {}
 # A service keeps its client alive, and who makes one per request has many.
 _MOST_OF_URLS, _MOST_OF_CLIENTS = 256, 16
 _shelves_lock = threading.Lock()
+renew_in_child(sys.modules[__name__])
 
 
 class SharedOptions(ClientOptions, total=False):
@@ -29,6 +35,7 @@ class SharedOptions(ClientOptions, total=False):
     The service's are those of its constructor, with the same types.
     """
 
+    pool_timeout: float
     hash_tag: Literal["app", "user"]
     session_event_limit: int | Literal["session"] | None
     session_ttl: Ttl
@@ -40,6 +47,7 @@ class SharedOptions(ClientOptions, total=False):
     max_state_bytes: int | None
     refresh_ttl_on_read: bool
     per_field_ttl: bool | None
+    use_evalsha: bool
     unserializable: Literal["convert", "raise"]
     enable_async_persist: bool
     async_persister_num: int
@@ -104,6 +112,7 @@ def check_service(service: object) -> RedisSessionService:
 def share_service(
     *,
     redis_url: str | None,
+    redis_instance: str | None,
     redis_client: Any,
     async_client: Any,
     ttl: Ttl,
@@ -119,35 +128,87 @@ def share_service(
     def make() -> RedisSessionService:
         return RedisSessionService(
             redis_url,
+            redis_instance=redis_instance,
             client=redis_client,
             async_client=async_client,
             extra_options=options,
             **own,
         )
 
-    # Clients and other objects stand in the entry, so that nothing else gets their ids.
-    name = (
-        redis_url or os.environ.get("REDIS_URL"),
-        *map(id, clients),
-        *sorted((name, _identify(name, value)) for name, value in own.items()),
-        *sorted(options.items()),
-    )
-    try:
-        hash(name)
-    except TypeError:  # an option that can't be compared
-        return make()
     has_client = redis_client is not None or async_client is not None
+    is_named = redis_url is None and redis_instance is not None and not has_client
     shelf, most = (_of_clients, _MOST_OF_CLIENTS) if has_client else (_of_urls, _MOST_OF_URLS)
+    objects = {name: own[name] for name in ObjectOptions.model_fields if name in own}
+    plain = _Comparable(
+        {
+            "redis": find_instance(redis_instance)
+            if is_named
+            else redis_url or os.environ.get("REDIS_URL"),
+            "clients": tuple(map(id, clients)),
+            **{name: value for name, value in own.items() if name not in objects},
+            **options,
+        }
+    )
+    name = (plain, tuple((option, id(value)) for option, value in sorted(objects.items())))
     with _shelves_lock:
         service, _ = shelf.pop(name, (None, None))
         if service is None or service.is_closed:
             service = make()
+            _count_likes(plain, objects)
+        # Clients and other objects stand in the entry, so that nothing else gets their ids.
         shelf[name] = (service, (clients, own))
         if len(shelf) > most:
             del shelf[next(iter(shelf))]
         return service
 
 
-def _identify(name: str, value: Any) -> Any:
-    """What makes two values of an option the same; of objects only the object itself."""
-    return id(value) if name in ObjectOptions.model_fields else value
+class _Comparable:
+    """Options as a key of a dict, by what they are equal to; also those without a hash."""
+
+    __slots__ = ("_hash", "_options")
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        changing = (list, dict, set)
+        # Whoever has them may change them.
+        self._options = {
+            name: copy.copy(value) if isinstance(value, changing) else value
+            for name, value in options.items()
+        }
+        self._hash = hash(frozenset((name, _hash(value)) for name, value in options.items()))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Comparable) and self._options == other._options
+
+
+def _hash(value: object) -> int:
+    try:
+        return hash(value)
+    except TypeError:
+        return 0
+
+
+_likes: dict[_Comparable, int] = {}
+_MANY_LIKES = 10
+
+
+def _count_likes(plain: _Comparable, objects: dict[str, Any]) -> None:
+    """Warn who makes objects anew each time: each makes a service, with clients and threads."""
+    given = sorted(name for name, value in objects.items() if value is not None)
+    if not given:
+        return
+    count = _likes[plain] = _likes.get(plain, 0) + 1
+    if count == _MANY_LIKES:
+        shown = ", ".join(f"{name}=" for name in given)
+        warnings.warn(
+            f"{count} services were made whose options differ in nothing but the objects in "
+            f"{shown}, each with connections and threads of its own; make these objects once "
+            "(at import, say) and give the same ones each time, or make one "
+            "RedisSessionService and pass it as service=",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    if len(_likes) > _MOST_OF_URLS:
+        del _likes[next(iter(_likes))]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
-from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._actions.open_calls import (
     OpenToolCalls,
@@ -17,8 +16,11 @@ from langchain_redis_session._actions.open_calls import (
     close_calls,
     is_made_answer,
 )
+from langchain_redis_session._codec.session_record import WINDOW_PREFIX
+from langchain_redis_session._operations.reading import WindowSession
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import Summary, is_from_user
+from langchain_redis_session.models import Event, SummarizedMessages, Summary, is_from_user
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -46,6 +48,8 @@ class ModelWindow:
         start_on: "human" = begin at a user message where something was cut off; None = where
             the cut falls, but at no tool result.
         open_tool_calls: What to do with calls that have no result; see `close_calls`.
+        stable: Whether the cut stays where it is until a limit is reached, and then moves so far
+            that half of it is left: between cuts each window begins as the one before.
 
     Raises:
         ConfigurationError: A limit is no whole number from 1, or another option can't be used.
@@ -53,10 +57,11 @@ class ModelWindow:
 
     max_messages: int | None = None
     max_tokens: int | None = None
-    token_counter: TokenCounter = count_tokens_approximately
+    token_counter: TokenCounter = count_tokens
     format_summary: Callable[[Summary], BaseMessage | str] = format_summary
     start_on: Literal["human"] | None = "human"
     open_tool_calls: OpenToolCalls = "answer"
+    stable: bool = False
 
     def __post_init__(self) -> None:
         limits = {"max_messages": self.max_messages, "max_tokens": self.max_tokens}
@@ -74,11 +79,58 @@ class ModelWindow:
                 f'start_on must be "human" or None, not {shorten(self.start_on)}'
             )
         check_open_tool_calls(self.open_tool_calls)
+        if not isinstance(self.stable, bool):
+            raise ConfigurationError(
+                f"stable_window must be True or False, not {shorten(self.stable)}"
+            )
+        if self.stable and not self.is_limited:
+            raise ConfigurationError("stable_window=True needs max_messages or max_tokens")
 
     @property
     def is_limited(self) -> bool:
         """Whether there is a limit at all."""
         return self.max_messages is not None or self.max_tokens is not None
+
+    @property
+    def name(self) -> str:
+        """The state name that holds where a stable window of this size begins."""
+        return f"{WINDOW_PREFIX}{self.max_messages or 0}:{self.max_tokens or 0}"
+
+    def move_begin(
+        self, older: Sequence[BaseMessage], running: Sequence[BaseMessage], begin: int | None
+    ) -> int:
+        """Find where a stable window begins.
+
+        Args:
+            older: The messages before the running turn.
+            running: Those of the running turn.
+            begin: Where in `older` it has begun until now; None = before it.
+
+        Returns:
+            Where it begins: there while that fits, else at the first user message from which on
+            half of the limits are enough; at the end of `older` if there is none.
+        """
+        fronts = [message for message in older if message.type == "system"]
+
+        def fits(window: ModelWindow, start: int) -> bool:
+            talk = [message for message in older[start:] if message.type != "system"]
+            return window._fits([*fronts, *talk, *running])
+
+        if begin is not None and fits(self, begin):
+            return begin
+        half = replace(
+            self,
+            max_messages=self.max_messages and max(1, self.max_messages // 2),
+            max_tokens=self.max_tokens and max(1, self.max_tokens // 2),
+        )
+        starts = [
+            place
+            for place in range(0 if begin is None else begin + 1, len(older))
+            if is_from_user(older[place])
+            or (self.start_on is None and not isinstance(older[place], ToolMessage))
+        ]
+        first = bisect_left(starts, True, key=lambda start: fits(half, start))
+        return starts[first] if first < len(starts) else len(older)
 
     def make(
         self,
@@ -86,6 +138,7 @@ class ModelWindow:
         *,
         summary: Summary | None = None,
         is_cut: bool = False,
+        following: Sequence[BaseMessage] = (),
     ) -> list[BaseMessage]:
         """Make the window.
 
@@ -93,12 +146,13 @@ class ModelWindow:
             messages: What was read, oldest first.
             summary: What stands for the messages before these.
             is_cut: Whether there are older messages that were not read, for whatever reason.
+            following: What is to be put behind the window; see `close_calls`. It doesn't count.
 
         Returns:
             What the model is given, system messages in front. Nothing is dropped where nothing
             was cut off.
         """
-        closed = close_calls(messages, self.open_tool_calls)
+        closed = close_calls(messages, self.open_tool_calls, following)
         front = [message for message in closed if message.type == "system"]
         talk = [message for message in closed if message.type != "system"]
         if summary is None and not is_cut and self._fits(front + talk):
@@ -162,6 +216,49 @@ class ModelWindow:
                 f"format_summary must give a text or a message, not {type(shown).__name__}"
             )
         return SystemMessage(shown)
+
+
+def list_with_events(events: Iterable[Event]) -> list[tuple[BaseMessage, str]]:
+    """The messages of events, each with the id of its event."""
+    return [
+        (message, event.id)
+        for event in events
+        if event.message is not None
+        for message in (event.message, *event.further_messages)
+    ]
+
+
+def find_cut(session: WindowSession, event_ids: Sequence[str], cut: str | None) -> int | None:
+    """Where in a session's messages a stable window has begun; None = before those read."""
+    if cut in event_ids:
+        return event_ids.index(cut)
+    return None if session.is_cut else 0
+
+
+def begin_stable(
+    window: ModelWindow, session: WindowSession | None, *, with_summary: bool
+) -> tuple[SummarizedMessages, str]:
+    """Let a session's stable window begin where it did, or where its cut is moved to.
+
+    Returns:
+        What the window is made of; and the event that it begins with, where that has changed.
+    """
+    if session is None:
+        return SummarizedMessages(None, []), ""
+    pairs = list_with_events(session.events)
+    messages, event_ids = [message for message, _ in pairs], [event_id for _, event_id in pairs]
+    last_human = _find_last_human(messages)
+    end = len(messages) if last_human is None else last_human
+    cut = session.cuts.get(window.name)
+    before = find_cut(session, event_ids, cut)
+    begin = window.move_begin(messages[:end], messages[end:], before)
+    fronts = [message for message in messages[:begin] if message.type == "system"]
+    found = SummarizedMessages(
+        session.summary if with_summary else None,
+        [*fronts, *messages[begin:]],
+        session.is_cut or begin > 0,
+    )
+    return found, event_ids[begin] if begin != before and begin < len(event_ids) else ""
 
 
 def _join_fronts(front: list[BaseMessage], summary: BaseMessage) -> list[BaseMessage]:

@@ -19,13 +19,19 @@ from langchain_core.messages import (
     get_buffer_string,
     message_to_dict,
 )
-from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables.config import ensure_config
 from typing_extensions import Unpack
 
-from langchain_redis_session._actions.open_calls import OpenToolCalls, warn_of_open_calls
+from langchain_redis_session._actions.open_calls import (
+    OpenToolCalls,
+    close_calls,
+    warn_of_open_calls,
+)
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._operations.reading import WindowSession
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs import windows
 from langchain_redis_session._verbs.arguments import (
     check_flags,
@@ -44,7 +50,12 @@ from langchain_redis_session.adapters._sharing import (
     check_service,
     share_service,
 )
-from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
+from langchain_redis_session.adapters._windows import (
+    ModelWindow,
+    TokenCounter,
+    begin_stable,
+    format_summary,
+)
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import check_ttl
 from langchain_redis_session.errors import ConfigurationError
@@ -60,6 +71,9 @@ else:
 
         class BaseChatMessageHistory:
             """Stands in for the class that langchain-core no longer has."""
+
+
+_A_QUESTION = (HumanMessage("…"),)
 
 
 class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
@@ -81,7 +95,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         user_id: Whose conversation it is.
         app_name: The application.
         service: The service to use; it then decides about URL, prefix and TTL.
-        redis_client: Your own sync client of redis-py; it wins over a URL.
+        redis_instance: The name of a registered instance; a URL wins over it.
+        redis_client: Your own sync client of redis-py; it wins over both.
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
         max_messages: The most messages that reading gives, the newest; None = all. The summary
@@ -89,7 +104,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             in any case is the last user message, with the newest of what follows it that
             fits, at least the last message with its tool calls and results.
         max_tokens: The most tokens that reading gives, likewise; None = all.
-        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        token_counter: Counts tokens of messages; default: an estimate, with pictures,
+            sounds, films and files at a fixed cost each.
         include_summary: Whether reading gives the session's summary in place of the messages
             that it covers. It and system messages become one system message in front, which
             gives way where the last user message would not fit beside it. Messages without
@@ -100,11 +116,17 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             older messages out: "human" = at a user message; None = where the cut falls,
             but at no tool result. System messages stay in front: those in what is read, and
             the first four messages of the session as far as they are system messages.
+        stable_window: Whether the beginning of what reading gives stays where it is until
+            `max_messages` or `max_tokens` is reached, and then moves so far that half of it is
+            left. Providers' prompt caches, which want an unchanged beginning, then hit in between.
+        include_interrupted: Whether reading gives answers that were cut off (with the label
+            "interrupted" in `Event.tag`), too, where it gives a part of the session.
         open_tool_calls: What to do with tool calls that never got a result, as after a crash;
             models refuse them. "answer" = put an error result behind each, which is never
             stored; "drop" = leave the calls out; "keep" = give what is stored. Unless kept,
             late results are moved up to their calls. The last calls may still be running,
-            and stay. Default: "answer" where `max_messages`, `max_tokens` or
+            and stay, unless a `RunnableWithMessageHistory` reads: it puts the next question
+            behind them. Default: "answer" where `max_messages`, `max_tokens` or
             `include_summary` is given, else "keep" with a warning.
         callbacks: Hooks for what is read and written by this history; see
             `SessionCallbackHandler`.
@@ -135,15 +157,18 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         user_id: str = "default",
         app_name: str = "default",
         service: RedisSessionService | None = None,
+        redis_instance: str | None = None,
         redis_client: Any = None,
         async_client: Any = None,
         url: str | None = None,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        token_counter: TokenCounter = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         start_on: StartOn = "human",
+        stable_window: bool = False,
+        include_interrupted: bool = False,
         open_tool_calls: OpenToolCalls | None = None,
         callbacks: Handlers = None,
         index_name: str | None = None,
@@ -166,8 +191,10 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             format_summary,
             start_on,
             "answer" if open_tool_calls is None else open_tool_calls,
+            stable_window,
         )
-        check_flags(include_summary=include_summary)
+        check_flags(include_summary=include_summary, include_interrupted=include_interrupted)
+        self._include_interrupted = include_interrupted
         self._include_summary = include_summary
         self._is_limited = include_summary or self._window.is_limited
         self._open_tool_calls = open_tool_calls
@@ -175,6 +202,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         handlers = list_handlers(callbacks)  # says now what is wrong with them
         own: dict[str, Any] = {
             "redis_url": redis_url or url,
+            "redis_instance": redis_instance,
             "redis_client": redis_client,
             "async_client": async_client,
             "ttl": ttl,
@@ -232,12 +260,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         if not self._is_limited:
             how = self._open_tool_calls or "keep"
             read = self.service.get_messages(key, open_tool_calls=how, callbacks=hooks)
-            return self._warn_of_open_calls(read)
-        limit = self._window.max_messages
-        if not self._include_summary:
-            found = windows.get_messages(self.service, key, limit=limit, callbacks=hooks)
+            return self._close_calls(read)
+        if self._window.stable:
+            found, cut = self._begin_stable(windows.get_session(*self._reading, **self._bounds))
+            if cut:
+                self.service.update_session_state(key, cut)
+        elif not self._include_summary:
+            found = windows.get_messages(*self._reading, **self._bounds)
         else:
-            found = windows.get_summarized_messages(self.service, key, limit=limit, callbacks=hooks)
+            found = windows.get_summarized_messages(*self._reading, **self._bounds)
         return self._make_window(found)
 
     async def aget_messages(self) -> list[BaseMessage]:
@@ -246,27 +277,65 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         if not self._is_limited:
             how = self._open_tool_calls or "keep"
             read = await self.service.aget_messages(key, open_tool_calls=how, callbacks=hooks)
-            return self._warn_of_open_calls(read)
-        limit = self._window.max_messages
-        if not self._include_summary:
-            found = await windows.aget_messages(self.service, key, limit=limit, callbacks=hooks)
+            return self._close_calls(read)
+        if self._window.stable:
+            session = await windows.aget_session(*self._reading, **self._bounds)
+            found, cut = self._begin_stable(session)
+            if cut:
+                await self.service.aupdate_session_state(key, cut)
+        elif not self._include_summary:
+            found = await windows.aget_messages(*self._reading, **self._bounds)
         else:
-            found = await windows.aget_summarized_messages(
-                self.service, key, limit=limit, callbacks=hooks
-            )
+            found = await windows.aget_summarized_messages(*self._reading, **self._bounds)
         return self._make_window(found)
 
-    def _warn_of_open_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+    @property
+    def _reading(self) -> tuple[RedisSessionService, SessionKey]:
+        return self.service, self.session_key
+
+    @property
+    def _bounds(self) -> dict[str, Any]:
+        bounds: dict[str, Any] = {
+            "limit": self._window.max_messages,
+            "include_interrupted": self._include_interrupted,
+            "callbacks": self._callbacks,
+        }
+        if self._window.stable:
+            bounds["with_summary"] = self._include_summary
+        return bounds
+
+    def _begin_stable(
+        self, session: WindowSession | None
+    ) -> tuple[SummarizedMessages, dict[str, str]]:
+        """What the window is made of, and the state that keeps a cut which has moved."""
+        found, cut = begin_stable(self._window, session, with_summary=self._include_summary)
+        return found, {self._window.name: cut} if cut else {}
+
+    def _close_calls(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         if self._open_tool_calls is None:
             warn_of_open_calls(messages, stacklevel=3)
-        return messages
+            return messages
+        return close_calls(messages, self._open_tool_calls, self._find_following())
+
+    def _find_following(self) -> Sequence[BaseMessage]:
+        """What stands for the question that a chain puts behind what it reads here.
+
+        `RunnableWithMessageHistory` reads before it adds the question, and names the history
+        that it reads in its config.
+        """
+        chain = ensure_config().get("configurable") or {}
+        return _A_QUESTION if chain.get("message_history") is self else ()
 
     def _make_window(self, found: SummarizedMessages) -> list[BaseMessage]:
         window, summary = self._window, found.summary
         if not self._include_summary:
-            return window.make(found.messages, is_cut=found.is_cut)
+            return window.make(
+                found.messages, is_cut=found.is_cut, following=self._find_following()
+            )
         named = [_name(message) for message in found.messages]
-        messages = window.make(named, summary=summary, is_cut=found.is_cut)
+        messages = window.make(
+            named, summary=summary, is_cut=found.is_cut, following=self._find_following()
+        )
         self._last_reads.append(_Read(list(messages), summary))
         return messages
 

@@ -22,7 +22,7 @@
 --                             user state TTL ms, count, {name, value}…
 --                             app state TTL ms, count, {name, value}…
 --                             the message index as the caller read it from the events, if it
---                             did: their count, their top score, {message id, score}…
+--                             did: their count, their top score, {score, message id}…
 -- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
 --       retention removed, and how many of these no summary covered; unsummarized is '' where
 --       it was not counted; the limit that holds. Or, nothing written:
@@ -61,9 +61,9 @@ local changes_state, expected, replacement, made_for = shift() == '1', shift(), 
 local user_ttl_ms, user_state = tonumber(shift()), shift_pairs()
 local app_ttl_ms, app_state = tonumber(shift()), shift_pairs()
 local index_size, index_top = tonumber(shift()), tonumber(shift())
-local index_ids, index_scores = {}, {}
+local index_pairs = {}
 while cursor < #ARGV do
-  index_ids[#index_ids + 1], index_scores[#index_scores + 1] = shift(), shift()
+  index_pairs[#index_pairs + 1] = shift()
 end
 
 -- Reads come first, so that a key of the wrong type changes nothing.
@@ -100,7 +100,7 @@ if once == '1' then
     return {'INDEX'}
   end
   local known, sent_before, last_known = {}, {}, 0
-  for _, id in ipairs(index_ids) do known[id] = true end
+  for i = 2, #index_pairs, 2 do known[index_pairs[i]] = true end
   for i = 1, #ids do
     if fates[i] == FRESH and ids[i] ~= '' then
       if known[ids[i]] or has_index and is_indexed(index_key, events_key, ids[i]) then
@@ -179,7 +179,9 @@ if keeps_index then
   local function index(id, score)
     if redis.call('ZADD', index_key, score, id) == 0 then redis.call('ZADD', index_key, score, '') end
   end
-  for i = has_index and 0 or #index_ids, 1, -1 do index(index_ids[i], index_scores[i]) end
+  for i = 1, has_index and 0 or #index_pairs, 1000 do
+    redis.call('ZADD', index_key, unpack(index_pairs, i, math.min(i + 999, #index_pairs)))
+  end
   for _, i in ipairs(fresh) do
     if ids[i] ~= '' then index(ids[i], scores[i]) end
   end

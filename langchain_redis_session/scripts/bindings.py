@@ -118,7 +118,8 @@ class MessageIndex(NamedTuple):
     Attributes:
         size: How many events it has.
         top: The highest score; b"" for none.
-        scores: The score of each message, by its id.
+        scores: Each id, once, with the score of the last event that has it; b"" with the highest
+            score of an id that stands in several events, if there is one.
     """
 
     size: int
@@ -196,8 +197,8 @@ def append_events(
         ]
     if message_index is not None:
         args += (message_index.size, message_index.top)
-        for pair in message_index.scores:
-            args += pair
+        for message_id, score in message_index.scores:
+            args += (score, message_id)
     return ScriptCall("append_events", script_keys, args, parse_appended)
 
 

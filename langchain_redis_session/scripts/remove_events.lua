@@ -58,7 +58,7 @@ for cursor = 7, #ARGV, 2 do
     end
   end
 end
-if not stand_once then redis.call('DEL', index_key) end
+if not stand_once then redis.call('UNLINK', index_key) end
 redis.call('DEL', lease_key)  -- a summary that is being made is of what goes
 redis.call('SET', removals_key,
   token .. '=' .. removed .. ' ' .. string.sub(receipts, 1, 1600), 'PX', 60000)

@@ -250,7 +250,7 @@ def parse_session(reply: list[Any]) -> StoredSession:
         foreign=foreign,
         foreign_cutoff=float(cutoff) if cutoff else None,
         page=Page(size, older, flat[::2], flat[1::2]),
-        front=list(zip(front[::2], front[1::2], strict=True)),
+        front=tuple(zip(front[::2], front[1::2], strict=True)),
         user_state=_parse_fields(user_state),
         app_state=_parse_fields(app_state),
     )

@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.agents import agent_rows
 from tests.benchmarks.growth import growth_rows
+from tests.benchmarks.growth_sessions import session_growth_rows
 from tests.benchmarks.hooks import hook_rows
 from tests.benchmarks.report import Row, print_rows, write_json
 from tests.benchmarks.rows import PARTS, QUICK, Bench, Plan
@@ -23,14 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = QUICK if options.quick else Plan()
     rows: list[Row] = []
     with start_server() as server, Bench(server, plan) as bench:
-        more = (("Hooks", hook_rows), ("Write-behind", write_behind_rows))
+        more = (
+            ("An agent's memory", agent_rows),
+            ("Hooks", hook_rows),
+            ("Write-behind", write_behind_rows),
+        )
         for title, part in (*PARTS, *more):
             measured = list(part(bench))
             print_rows(title, measured)
             rows += measured
-        for title, measured in growth_rows(server, is_quick=options.quick):
-            print_rows(title, measured)
-            rows += measured
+        for parts in (growth_rows, session_growth_rows):
+            for title, measured in parts(server, is_quick=options.quick):
+                print_rows(title, measured)
+                rows += measured
         write_json(options.output, str(server.binary), rows)
     missed = sum(row.is_met is False for row in rows)
     print(f"{len(rows)} rows, {missed} goals missed; written to {options.output}")

@@ -58,6 +58,7 @@ class Plan:
         middle: The messages of a history of some length.
         long: The messages of a long one.
         writers: The threads that write at the same time.
+        turns: After how many turns an agent's memory is looked at.
     """
 
     rounds: int = 45
@@ -67,9 +68,10 @@ class Plan:
     middle: int = 1000
     long: int = 10_000
     writers: int = 8
+    turns: tuple[int, ...] = (10, 20, 40)
 
 
-QUICK = Plan(rounds=2, calls=5, some=2, few=1, middle=100, long=300, writers=2)
+QUICK = Plan(rounds=2, calls=5, some=2, few=1, middle=100, long=300, writers=2, turns=(1, 2))
 
 
 class Bench:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.agents import OTHERS
 from tests.benchmarks.report import Goal, Row
 from tests.benchmarks.rounds import Contender, Timing, compare_rounds, measure
 from tests.servers import ServerBinary
@@ -49,6 +50,10 @@ def test_a_quick_run_reports_every_row(
         "one hook",
     ]
     assert all(row["ours"] > 0 < row["other"] for row in hooks)
+
+    memories = [row for row in rows if row["what"] == "an agent's memory after 2 turns"]
+    assert [row["other_name"].partition(":")[0] for row in memories] == list(OTHERS)
+    assert memories[-1]["other"] > memories[-1]["ours"] > 0
 
     counted = {(row["what"], row["unit"]): row["ours"] for row in rows}
     for what, most in (("append 1", 1), ("append 10", 2), ("read all", 1)):

@@ -79,7 +79,9 @@ class Batch:
                 pipeline.execute_command(*command, **command_options)
             return pipeline.execute(**options)
 
-        return self._owner.send(request, [command for command, _ in self._commands])
+        # Without the proof that the replies are its own.
+        commands = [command for command, _ in self._commands if command[0] != "ECHO"]
+        return self._owner.send(request, commands)
 
 
 def intercept(

@@ -159,6 +159,16 @@ async def test_turns_that_are_longer_than_a_page(verbs: Verbs, session: SessionK
     assert texts(await verbs.trim_conversations(session)) == ["first", *map(str, range(150))]
 
 
+@one_server
+async def test_a_request_of_two_user_messages_goes_as_a_whole(
+    verbs: Verbs, session: SessionKey
+) -> None:
+    """Wherever a page ends that is read."""
+    answers = [f"r a:{number}" for number in range(63)]
+    await verbs.append_events(session, turn("h:a", "r h:b", "r a:c", "r h:d", *answers))
+    assert len(await verbs.trim_conversations(session)) == 66
+
+
 @pytest.mark.parametrize("request_id", ["", "r "])
 @one_server
 async def test_what_no_user_has_opened_goes_a_thousand_at_a_time(

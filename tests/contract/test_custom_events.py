@@ -296,7 +296,7 @@ async def test_summaries_and_their_errors_are_told_without_content(
 
     tracer, own = (Tracer(), Tracer()) if mode == "sync" else (AsyncTracer(), AsyncTracer())
     verbs = make_verbs(callbacks=[tracer], summarizer=summarize, auto_summarize=False)
-    await verbs.append_messages(key, [HumanMessage("hi")], create=True)
+    await verbs.append_messages(key, [AIMessage("hi")], create=True)
     tracer.take()
     assert await verbs.create_summary(key) is None
     assert tracer.told == []  # none was due
@@ -317,7 +317,7 @@ async def test_summaries_and_their_errors_are_told_without_content(
     await verbs.get_summary(key)
     assert tracer.told[0][0] == "redis_session.get_summary"
     assert tracer.take()["characters"] == len(SECRET) + 11
-    await verbs.append_messages(key, [HumanMessage("a"), HumanMessage("b")])
+    await verbs.append_messages(key, [AIMessage("a"), AIMessage("b")])
     tracer.take()
     with pytest.raises(SummaryError):
         await verbs.create_summary(key, force=True)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_redis_session import Event, SessionKey, SummaryRequest
 from langchain_redis_session._times import format_time, trim_time
@@ -24,6 +24,7 @@ from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import (
     NOON,
     load,
+    make_answer,
     make_event,
     make_events,
     read_record,
@@ -78,7 +79,7 @@ async def test_a_record_written_anew_while_a_summary_is_made(
     is_padded: bool,
 ) -> None:
     tag = tag_of(backend)
-    await make_verbs().append_messages(key, [HumanMessage("hi")], create=True)
+    await make_verbs().append_messages(key, [AIMessage("hi")], create=True)
     if is_padded:
         pad_created(redis_probe, key, tag)
     asked: list[SummaryRequest] = []
@@ -184,7 +185,7 @@ async def test_a_summary_that_the_go_service_left_behind_is_not_the_new_sessions
 
 async def append_batch(verbs: Verbs, key: SessionKey, *numbers: int) -> list[Event]:
     """Append events of one time, in a session that is as old."""
-    messages = [HumanMessage(f"m{number}") for number in numbers]
+    messages = [AIMessage(f"m{number}") for number in numbers]
     result = await verbs.append_messages(key, messages, create=True)
     events: list[Event] = result.events
     return events
@@ -200,7 +201,7 @@ async def test_a_summary_of_a_batch_covers_all_of_it(
     )  # fmt: skip
     batch = await append_batch(verbs, key, *range(10))
     put_go_summary(redis_probe, key, batch[-1], tag=tag_of(backend), filter_keys=("", "app"))
-    result = await verbs.append_event(key, make_event(10))
+    result = await verbs.append_event(key, make_answer(10))
     assert result.unsummarized == 1
     await verbs.get_summarized_messages(key)  # from now on the server has the script
     for limit in (None, 1, 5):

@@ -191,9 +191,9 @@ async def test_the_length_of_a_history_is_that_of_its_messages(
             b'{"choices":[{"message":{"role":"user","content":"no id"}}]}': NOON * 2 + 2000,
         },
     )
-    for _ in range(8):
+    for message in [*talk, HumanMessage("x", name="ann")] * 3:
         assert len(history) == len(history.messages)
-        await verbs.append_messages(key, [*talk, HumanMessage("x", name="ann")])
+        await verbs.append_messages(key, [message])
         assert await verbs.count_events(key) == redis_probe.zcard(events)
 
 

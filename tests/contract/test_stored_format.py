@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_redis_session import SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, one_mode, one_server
-from tests.contract.store import make_event, snapshot
+from tests.contract.store import make_answer, make_event, snapshot
 from tests.stored_format import KEY_ROWS, MARK_ROW, read_example
 
 LIFETIMES = {
@@ -175,11 +175,12 @@ async def test_the_examples_have_the_members_that_are_stored(
     )
     named = dict.fromkeys(["request_id", "invocation_id", "branch", "tag"], "x")
     event = make_event(1, message, filter_key="f", state_delta={"city": "Rome"}, **named)
-    await verbs.append_events(key, [event, make_event(2, ToolMessage("1", tool_call_id="c1"))])
+    result = make_event(2, ToolMessage("1", tool_call_id="c1"))
+    await verbs.append_events(key, [event, result, make_answer(3)])
     await verbs.create_summary(key, force=True)
 
     names = {row.name: redis_probe.key(row.key(key, backend.hash_tag)) for row in KEY_ROWS}
-    entry, _ = redis_probe.zrange(names["events"], 0, -1)
+    entry, *_ = redis_probe.zrange(names["events"], 0, -1)
     stored = {
         "Sessions": redis_probe.hget(names["sessions"], "s1"),
         "Events": entry,

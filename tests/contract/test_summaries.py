@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import re
 import threading
+import warnings
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.runnables import RunnableLambda
 
 from langchain_redis_session import (
     ConfigurationError,
     Session,
+    SessionCallbackHandler,
     SessionKey,
     SessionNotFoundError,
     SessionSummarizer,
@@ -30,7 +38,17 @@ from langchain_redis_session._times import format_time
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
-from tests.contract.store import NOON, STEP, make_answer, make_answers, read_record, tag_of, texts
+from tests.contract.store import (
+    NOON,
+    STEP,
+    make_answer,
+    make_answers,
+    make_event,
+    read_record,
+    tag_of,
+    texts,
+)
+from tests.integration.scripted import ScriptedModel
 from tests.methods import call_method
 from tests.waits import PATIENCE_S
 
@@ -913,3 +931,113 @@ async def test_an_async_summarizer_works_in_async_calls_alone(
     else:
         with pytest.raises(SummaryError, match=r"async|coroutine"):
             await verbs.create_summary(key, force=True)
+
+
+# --- What stays as it is -------------------------------------------------------------------------
+
+
+@each_server
+async def test_system_messages_stay_word_for_word_and_are_not_summarized(
+    summing: Verbs, echo: Echo, key: SessionKey
+) -> None:
+    system = {n: make_event(n, SystemMessage(f"s{n}")) for n in (1, 4, 7)}
+    await summing.create_session(key.app_name, key.user_id, key.session_id)
+    await summing.append_events(key, [system[1], *make_answers(2, 3), system[4]])
+    assert covered(await summing.create_summary(key, force=True)) == ["m2", "m3"]
+    await summing.append_events(key, [*make_answers(5, 6), system[7], make_answer(8)])
+    found = await summing.get_summarized_messages(key)
+    assert texts(found.messages) == ["s1", "s4", "m5", "m6", "s7", "m8"]
+    found = await summing.get_summarized_messages(key, limit=1)
+    assert texts(found.messages) == ["s1", "s4", "m8"]
+    await summing.create_summary(key, force=True)
+    assert texts(echo.requests[1].messages) == ["m5", "m6", "m8"]
+    found = await summing.get_summarized_messages(key)
+    assert texts(found.messages) == ["s1", "s4", "s7"]
+    assert not found.summary or "s" not in found.summary.text
+    # One that is removed is gone.
+    await summing.remove_events(key, [system[4].id])
+    assert texts((await summing.get_summarized_messages(key)).messages) == ["s1", "s7"]
+    await summing.clear_events(key)
+    assert (await summing.get_summarized_messages(key)).messages == []
+
+
+@each_server
+@pytest.mark.parametrize("role", ["human", "chat"])
+async def test_not_even_a_forced_summary_covers_the_turn_that_runs(
+    summing: Verbs, echo: Echo, key: SessionKey, role: str
+) -> None:
+    question = HumanMessage("q3") if role == "human" else ChatMessage(content="q3", role="user")
+    call = {"name": "add", "args": {}, "id": "c1"}
+    running = [question, AIMessage("calls", tool_calls=[call]), ToolMessage("2", tool_call_id="c1")]
+    await summing.create_session(key.app_name, key.user_id, key.session_id)
+    assert await summing.create_summary(key, force=True) is None
+    await summing.append_events(key, [make_event(0), *make_answers(1, 2)])
+    for place, message in enumerate(running):
+        await summing.append_event(key, make_event(3 + place, message))
+        assert covered(await summing.create_summary(key, force=True)) == ["m0", "m1", "m2"]
+        found = await summing.get_summarized_messages(key)
+        assert texts(found.messages)[0] == "q3"
+    assert len(echo.requests) == 1
+    await summing.append_event(key, make_answer(6))
+    summary = await summing.create_summary(key, force=True)
+    assert covered(summary)[3:] == ["q3", "calls", "2", "m6"]
+
+
+@one_server
+@pytest.mark.parametrize("answer", ["cut", "thought"])
+async def test_what_is_no_summary_counts_as_failed_and_changes_nothing(
+    make_verbs: Callable[..., Verbs], key: SessionKey, answer: str
+) -> None:
+    answers = iter(
+        [
+            AIMessage("m1 and"),
+            AIMessage("m2", response_metadata={"finish_reason": "length"})
+            if answer == "cut"
+            else AIMessage("<think>Well, m2"),
+        ]
+    )
+    failed: list[str] = []
+
+    class Handler(SessionCallbackHandler):
+        def on_create_summary_error(self, context: Any, error: Exception) -> None:
+            failed.append(type(error).__name__)
+
+    model = ScriptedModel(answer=lambda _: next(answers))
+    summarizer = SessionSummarizer(model, trigger=event_threshold(1))
+    verbs = make_verbs(summarizer=summarizer, callbacks=[Handler()], auto_summarize=False)
+    await fill(verbs, key, 1)
+    before = await verbs.create_summary(key)
+    await verbs.append_events(key, make_answers(2))
+    with pytest.raises(SummaryError):
+        await verbs.create_summary(key)
+    assert await verbs.get_summary(key) == before
+    assert texts((await verbs.get_summarized_messages(key)).messages) == ["m2"]
+    assert failed == ["SummaryError"]
+
+
+@one_server
+async def test_losses_are_logged_once_a_session(
+    make_verbs: Callable[..., Verbs], key: SessionKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    verbs = make_verbs(summarizer=Echo(), auto_summarize=False, session_event_limit=2)
+    other = SessionKey(key.app_name, key.user_id, "other")
+    for each in (key, other):
+        await fill(verbs, each, 1, 2, 3)
+        await verbs.append_events(each, make_answers(4, 5))
+    assert caplog.text.count("removed events that no summary covered") == 2
+    assert repr(key.session_id) in caplog.text
+    assert verbs.service.stats().lost_events == 6
+
+
+@one_server
+async def test_a_limit_below_what_a_summary_takes_is_warned_of(
+    make_verbs: Callable[..., Verbs],
+) -> None:
+    due = SessionSummarizer(ScriptedModel(), trigger=event_threshold(8), skip_recent=2)
+    with pytest.warns(UserWarning, match="session_event_limit=9 removes events before a summary"):
+        make_verbs(auto_summarize=False, summarizer=due, session_event_limit=9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_verbs(auto_summarize=False, summarizer=due, session_event_limit=10)
+        make_verbs(auto_summarize=False, summarizer=due, session_event_limit=None)
+        make_verbs(auto_summarize=False, summarizer=due)

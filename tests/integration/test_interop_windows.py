@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from langchain_redis_session import RedisSessionChatMessageHistory
+from langchain_redis_session import RedisSessionChatMessageHistory, RedisSessionService
 from tests.conversations import OPTIONS, conversations
 from tests.effort import examples
 from tests.integration.providers import need
@@ -156,14 +157,22 @@ def test_what_is_sent_of_a_window_is_accepted(
 ) -> None:
     send = make()
 
+    service = RedisSessionService(
+        "memory://interop", summarizer=lambda _: "much was said", auto_summarize=False
+    )
+
     @examples(300)
-    @given(conversations(), OPTIONS)
-    def check(messages: list[BaseMessage], options: dict[str, Any]) -> None:
+    @given(conversations(), OPTIONS, st.none() | st.integers(0, 12))
+    def check(messages: list[BaseMessage], options: dict[str, Any], moment: int | None) -> None:
         options["max_messages"] = options["max_messages"] or 9
-        history = RedisSessionChatMessageHistory("w", "memory://interop", **options)
+        history = RedisSessionChatMessageHistory("w", service=service, **options)
         history.clear()
         # What has no text at all is another matter.
-        history.add_messages([HumanMessage("hi"), *messages, HumanMessage("go on")])
+        history.add_messages([HumanMessage("hi"), *messages[:moment]])
+        if moment is not None:
+            service.create_summary(history.session_key, force=True)
+            history.add_messages(messages[moment:])
+        history.add_messages([HumanMessage("go on")])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the last user message")
             window = [

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.load import dumps, loads
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+)
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_redis_session import (
     GetSessionContext,
@@ -17,10 +28,16 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionCallbackHandler,
     SessionKey,
+    SessionSummarizer,
     SummaryRequest,
+    any_of,
+    event_threshold,
+    token_threshold,
 )
 from tests.conversations import OPTIONS, calling, conversations, find_fault, result
 from tests.integration.conftest import MakeHistory
+from tests.integration.scripted import ScriptedModel
+from tests.waits import PATIENCE_S
 
 
 def texts(messages: list[BaseMessage]) -> str:
@@ -178,7 +195,7 @@ async def test_an_answer_made_for_an_open_call_is_never_stored(
 async def test_read_methods_close_open_calls_when_asked_to(make_history: MakeHistory) -> None:
     history = make_history(summarizer=summarize, auto_summarize=False)
     service, key = history.service, history.session_key
-    history.add_messages([HumanMessage("h0")])
+    history.add_messages([HumanMessage("h0"), AIMessage("a0")])
     service.create_summary(key, force=True)
     assert service.get_summarized_messages(key).is_cut
     history.add_messages(CRASHED)
@@ -253,6 +270,138 @@ def check_windows(
             assert questions[-1] in [m.text for m in window if isinstance(m, HumanMessage)]
         elif any(isinstance(m, AIMessage) and m.text for m in seen[-1:]):
             assert any(isinstance(m, AIMessage) for m in window)
+
+
+# --- Summaries at any moment ---------------------------------------------------------------------
+
+
+async def test_a_summary_leaves_system_messages_in_front_of_it(make_history: MakeHistory) -> None:
+    history = make_history(include_summary=True, summarizer=summarize, auto_summarize=False)
+    turn = [HumanMessage("h"), AIMessage("a")]
+    for number in range(3):
+        history.add_messages([SystemMessage(f"s{number}"), *turn])
+        history.service.create_summary(history.session_key, force=True)
+    history.add_messages([HumanMessage("h3"), SystemMessage("s3")])
+    first, *rest = await read_both(history)
+    assert (
+        first.text == "s0\n\ns1\n\ns2\n\ns3\n\n" + "Summary of the conversation so far:\n2 messages"
+    )
+    assert texts(rest) == "h3"
+
+
+async def test_a_pasted_message_stays_however_long_it_is(make_history: MakeHistory) -> None:
+    summarizer = SessionSummarizer(
+        FakeListChatModel(responses=["a summary"]), trigger=token_threshold(4000)
+    )
+    history = make_history(include_summary=True, summarizer=summarizer)
+    for pasted in (HumanMessage("x" * 24_000), ChatMessage(content="y" * 24_000, role="user")):
+        history.add_messages([pasted])
+        history.service.enqueue_summary(history.session_key, force=True)
+        assert history.service.flush(PATIENCE_S)
+        assert (await read_both(history))[-1].text == pasted.text
+        history.add_messages([AIMessage("I see.")])
+        assert history.service.flush(PATIENCE_S)
+    assert texts(history.messages) == "Summary of the conversation so far:\na summary"
+
+
+async def test_a_chat_message_of_a_user_begins_a_window(make_history: MakeHistory) -> None:
+    asked = [ChatMessage(content=f"h{n}", role="user") for n in range(3)]
+    make_history().add_messages([m for a in asked for m in (a, AIMessage("a"))])
+    assert texts(await read_both(make_history(max_messages=3))) == "h2 a"
+
+
+@pytest.mark.parametrize(("skip_recent", "turns"), [(2, 200), (0, 40)])
+def test_an_agent_of_200_turns_always_sees_the_question(skip_recent: int, turns: int) -> None:
+    """With the README's settings, and without its `skip_recent`."""
+    summarizer = SessionSummarizer(
+        FakeListChatModel(responses=["The user asked for much."]),
+        trigger=any_of(event_threshold(18), token_threshold(4000)),
+        skip_recent=skip_recent,
+        max_summary_words=200,
+    )
+    history = RedisSessionChatMessageHistory(
+        f"agent{skip_recent}", "memory://agents", include_summary=True, summarizer=summarizer
+    )
+
+    def ask(*said: BaseMessage) -> list[str]:
+        history.add_messages(said)
+        assert history.service.flush(PATIENCE_S)
+        return [m.text for m in history.messages if isinstance(m, HumanMessage)]
+
+    missing = 0
+    for turn in range(turns):
+        question = f"question {turn} " + "x" * (24_000 if turn % 50 == 7 else 200)
+        missing += question not in ask(HumanMessage(question))
+        for number in range(turn % 3):
+            call_id = f"c{turn}-{number}"
+            history.add_messages([calling(call_id)])
+            missing += question not in ask(result(call_id, "r" * 1500))
+        history.add_messages([AIMessage("answer")])
+    assert missing == 0
+    stats = history.service.stats().summaries
+    assert stats is not None
+    assert stats.made > 3
+
+
+@given(conversations(most=20), OPTIONS, st.sets(st.integers(1, 20), max_size=3))
+def test_whenever_summaries_are_made_every_window_is_accepted(
+    messages: list[BaseMessage], options: dict[str, Any], moments: set[int]
+) -> None:
+    history = RedisSessionChatMessageHistory(
+        "moments", service=_service, token_counter=count, **{**options, "include_summary": True}
+    )
+    whole = RedisSessionChatMessageHistory("moments", service=_service, include_summary=True)
+    history.clear()
+    for place, message in enumerate(messages, start=1):
+        history.add_messages([message])
+        if place in moments:
+            _service.create_summary(history.session_key, force=True)
+        window = history.messages
+        assert not find_fault(window), window
+        said = [m for m in messages[:place] if not isinstance(m, SystemMessage)]
+        questions = [m.text for m in said if isinstance(m, HumanMessage)]
+        is_running = said and (not isinstance(said[-1], AIMessage) or find_calls(said[-1]))
+        if questions and is_running:
+            assert questions[-1] in [m.text for m in window if isinstance(m, HumanMessage)]
+        for stored in messages[:place]:
+            if isinstance(stored, SystemMessage):
+                assert stored.text in whole.messages[0].text
+
+
+def find_calls(message: AIMessage) -> list[Any]:
+    return [*message.tool_calls, *message.invalid_tool_calls]
+
+
+# --- Chains --------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
+@pytest.mark.parametrize("how", ["answer", "drop"])
+@pytest.mark.parametrize("is_limited", [True, False])
+async def test_a_chain_s_question_stands_behind_no_open_call(
+    make_history: MakeHistory, how: Any, is_limited: bool
+) -> None:
+    options = {"max_messages": 9} if is_limited else {}
+    history = make_history(open_tool_calls=how, **options)
+    model = ScriptedModel()
+    keys: dict[str, Any]
+    for keys in ({"input_messages_key": "q", "history_messages_key": "h"}, {}):
+        prompt = ChatPromptTemplate([MessagesPlaceholder("h"), ("human", "{q}")]) if keys else None
+        runnable = prompt | model if prompt else model
+        chain = RunnableWithMessageHistory(runnable, lambda: history, **keys)
+        value: Any = {"q": "well?"} if keys else [HumanMessage("well?")]
+        for is_async in (False, True) if sys.version_info >= (3, 11) else (False,):
+            history.clear()
+            history.add_messages([HumanMessage("h1"), calling("c1", "c2"), result("c1")])
+            # It may be running, for whoever else reads.
+            assert [m.type for m in history.messages] == ["human", "ai", "tool"]
+            await chain.ainvoke(value) if is_async else chain.invoke(value)
+            sent = model.prompts[-1]
+            assert not find_fault(sent, may_be_running=False), sent
+            assert sent[-1].text == "well?"
+            assert [m.type for m in history.service.get_messages(history.session_key)] == (
+                ["human", "ai", "tool", "human", "ai"]
+            )
 
 
 _service = RedisSessionService("memory://windows", summarizer=summarize, auto_summarize=False)

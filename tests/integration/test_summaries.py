@@ -14,7 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
@@ -25,11 +26,14 @@ from langchain_redis_session import (
     SessionCallbackHandler,
     SessionKey,
     SessionSummarizer,
+    SummaryError,
     SummaryRequest,
     SummaryStats,
     event_threshold,
 )
 from langchain_redis_session._actions.summaries import SummaryMaker
+from langchain_redis_session._background import summary_backoff
+from langchain_redis_session._background.summary_backoff import Backoff
 from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._operations.summaries import SummaryTask
 from tests.integration.scripted import ScriptedModel
@@ -193,9 +197,14 @@ def test_the_owner_of_the_lease_is_killed(redis_server: RedisServer, key: Sessio
 
 @pytest.mark.parametrize("what", ["raises", "hangs", "nothing"])
 async def test_a_model_that_fails_now_and_then(
-    place: dict[str, Any], key: SessionKey, what: str, caplog: pytest.LogCaptureFixture
+    place: dict[str, Any],
+    key: SessionKey,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The conversation goes on; the next summary covers what the failed one should have."""
+    monkeypatch.setattr(summary_backoff, "FIRST_WAIT_S", 0.0)
     calls, over = [0], threading.Event()
 
     def answer(messages: list[BaseMessage]) -> AIMessage:
@@ -224,6 +233,58 @@ async def test_a_model_that_fails_now_and_then(
     over.set()
     service.delete_session(key)
     await service.aclose()
+
+
+def test_a_model_that_always_fails_is_not_asked_with_each_append(
+    key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ScriptedModel(answer=lambda _: AIMessage(""))
+    summarizer = SessionSummarizer(model, trigger=event_threshold(4))
+    with RedisSessionService("memory://failing", summarizer=summarizer) as service:
+
+        def go_on() -> tuple[int, int]:
+            for number in range(20):
+                service.append_messages(key, turn(number), create=True)
+                assert service.flush(PATIENCE_S)
+            stats = service.stats().summaries
+            assert stats is not None
+            assert not stats.made
+            return stats.failed, len(model.prompts)
+
+        assert go_on() == (1, 1)
+        service.enqueue_summary(key)
+        assert go_on() == (1, 1)
+        service.enqueue_summary(key, force=True)
+        assert go_on() == (2, 2)
+        with pytest.raises(SummaryError):  # who asks for it gets a try
+            service.create_summary(key)
+        # Once the time is over, one more.
+        monkeypatch.setattr(Backoff, "holds", lambda *_: False)
+        service.append_messages(key, turn(0))
+        assert service.flush(PATIENCE_S)
+        assert len(model.prompts) == 4
+
+
+def test_a_huge_result_of_a_tool_takes_one_call_of_bounded_size(key: SessionKey) -> None:
+    sizes: list[int] = []
+
+    def answer(messages: list[BaseMessage]) -> AIMessage:
+        sizes.append(count_tokens_approximately(messages))
+        assert "characters left out" in messages[-1].text
+        return AIMessage("There was much.")
+
+    summarizer = SessionSummarizer(ScriptedModel(answer=answer), trigger=event_threshold(6))
+    with RedisSessionService("memory://huge", summarizer=summarizer) as service:
+        call = AIMessage("", tool_calls=[{"name": "read", "args": {}, "id": "c1"}])
+        result = ToolMessage("r" * 5_000_000, tool_call_id="c1")
+        service.append_messages(key, [*turn(0), HumanMessage("Read it."), call], create=True)
+        service.append_messages(key, [result, AIMessage("Done.")])
+        assert service.flush(PATIENCE_S)
+        found = service.get_summarized_messages(key)
+        assert found.summary is not None
+        assert found.messages == []
+    assert len(sizes) == 1
+    assert sizes[0] <= 12_000
 
 
 def test_redis_goes_away_while_the_model_thinks(
@@ -293,7 +354,7 @@ class Slow:
 
 
 def fill(service: RedisSessionService, key: SessionKey, **members: Any) -> None:
-    service.append_messages(key, [HumanMessage("x")], create=True, **members)
+    service.append_messages(key, [AIMessage("x")], create=True, **members)
 
 
 def test_jobs_are_merged_and_run_one_by_one_for_each_session(key: SessionKey) -> None:
@@ -657,11 +718,11 @@ def test_the_end_of_the_program_finishes_what_waits(
     redis_server: RedisServer, key: SessionKey
 ) -> None:
     program = f"""
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage
 from langchain_redis_session import RedisSessionService, SessionKey
 service = RedisSessionService({redis_server.url!r}, summarizer=lambda request: "done")
 key = SessionKey({key.app_name!r}, "ann", "s1")
-service.append_messages(key, [HumanMessage("x")], create=True)
+service.append_messages(key, [AIMessage("x")], create=True)
 service.enqueue_summary(key, force=True)
 """
     done = run_python("-c", program)

@@ -81,11 +81,11 @@ def test_a_new_message_that_equals_the_last_one_read_is_stored(
 ) -> None:
     """Though a summary came between two reads, after which what was read is left out."""
     history = make_summarized()
-    history.add_messages([AIMessage("Shall I? id0"), HumanMessage("yes")])
+    history.add_messages([HumanMessage("Shall I? id0"), AIMessage("yes")])
     assert len(history.messages) == 2
     summarize(history)
     assert len(history.messages) == 1
-    history.add_messages([HumanMessage("yes"), AIMessage("I know.")])
+    history.add_messages([AIMessage("yes"), AIMessage("I know.")])
     assert stored(history)[-3:] == ["yes", "yes", "I know."]
 
 
@@ -270,11 +270,11 @@ async def test_a_summary_lands_in_the_middle_of_a_run(
 def test_the_same_words_again_are_a_message_again(make_summarized: MakeHistory) -> None:
     """What only looks like something that was read is not dropped."""
     history = make_summarized()
-    history.add_messages([HumanMessage("hi id7")])
+    history.add_messages([AIMessage("hi id7")])
     assert len(history.messages) == 1
     summarize(history)
     assert len(history.messages) == 1
-    history.add_messages([HumanMessage("hi id7"), AIMessage("hello")])
+    history.add_messages([AIMessage("hi id7"), AIMessage("hello")])
     assert stored(history) == ["hi id7", "hi id7", "hello"]
     # Nor other words, however many.
     assert len(history.messages) == 3
@@ -312,7 +312,7 @@ def test_what_another_run_has_read_is_not_dropped(make_summarized: MakeHistory) 
 
 def test_only_what_was_read_is_left_out(make_summarized: MakeHistory) -> None:
     history = make_summarized()
-    history.add_messages([*turn(0), HumanMessage("and?")])
+    history.add_messages([*turn(0), AIMessage("and?")])
     assert len(history.messages) == 3
     summarize(history)
     assert len(history.messages) == 1

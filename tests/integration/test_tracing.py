@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import fakeredis
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -265,6 +265,15 @@ async def test_a_cancelled_call_ends_its_span() -> None:
 
     class Sleepy(fakeredis.FakeAsyncRedis):
         async def execute_command(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("what is patched is used by its pipelines")
+
+        def pipeline(self, **_: Any) -> Any:
+            return SleepyPipeline()
+
+    class SleepyPipeline:
+        def execute_command(self, *_: Any, **__: Any) -> None: ...
+
+        async def execute(self, **_: Any) -> Any:
             entered.set()
             await asyncio.sleep(600)
 
@@ -282,6 +291,9 @@ async def test_a_cancelled_call_ends_its_span() -> None:
 def test_an_interrupted_call_ends_its_span() -> None:
     class Interrupted(fakeredis.FakeRedis):
         def execute_command(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("what is patched is used by its pipelines")
+
+        def pipeline(self, **_: Any) -> Any:
             raise KeyboardInterrupt
 
     service = RedisSessionService(client=Interrupted(), enable_tracing=True)
@@ -436,7 +448,7 @@ async def test_a_summary_has_a_span_when_one_is_made(mode: str) -> None:
         return f"{SECRET} said hello"
 
     async with open_service(summarizer=summarize, auto_summarize=False) as service:
-        await call(service, mode, "append_messages", KEY, [HumanMessage("hi")], create=True)
+        await call(service, mode, "append_messages", KEY, [AIMessage("hi")], create=True)
         assert await call(service, mode, "create_summary", KEY) is None  # it is not due
         _spans.clear()
         with tracer.start_as_current_span("request") as parent:
@@ -449,7 +461,7 @@ async def test_a_summary_has_a_span_when_one_is_made(mode: str) -> None:
             assert attributes_of(span)["session_id"] == KEY.session_id
             assert attributes_of(span)["characters"] == len(found.text)
             assert SECRET not in span.to_json()
-        await call(service, mode, "append_messages", KEY, [HumanMessage("a"), HumanMessage("b")])
+        await call(service, mode, "append_messages", KEY, [AIMessage("a"), AIMessage("b")])
         _spans.clear()
         with pytest.raises(SummaryError):
             await call(service, mode, "create_summary", KEY, "", True)
@@ -460,7 +472,7 @@ async def test_a_summary_has_a_span_when_one_is_made(mode: str) -> None:
 
 def test_background_summaries_have_spans_too() -> None:
     with open_service(summarizer=lambda _: "s", auto_summarize=False) as service:
-        service.append_messages(KEY, [HumanMessage("hi")], create=True)
+        service.append_messages(KEY, [AIMessage("hi")], create=True)
         service.enqueue_summary(KEY, force=True)
         assert service.flush(PATIENCE_S)
         assert take("create_summary").status.status_code == StatusCode.UNSET

@@ -82,6 +82,7 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
         assert_type(entered, RedisSessionService)
     assert_type(await service.aping(), bool)
     assert_type(await service.aflush(timeout=1), bool)
+    assert_type(await service.aretry_dead_letters(), int)
     assert_type(await service.aclose(), None)
 
     assert_type(await service.acreate_session("a", "u", "s", {"k": 1}), Session)

@@ -68,7 +68,8 @@ def vars_of(cls: type) -> set[str]:
 
 
 def is_listed(name: str) -> bool:
-    return not name.startswith(("_", "on_"))  # hooks are the users' to write
+    # Hooks are the users' to write, or LangChain's to call.
+    return not name.startswith(("_", "on_", "wrap_", "awrap_"))
 
 
 def checked_members() -> set[str]:

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from langchain_redis_session._flow.translation import PERMISSIONS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,3 +25,9 @@ def test_every_python_block_runs() -> None:
 
 def test_it_shows_the_test_command() -> None:
     assert "$ make test" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_it_shows_the_permissions_that_errors_tell() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    line = text[text.index("ACL SETUSER") :].partition("```")[0].replace("\\\n", "")
+    assert " ".join(line.split()).endswith(f"~shop:* resetchannels {PERMISSIONS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -122,3 +123,26 @@ def test_open_calls_are_warned_of_by_the_option_s_name() -> None:
         warnings.simplefilter("error")
         warn_of_open_calls([HI, calling("c1"), result("c1")], stacklevel=1)
         warn_of_open_calls([HI, calling("c1")], stacklevel=1)
+
+
+def test_the_last_calls_are_open_once_something_is_to_follow() -> None:
+    talk = [HumanMessage("q"), calling("c1", "c2"), result("c1")]
+    question, late = HumanMessage("well?"), result("c2")
+
+    def types(how: Any, *following: BaseMessage) -> list[str]:
+        return [message.type for message in close_calls(talk, how, following)]
+
+    assert types("answer") == ["human", "ai", "tool"]
+    assert types("answer", question) == ["human", "ai", "tool", "tool"]
+    assert types("keep", question) == ["human", "ai", "tool"]
+    dropped = close_calls(talk, "drop", [question])[1]
+    assert isinstance(dropped, AIMessage)
+    assert [call["id"] for call in dropped.tool_calls] == ["c1"]
+    # Their results are what follows.
+    assert types("answer", late) == types("answer", late, question) == ["human", "ai", "tool"]
+    assert types("answer", result("c9"), question) == ["human", "ai", "tool", "tool"]
+    # The same id in an earlier call, which stays open.
+    again = [HumanMessage("q"), calling("c2"), HumanMessage("q"), calling("c2")]
+    assert [m.type for m in close_calls(again, "answer", [late])] == (
+        ["human", "ai", "tool", "human", "ai"]
+    )

@@ -13,9 +13,10 @@ from langchain_redis_session import CorruptEventReport, SessionCallbackHandler, 
 from langchain_redis_session._actions.observed import tell_of_unreadable
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.drivers import arun, run
+from langchain_redis_session._flow.exchange import Batch, to_commands
 from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.interception import intercept
-from langchain_redis_session._flow.requests import Call, Flow, Request, Unreadable
+from langchain_redis_session._flow.requests import Call, Command, Flow, Request, Unreadable
 from langchain_redis_session._hooks.hooks import Hooks
 
 KEY = SessionKey("shop", "ann", "s1")
@@ -98,17 +99,18 @@ def test_flows_side_by_side_take_note_too_without_a_round_trip() -> None:
         yield SUMMARY
         return int(reply)
 
-    class Client:
-        def pipeline(self, **_: Any) -> Any:
-            return self
+    class Server:
+        def send(self, command: Command, node: str = "") -> Any:
+            raise AssertionError((command, node))
 
-        def execute_command(self, *_: Any, **__: Any) -> None: ...
+        def send_batch(self, batch: Batch) -> list[Any]:
+            return [10 * int(number) for _, number in to_commands(batch)]
 
-        def execute(self, **_: Any) -> list[int]:
-            return [10, 20]
+        def list_nodes(self) -> list[str]:
+            return [""]
 
     counters = Counters()
-    assert run(gather([flow(1), flow(2)]), Client(), counters=counters) == [10, 20]
+    assert run(gather([flow(1), flow(2)]), Server(), counters=counters) == [10, 20]
     assert (counters.corrupt_entries, counters.round_trips) == (6, 1)
 
 

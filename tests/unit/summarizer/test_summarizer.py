@@ -869,7 +869,7 @@ async def test_a_decorated_summarizer_chooses_as_before(
 def test_what_is_wrapped_has_the_defaults() -> None:
     summarizer = to_summarizer(Describer())
     assert summarizer.trigger is DEFAULT_TRIGGER
-    session = make_session([HUMAN] * 50, make_summary("Before."))
+    session = make_session([AI] * 50, make_summary("Before."))
     assert summarizer.choose_events(session) == session.events
     request = summarizer.make_request(session)
     assert summarizer.count_input_tokens(request) > 50

@@ -8,14 +8,27 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
-from langchain_redis_session import ConfigurationError, Event, Session, SessionSummarizer
+from langchain_redis_session import (
+    ConfigurationError,
+    Event,
+    Session,
+    SessionSummarizer,
+    event_threshold,
+)
 from langchain_redis_session.models import list_messages
 from tests.integration.scripted import ScriptedModel
 from tests.unit.summaries import calling, make_session, make_summary, result
 
-HUMAN, AI = HumanMessage("q"), AIMessage("a")
+HUMAN, AI, SYSTEM = HumanMessage("q"), AIMessage("a"), SystemMessage("s")
 PROMPT = "{previous_summary} {conversation_text}"
 
 
@@ -38,44 +51,90 @@ R1_R2 = Event(result("c1"), further_messages=(result("c2"),))
     ("events", "chosen"),
     [
         ([], 0),
-        ([HUMAN], 1),
         ([HUMAN, AI, HUMAN, AI], 4),
+        ([AI, AI], 2),
         # Without a message, there is nothing to tell.
         ([None, None], 0),
-        ([None, HUMAN, None], 3),
-        # Calls that wait for results are left for later, with what follows them.
-        ([HUMAN, calling("c1")], 1),
+        ([None, AI, None], 3),
+        ([SYSTEM, SYSTEM], 0),
+        ([SYSTEM, HUMAN, AI, SYSTEM], 4),
+        # Turns with calls that wait for results are left for later, with what follows them.
         ([calling("c1")], 0),
         ([None, calling("c1")], 0),
-        ([HUMAN, AI, calling("c1"), None, AI], 2),
-        ([HUMAN, calling("c1", "c2"), result("c1")], 1),
-        ([HUMAN, calling("c1", "c2"), result("c2"), None], 1),
-        ([HUMAN, calling("c1", "c2"), result("c2"), result("c1")], 4),
+        ([AI, calling("c1"), None, AI], 1),
+        ([HUMAN, AI, calling("c1"), None, AI], 0),
+        ([HUMAN, AI, HUMAN, AI, calling("c1"), None, AI], 2),
         ([HUMAN, calling("c1", "c2"), None, R1_R2, AI], 5),
-        ([HUMAN, calling("c1", "c2", "c3"), R1_R2, AI], 1),
-        ([HUMAN, calling("c1"), result("c1"), calling("c2")], 3),
+        ([HUMAN, AI, HUMAN, calling("c1", "c2", "c3"), R1_R2, AI], 2),
         # A user went on without the results, so they won't come.
-        ([HUMAN, calling("c1"), HUMAN], 3),
+        ([HUMAN, calling("c1"), HUMAN], 2),
         ([HUMAN, calling("c1", "c2"), result("c1"), HUMAN, AI], 5),
-        ([HUMAN, calling("c1"), ChatMessage(content="q", role="user")], 3),
-        ([HUMAN, calling("c1"), ChatMessage(content="q", role="critic")], 1),
-        ([HUMAN, calling("c1"), HUMAN, calling("c2")], 3),
+        ([HUMAN, calling("c1"), ChatMessage(content="q", role="user"), AI], 4),
+        ([HUMAN, calling("c1"), ChatMessage(content="q", role="critic"), AI], 0),
+        ([HUMAN, calling("c1"), HUMAN, calling("c2")], 2),
         # Results whose call was in an earlier summary.
         ([result("c1"), AI], 2),
         # Ids that are used again.
-        ([calling("c1"), result("c1"), calling("c1")], 2),
-        ([calling("c1"), calling("c1"), result("c1")], 3),
-        ([calling("c1", "c1"), result("c1")], 0),
-        ([calling("c1", "c1"), result("c1"), result("c1")], 3),
+        ([calling("c1"), result("c1"), calling("c1"), AI], 2),
+        ([calling("c1"), calling("c1"), result("c1"), AI], 4),
+        ([calling("c1", "c1"), result("c1"), AI], 0),
+        ([calling("c1", "c1"), result("c1"), result("c1"), AI], 4),
         # Calls without an id.
-        ([HUMAN, calling(None), result("")], 3),
-        ([HUMAN, calling(None, None), result("")], 1),
+        ([HUMAN, calling(None), result(""), AI], 4),
+        ([AI, calling(None, None), result(""), AI], 1),
         # A call that can't be read may get no result.
         ([HUMAN, invalid_call("c1"), AI], 3),
     ],
 )
 def test_calls_stay_with_their_results(events: list[Any], chosen: int) -> None:
     assert choose(make_session(events)) == chosen
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        [HUMAN],
+        [HUMAN, None],
+        [HUMAN, SYSTEM],
+        [ChatMessage(content="q", role="user")],
+        [HUMAN, calling("c1")],
+        [HUMAN, invalid_call("c1")],
+        [HUMAN, calling("c1"), result("c1")],
+        [HUMAN, calling("c1", "c2"), result("c2"), None],
+        [HUMAN, calling("c1", "c2"), R1_R2],
+        [HUMAN, calling("c1"), result("c1"), calling("c2"), result("c2")],
+        [HUMAN, AI, calling("c1"), result("c1"), SYSTEM],
+    ],
+)
+def test_a_turn_without_a_final_answer_is_left_whole(running: list[Any]) -> None:
+    events = [*before(), *running]
+    assert choose(make_session(events)) == len(before())
+    assert choose(make_session(running)) == 0
+    is_due = event_threshold(len(before()) + 1)
+    summarizer = SessionSummarizer(ScriptedModel(), trigger=is_due)
+    assert not summarizer.should_summarize(make_session(events))
+    if not any(isinstance(message, AIMessage) for message in running):
+        assert summarizer.should_summarize(make_session([*events, AI]))
+
+
+@pytest.mark.parametrize("result_event", [result("c1"), R1_R2])
+def test_without_a_user_message_the_last_call_is_left_with_its_results(result_event: Any) -> None:
+    ids = ["c1"] if result_event is not R1_R2 else ["c1", "c2"]
+    assert choose(make_session([AI, calling(*ids), result_event])) == 1
+    assert choose(make_session([calling(*ids), result_event])) == 0
+
+
+def before() -> list[Any]:
+    """A turn that has ended."""
+    return [HUMAN, calling("c1"), result("c1"), AI]
+
+
+def test_system_messages_are_not_told_to_the_summarizer() -> None:
+    session = make_session([SYSTEM, HUMAN, AI, SYSTEM])
+    request = SessionSummarizer(ScriptedModel()).make_request(session)
+    assert request.messages == [HUMAN, AI]
+    assert request.session is not None
+    assert len(request.session.events) == 4
 
 
 @pytest.mark.parametrize(
@@ -89,7 +148,7 @@ def test_calls_stay_with_their_results(events: list[Any], chosen: int) -> None:
         ([HUMAN, AI, HUMAN, AI], 3, 0),
         ([HUMAN, AI, HUMAN, calling("c1"), result("c1"), AI], 1, 2),
         ([HUMAN, AI, ChatMessage(content="q", role="user"), None, AI], 1, 2),
-        ([HUMAN, calling("c1"), HUMAN, result("c1"), AI], 2, 1),
+        ([HUMAN, AI, HUMAN, calling("c1"), HUMAN, result("c1"), AI], 2, 3),
         # Where no user message begins the turn, back to before the calls.
         ([AI, calling("c1"), result("c1"), AI], 1, 3),
         ([AI, calling("c1"), result("c1"), AI], 2, 1),
@@ -107,7 +166,7 @@ def test_recent_events_are_left(events: list[Any], skip: Any, chosen: int) -> No
 
 
 def test_the_function_for_recent_events_sees_them_and_can_not_change_them() -> None:
-    session = make_session([HUMAN, AI, HUMAN])
+    session = make_session([AI, AI, AI])
 
     def skip_recent(events: list[Event]) -> int:
         assert events == session.events
@@ -141,8 +200,8 @@ class Counter:
 
 
 def test_the_oldest_part_that_fits_is_chosen() -> None:
-    # "User: w w w w" is five words.
-    session = make_session([HumanMessage("w w w w")] * 100)
+    # "Assistant: w w w w" is five words.
+    session = make_session([AIMessage("w w w w")] * 100)
     options: dict[str, Any] = {"prompt": PROMPT, "token_counter": count_words}
     assert choose(session, max_input_tokens=54, **options) == 10
     assert choose(session, max_input_tokens=55, **options) == 11
@@ -159,31 +218,24 @@ def test_few_counts_are_made() -> None:
         ScriptedModel(), prompt=PROMPT, token_counter=counter, max_input_tokens=40
     )
     counter.asked = 0
-    assert len(summarizer.choose_events(make_session([HUMAN] * 20))) == 20
+    assert len(summarizer.choose_events(make_session([AI] * 20))) == 20
     assert counter.asked == 1
-    assert len(summarizer.choose_events(make_session([HUMAN] * 1000))) == 20
+    assert len(summarizer.choose_events(make_session([AI] * 1000))) == 20
     assert counter.asked <= 1 + 1 + 10
 
 
-def test_without_a_limit_nothing_is_counted() -> None:
-    counter = Counter()
-    assert choose(make_session([HUMAN] * 1000), token_counter=counter) == 1000
-    assert counter.asked == 0
-
-
-def test_what_is_too_large_by_itself_is_taken_alone() -> None:
-    large = HumanMessage("w " * 1000)
+def test_a_message_that_is_too_large_by_itself_is_cut_and_leaves_room_for_others() -> None:
+    large = AIMessage("w " * 1000)
     options: dict[str, Any] = {
         "prompt": PROMPT,
         "token_counter": count_words,
         "max_input_tokens": 50,
     }
-    assert choose(make_session([large, HUMAN, HUMAN]), **options) == 1
-    assert choose(make_session([HUMAN, large, HUMAN]), **options) == 1
-    # Not only the events without a message, which would leave nothing to summarize.
-    assert choose(make_session([None, None, large, HUMAN]), **options) == 3
-    calls = [calling("c1"), ToolMessage("w " * 1000, tool_call_id="c1"), AI]
-    assert choose(make_session(calls), **options) == 2
+    assert choose(make_session([large, AI, AI]), **options) == 3
+    assert choose(make_session([AI, large, AI]), **options) == 3
+    assert choose(make_session([large] * 9), **options) == 2
+    calls = [HUMAN, calling("c1"), ToolMessage("w " * 1000, tool_call_id="c1"), AI]
+    assert choose(make_session(calls), **options) == 4
 
 
 class Profiled(ScriptedModel):
@@ -193,7 +245,7 @@ class Profiled(ScriptedModel):
 
 
 def test_the_limit_comes_from_the_model_s_profile() -> None:
-    session = make_session([HumanMessage("x" * 4000)] * 10)  # about 1000 tokens each
+    session = make_session([AIMessage("x" * 4000)] * 10)  # about 1000 tokens each
     model = Profiled(profile={"max_input_tokens": 10_000})
     assert len(SessionSummarizer(model).choose_events(session)) == 4
     assert len(SessionSummarizer(model.bind(stop=["."])).choose_events(session)) == 4
@@ -203,10 +255,10 @@ def test_the_limit_comes_from_the_model_s_profile() -> None:
 
 
 @pytest.mark.parametrize("profile", [None, {}, {"max_input_tokens": 0}])
-def test_no_limit_is_known(profile: Any) -> None:
-    model = Profiled(profile=profile)
-    assert choose(make_session([HumanMessage("x" * 4000)] * 100)) == 100
-    assert len(SessionSummarizer(model).choose_events(make_session([HUMAN] * 100))) == 100
+def test_without_a_profile_a_prompt_has_12000_tokens(profile: Any) -> None:
+    session = make_session([AIMessage("x" * 4000)] * 100)  # about 1000 tokens each
+    assert len(SessionSummarizer(Profiled(profile=profile)).choose_events(session)) == 11
+    assert choose(session, max_input_tokens=200_000) == 100
 
 
 # Random sessions. Words count as tokens, and each message has its own, so that it can be
@@ -286,6 +338,20 @@ def waiting_of(events: list[Event]) -> int:
     )
 
 
+def end_of_turns(events: list[Event]) -> int:
+    """Where the turn begins that runs, or waits for results; the end if none does."""
+    waiting = waiting_of(events)
+    messages = list_messages(events)
+    is_running = messages and not (isinstance(messages[-1], AIMessage) and waiting == len(events))
+    if not is_running:
+        return len(events)
+    if messages and not isinstance(messages[-1], AIMessage):
+        waiting = min(waiting, len(events) - 1)
+    if messages and isinstance(messages[-1], AIMessage) and messages[-1].tool_calls:
+        waiting = min(waiting, len(events) - 1)
+    return next(place for place in range(waiting, -1, -1) if is_question(events[place]))
+
+
 def is_question(event: Event) -> bool:
     return isinstance(event.message, HumanMessage)
 
@@ -295,13 +361,13 @@ def ends_of(events: list[Event], most: int) -> list[int]:
     pairs = pairs_of(events)
     return [
         end
-        for end in range(1, min(most, waiting_of(events)) + 1)
+        for end in range(1, min(most, end_of_turns(events)) + 1)
         if any(event.message for event in events[:end])
         and not any(call < end <= answer for call, answer in pairs)
     ]
 
 
-@given(sessions(), st.integers(0, 6), st.integers(12, 80))
+@given(sessions(), st.integers(0, 6), st.integers(24, 90))
 def test_the_longest_prefix_that_parts_no_pair_and_fits(
     events: list[Event], skip: int, limit: int
 ) -> None:
@@ -342,7 +408,7 @@ def test_going_on_covers_every_event_once(events: list[Event], limit: int) -> No
         covered += chosen
         left = left[len(chosen) :]
     assert covered + left == events
-    # What is left waits for results, or has no message.
-    waiting = waiting_of(events)
-    assert len(covered) <= waiting
-    assert not any(event.message for event in events[len(covered) : waiting])
+    # What is left runs, waits for results, or has no message.
+    end = end_of_turns(events)
+    assert len(covered) <= end
+    assert not any(event.message for event in events[len(covered) : end])

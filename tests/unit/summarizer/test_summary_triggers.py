@@ -215,7 +215,7 @@ def test_a_summarizer_asks_its_trigger() -> None:
         asked.append(session)
         return "yes"
 
-    session = make_session([HUMAN])
+    session = make_session([AI])
     summarizer = SessionSummarizer(ScriptedModel(), trigger=trigger)
     assert summarizer.should_summarize(session) is True
     assert asked == [session]
@@ -226,7 +226,7 @@ def test_a_summarizer_asks_its_trigger() -> None:
 def test_the_default_trigger_fires_at_forty_events_or_much_text() -> None:
     summarizer = SessionSummarizer(ScriptedModel())
     assert summarizer.trigger is DEFAULT_TRIGGER
-    assert not summarizer.should_summarize(make_session([HUMAN] * 39))
-    assert summarizer.should_summarize(make_session([HUMAN] * 40))
-    assert summarizer.should_summarize(make_session([HumanMessage("x" * 16_000)]))
+    assert not summarizer.should_summarize(make_session([AI] * 39))
+    assert summarizer.should_summarize(make_session([AI] * 40))
+    assert summarizer.should_summarize(make_session([AIMessage("x" * 16_000)]))
     assert not summarizer.should_summarize(make_session([]))

@@ -188,10 +188,11 @@ TRACKING = {
 NO_TTL = [-1, "1h", True, float("nan"), float("inf"), [1]]
 OPTIONS: dict[str, list[Any]] = {
     "redis_url": [5, True, b"redis://", "http://x", ["redis://"]],
-    "redis_instance": ["named"],
+    "redis_instance": [5, True, b"main"],
     "client": [5, "redis://", object(), redis.Redis],
     "async_client": [5, "redis://", object(), redis.Redis(), redis.asyncio.Redis],
     "extra_options": [5, "x", [1], {"socket_timout": 5}],
+    "pool_timeout": [None, 0, *NO_TIME],
     "key_prefix": [None, 5, True, b"p", "{p}", "\ud800"],
     "hash_tag": [None, 5, "session"],
     "session_event_limit": NO_SIZE,
@@ -204,6 +205,7 @@ OPTIONS: dict[str, list[Any]] = {
     "max_state_bytes": NO_SIZE,
     "refresh_ttl_on_read": [None, 5, "x", []],
     "per_field_ttl": [5, "x", []],
+    "use_evalsha": [None, 5, "x", []],
     "unserializable": [None, 5, "drop"],
     "enable_async_persist": [None, 5, "x", []],
     "async_persister_num": [None, *NO_SIZE],
@@ -236,6 +238,7 @@ HISTORY = {
     "user_id": [None, *NO_ID],
     "app_name": [None, *NO_ID],
     "service": NO_SERVICE,
+    "redis_instance": OPTIONS["redis_instance"],
     "redis_client": OPTIONS["client"],
     "async_client": OPTIONS["async_client"],
     "url": [5, True, b"redis://"],
@@ -245,6 +248,8 @@ HISTORY = {
     "include_summary": NO_FLAG,
     "format_summary": [None, *NO_FUNCTION],
     "start_on": WRONG["start_on"],
+    "stable_window": [*NO_FLAG, True],  # there is no limit
+    "include_interrupted": NO_FLAG,
     "open_tool_calls": NO_HOW,
     "callbacks": WRONG["callbacks"],
     "index_name": [],  # of no effect

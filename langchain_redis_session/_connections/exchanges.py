@@ -1,0 +1,67 @@
+"""Which connection an exchange uses: chosen once for a client, by what kind it is."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+
+from langchain_redis_session._connections.clustered import (
+    AsyncClusterExchanges,
+    ClusterExchanges,
+)
+from langchain_redis_session._connections.pooled import AsyncPooledExchanges, PooledExchanges
+from langchain_redis_session._connections.proven import AsyncProvenExchanges, ProvenExchanges
+from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
+
+try:
+    from redis.observability.providers import get_observability_instance as find_observability
+except ImportError:  # before redis-py 7.2
+    find_observability = None  # type: ignore[assignment]
+
+DEFAULT_TIMEOUT_S = 20.0
+
+
+def open_exchanges(
+    client: Any, *, timeout_s: float = DEFAULT_TIMEOUT_S, name: str = "the client"
+) -> Exchanges:
+    """Give what carries out exchanges with a sync client's server."""
+    is_plain = _is_plain(client)
+    if hasattr(client, "get_primaries"):
+        return ClusterExchanges(client, is_plain=is_plain, timeout_s=timeout_s, name=name)
+    if not is_plain:
+        return ProvenExchanges(client, timeout_s=timeout_s, name=name)
+    return PooledExchanges(client.connection_pool, timeout_s=timeout_s, name=name)
+
+
+def open_async_exchanges(
+    client: Any, *, timeout_s: float = DEFAULT_TIMEOUT_S, name: str = "the client"
+) -> AsyncExchanges:
+    """Give what carries out exchanges with an async client's server."""
+    is_plain = _is_plain(client)
+    if hasattr(client, "get_primaries"):
+        is_plain = is_plain and hasattr(AsyncClusterNode, "release")
+        return AsyncClusterExchanges(client, is_plain=is_plain, timeout_s=timeout_s, name=name)
+    if not is_plain:
+        return AsyncProvenExchanges(client, timeout_s=timeout_s, name=name)
+    return AsyncPooledExchanges(client.connection_pool, timeout_s=timeout_s, name=name)
+
+
+def _is_plain(client: Any) -> bool:
+    """Whether going past a client's own `execute_command` leaves out nothing."""
+    if getattr(client, "connection", None) or getattr(client, "single_connection_client", False):
+        return False
+    method = client.execute_command
+    function = getattr(method, "__func__", None)  # of a plain method, which a wrapper is not
+    return (
+        inspect.ismethod(method)
+        and function.__module__.partition(".")[0] == "redis"
+        and not hasattr(function, "__wrapped__")
+        and not _are_metrics_on()
+    )
+
+
+def _are_metrics_on() -> bool:
+    """Whether redis-py counts and times commands, where it runs them itself."""
+    return find_observability is not None and bool(find_observability().is_enabled())

@@ -1,0 +1,263 @@
+"""Exchanges on connections that are taken from a client's pool, by its public calls."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Hashable, Sequence
+from functools import cache
+from threading import get_ident
+from typing import Any
+from weakref import WeakSet
+
+import redis
+from typing_extensions import Self
+
+from langchain_redis_session._connections.recovery import let_go, recover
+from langchain_redis_session._connections.talk import (
+    atalk,
+    check_proof,
+    finish_talk,
+    make_proof,
+    start_talk,
+    talk,
+)
+from langchain_redis_session._connections.waiting import AsyncLine, Line, refuse
+from langchain_redis_session._flow.exchange import Batch, to_commands
+from langchain_redis_session._flow.requests import Command
+
+_USUAL = (redis.RedisError, OSError)
+"""What redis-py raises, with its pools in order; anything else interrupts it."""
+
+
+@cache
+def _take_arguments(pool_class: Hashable) -> tuple[str, ...]:
+    """What `get_connection` wants: the command's name, before redis-py 5.3; now that warns."""
+    name = inspect.signature(pool_class.get_connection).parameters.get("command_name")  # type: ignore[attr-defined]
+    return ("_",) if name is not None and name.default is inspect.Parameter.empty else ()
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether all connections of a pool are in use."""
+    return isinstance(error, redis.exceptions.MaxConnectionsError) or str(error) in (
+        "Too many connections",  # before redis-py 6
+        "No connection available.",  # of a pool that has waited itself
+    )
+
+
+class PooledExchanges:
+    """Exchanges on the connections of a sync pool.
+
+    Args:
+        pool: Of redis-py; what is made here knows nothing of the client, only this.
+        timeout_s: How long callers wait where all connections are in use.
+        name: What to call the pool's server in errors.
+    """
+
+    def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
+        self._pool, self._timeout_s, self._name = pool, timeout_s, name
+        self._arguments = _take_arguments(type(pool))
+        self._line = Line()
+        self._held: dict[int, Any] = {}
+        """What threads hold, as far as that is known; only a hint."""
+        self._proven: WeakSet[Any] | None = None
+        """After an interruption: the connections that have shown since that they are clean."""
+
+    def send(self, command: Command, node: str = "") -> Any:
+        """As of `Exchanges`."""
+        try:
+            (reply,) = self._exchange((command,))
+        except _USUAL:
+            raise
+        except BaseException as error:
+            self.clean_up(error)
+            raise
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def send_batch(self, batch: Batch) -> list[Any]:
+        """As of `Exchanges`."""
+        try:
+            return self._exchange(to_commands(batch))
+        except _USUAL:
+            raise
+        except BaseException as error:
+            self.clean_up(error)
+            raise
+
+    def list_nodes(self) -> list[str]:
+        """As of `Exchanges`."""
+        return [""]
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        connection = self.take()
+        try:
+            replies: list[Any] = connection.retry.call_with_retry(
+                lambda: self._talk(connection, commands), lambda _: connection.disconnect()
+            )
+        except BaseException:
+            # First of all: what comes next may be interrupted too.
+            connection.disconnect()
+            self.give(connection)
+            raise
+        self.give(connection)
+        return replies
+
+    def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        proven = self._proven
+        if proven is None or connection in proven:
+            return talk(connection, commands)
+        proof, token = make_proof()
+        replies = check_proof(talk(connection, [*commands, proof]), token)
+        proven.add(connection)
+        return replies
+
+    def take(self) -> Any:
+        """Take a connection, or wait for one."""
+        connection = None if self._line else self._try_to_take()
+        if connection is None:
+            if self._proven is not None:
+                recover(self._pool, list(self._held.values()))
+            connection = self._line.wait(self._try_to_take, self._timeout_s)
+        if connection is None:
+            raise refuse(self._timeout_s, self._pool.max_connections, self._name)
+        self._held[get_ident()] = connection
+        return connection
+
+    def _try_to_take(self) -> Any:
+        try:
+            return self._pool.get_connection(*self._arguments)
+        except redis.ConnectionError as error:
+            if is_exhausted(error):
+                return None
+            raise
+
+    def give(self, connection: Any) -> None:
+        """Give a connection back; one with a reply to come must have been closed."""
+        self._held.pop(get_ident(), None)
+        self._pool.release(connection)
+        if self._line:
+            self._line.wake()
+
+    def clean_up(self, interruption: BaseException) -> None:
+        """Leave the pool whole after an exception that may have landed in its own code."""
+        # A connection that was about to be made may lie in the pool now, with a reply to come.
+        self._proven = WeakSet()
+        self._pool.disconnect(inuse_connections=False)
+        self._held.pop(get_ident(), None)
+        let_go(interruption)  # which may be the last to hold one
+        recover(self._pool, list(self._held.values()))
+        self._line.wake()
+
+
+class BegunExchange:
+    """An exchange in two steps, so that several servers can be at work at the same time.
+
+    Without retries. Commands are sent on entry; `finish` reads their replies.
+    """
+
+    def __init__(self, exchanges: PooledExchanges, commands: Sequence[Command]) -> None:
+        self._exchanges, self._commands = exchanges, commands
+        self._is_finished = False
+
+    def __enter__(self) -> Self:
+        self._connection = self._exchanges.take()
+        try:
+            start_talk(self._connection, self._commands)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def finish(self) -> list[Any]:
+        """Give the replies."""
+        replies = finish_talk(self._connection, self._commands)
+        self._is_finished = True
+        return replies
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if not self._is_finished:
+            self._connection.disconnect()
+        self._exchanges.give(self._connection)
+
+
+class AsyncPooledExchanges:
+    """Exchanges on the connections of an async pool; as `PooledExchanges`."""
+
+    def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
+        self._pool, self._timeout_s, self._name = pool, timeout_s, name
+        self._arguments = _take_arguments(type(pool))
+        self._line = AsyncLine()
+        self._proven: WeakSet[Any] | None = None
+
+    async def send(self, command: Command, node: str = "") -> Any:
+        """As of `AsyncExchanges`."""
+        (reply,) = await self._exchange((command,))
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def send_batch(self, batch: Batch) -> list[Any]:
+        """As of `AsyncExchanges`."""
+        return await self._exchange(to_commands(batch))
+
+    async def list_nodes(self) -> list[str]:
+        """As of `AsyncExchanges`."""
+        return [""]
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            connection = await self._take()
+            try:
+                replies: list[Any] = await connection.retry.call_with_retry(
+                    lambda: self._talk(connection, commands), lambda _: connection.disconnect()
+                )
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                await self._give(connection)
+                raise
+            await self._give(connection)
+            return replies
+        except (*_USUAL, asyncio.CancelledError):
+            raise
+        except BaseException:  # a signal's, which may have landed in the pool's own code
+            self._proven = WeakSet()
+            raise
+
+    async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        proven = self._proven
+        if proven is None or connection in proven:
+            return await atalk(connection, commands)
+        proof, token = make_proof()
+        replies = check_proof(await atalk(connection, [*commands, proof]), token)
+        proven.add(connection)
+        return replies
+
+    async def _take(self) -> Any:
+        connection = None if self._line else await self._try_to_take()
+        if connection is None:
+            connection = await self._line.wait(self._try_to_take, self._timeout_s)
+        if connection is None:
+            raise refuse(self._timeout_s, self._pool.max_connections, self._name)
+        return connection
+
+    async def _try_to_take(self) -> Any:
+        try:
+            return await self._pool.get_connection(*self._arguments)
+        except redis.ConnectionError as error:
+            if is_exhausted(error):
+                return None
+            raise
+
+    async def _give(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            self._line.wake()

@@ -1,0 +1,82 @@
+"""Commands out on a connection, their replies in: what an exchange is once it has one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from langchain_redis_session._flow.requests import Command
+
+_numbers = itertools.count()
+
+
+def talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands, and read their replies; the server's errors stand among them."""
+    start_talk(connection, commands)
+    return finish_talk(connection, commands)
+
+
+def start_talk(connection: Any, commands: Sequence[Command]) -> None:
+    """Send commands."""
+    connection.send_packed_command(_pack(connection, commands))
+
+
+def finish_talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Read their replies."""
+    return [_read(connection) for _ in commands]
+
+
+def _pack(connection: Any, commands: Sequence[Command]) -> Any:
+    if len(commands) == 1:
+        return connection.pack_command(*commands[0])
+    return connection.pack_commands(commands)
+
+
+def _read(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return error
+
+
+async def atalk(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Likewise, on an async connection."""
+    await connection.send_packed_command(_pack(connection, commands))
+    return [await _aread(connection) for _ in commands]
+
+
+async def _aread(connection: Any) -> Any:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return error
+
+
+def make_proof() -> tuple[Command, bytes]:
+    """A command, and its reply, which no other has.
+
+    At the end of a batch it shows whose the replies are: where one was left over on the
+    connection, each is that of the command before, and the last is not this.
+    """
+    token = b"%d-%d" % (os.getpid(), next(_numbers))
+    return ("ECHO", token), token
+
+
+def check_proof(replies: list[Any], token: bytes) -> list[Any]:
+    """Give the replies without that of the proof.
+
+    Raises:
+        ConnectionError: They are another exchange's.
+    """
+    *others, last = replies
+    is_forbidden = isinstance(last, redis.exceptions.NoPermissionError) and "'echo'" in str(last)
+    if last != token and not is_forbidden:
+        raise redis.ConnectionError(
+            "the replies were those of an exchange that somebody had interrupted; the "
+            "connection was closed"
+        )
+    return others

@@ -1,0 +1,1 @@
+"""The parts of `RedisSessionMiddleware`: which session, what is stored, what the model sees."""

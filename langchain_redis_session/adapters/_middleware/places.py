@@ -1,0 +1,118 @@
+"""Where an agent's messages belong: a session, or a track of it for a sub-agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.models import SessionKey
+
+calling_session: ContextVar[SessionKey | None] = ContextVar("calling_session", default=None)
+"""The session of the agent whose tool runs."""
+
+_TOOL_NODE = "tools:"  # as `create_agent` names it in checkpoint namespaces
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the messages of a run belong.
+
+    Attributes:
+        key: The session.
+        track: The track of a sub-agent; "" for the agent itself.
+        is_past: Whether the run goes on from a checkpoint that the caller has named.
+    """
+
+    key: SessionKey
+    track: str = ""
+    is_past: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFinder:
+    """Finds a run's place.
+
+    Attributes:
+        app_name: The application, where the context names none.
+        session: Chooses the session, in place of the rules here.
+    """
+
+    app_name: str
+    session: Callable[[Any], SessionKey] | None
+
+    def find(self, runtime: Any, config: Mapping[str, Any]) -> Place:
+        """Find the place of a run.
+
+        Args:
+            runtime: LangGraph's runtime, of a node or of a tool.
+            config: The run's config, as far as it is known.
+
+        Raises:
+            ConfigurationError: Neither context nor config names a user and a session.
+            InvalidSessionKeyError: They name one that can't be.
+        """
+        key = self._choose(runtime, config)
+        metadata = config.get("metadata") or {}
+        if _is_sub_agent(runtime, config, key):
+            name = metadata.get("lc_agent_name")
+            return Place(key, track=f"agent:{name}" if name else "agent")
+        return Place(key, is_past=bool(metadata.get("checkpoint_id")))
+
+    def _choose(self, runtime: Any, config: Mapping[str, Any]) -> SessionKey:
+        if self.session is not None:
+            key = self.session(runtime)
+            if not isinstance(key, SessionKey):
+                raise ConfigurationError(
+                    f"session= must give a SessionKey, not {type(key).__name__}: {shorten(key)}"
+                )
+            return key
+        context = getattr(runtime, "context", None)
+        configurable = config.get("configurable") or {}
+        thread = configurable.get("thread_id") or getattr(
+            getattr(runtime, "execution_info", None), "thread_id", None
+        )
+        user_id = _first(_look_up(context, "user_id"), configurable.get("user_id"))
+        session_id = _first(_look_up(context, "session_id"), thread)
+        if user_id is None or session_id is None:
+            missing = "user_id" if user_id is None else "session_id (or thread_id)"
+            raise ConfigurationError(
+                f"this run names no {missing}, so it has no session; pass context= with "
+                'user_id and session_id, or {"configurable": {"user_id": …, "thread_id": …}}, '
+                "or give RedisSessionMiddleware(session=), a function that chooses. (On Python "
+                "3.10, asynchronous runs need context= or session=)"
+            )
+        app_name = _first(_look_up(context, "app_name"), self.app_name)
+        return SessionKey(*map(_as_text, (app_name, user_id, session_id)))
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _look_up(context: Any, name: str) -> Any:
+    if isinstance(context, Mapping):
+        return context.get(name)
+    return getattr(context, name, None)
+
+
+def _as_text(value: Any) -> Any:
+    """Ids of databases are often numbers; what is no id at all, `SessionKey` refuses."""
+    is_number = isinstance(value, int | UUID) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _is_sub_agent(runtime: Any, config: Mapping[str, Any], key: SessionKey) -> bool:
+    """Whether a tool of another agent runs this one, which has inherited its session."""
+    caller = calling_session.get()
+    if caller is not None:
+        return caller == key
+    info = getattr(runtime, "execution_info", None)
+    namespace = (config.get("configurable") or {}).get("checkpoint_ns") or getattr(
+        info, "checkpoint_ns", ""
+    )
+    *outer, _ = str(namespace or "").split("|")
+    return any(part.startswith(_TOOL_NODE) for part in outer)

@@ -1,0 +1,200 @@
+"""A program whose calls are interrupted at any moment, by signals or cancellation.
+
+    python -m tests.integration.interrupted sync standalone 20 '[6379]' 1
+
+The kinds are url, standalone, blocking, patched, single, sentinel, cluster; the modes sync (a
+signal's handler raises) and cancel (tasks are cancelled); then seconds, ports and a seed.
+
+Ann and Bob each have a session, and what is read of one must be that one's. It prints what it
+saw as JSON: calls, interruptions, wrong reads, errors, and what the pool counts in the end.
+Signals don't go together with hiredis, which crashes when a handler raises inside of it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.argv[1:2] != ["cancel"]:
+    sys.modules["hiredis"] = None  # type: ignore[assignment]
+
+import asyncio
+import collections
+import itertools
+import json
+import random
+import signal
+import threading
+import time
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.asyncio.cluster
+import redis.asyncio.sentinel
+import redis.sentinel
+from langchain_core.messages import HumanMessage
+
+from langchain_redis_session import RedisSessionService, SessionKey
+
+NAMES = ("ann", "bob")
+KEYS = {name: SessionKey("interrupted", name, "s") for name in NAMES}
+OPTIONS: dict[str, Any] = {"socket_timeout": 20, "max_connections": 12}
+
+
+class Interruption(Exception):
+    """What the signal's handler raises."""
+
+
+def interrupt(*_: Any) -> None:
+    if not is_calm:
+        raise Interruption
+
+
+is_calm = True
+random_ = random.Random(1)
+
+
+def make_client(kind: str, ports: list[int], *, is_async: bool) -> dict[str, Any]:
+    """Give the arguments of a service."""
+    module: Any = redis.asyncio if is_async else redis
+    name = "async_client" if is_async else "client"
+    if kind == "url":
+        url = f"redis://127.0.0.1:{ports[0]}"
+        return {"redis_url": url, "extra_options": OPTIONS}
+    if kind in ("standalone", "patched", "single"):
+        client = module.Redis(port=ports[0], single_connection_client=kind == "single", **OPTIONS)
+        if kind == "patched":
+            own = client.execute_command
+            client.execute_command = lambda *args, **options: own(*args, **options)
+            if is_async:
+
+                async def patched(*args: Any, **options: Any) -> Any:
+                    return await own(*args, **options)
+
+                client.execute_command = patched
+        return {name: client}
+    if kind == "blocking":
+        pool_module = redis.asyncio if is_async else redis
+        pool = pool_module.BlockingConnectionPool(port=ports[0], timeout=20, **OPTIONS)
+        return {name: module.Redis(connection_pool=pool)}
+    if kind == "sentinel":
+        sentinel_module: Any = redis.asyncio.sentinel if is_async else redis.sentinel
+        sentinel = sentinel_module.Sentinel([("127.0.0.1", ports[0])])
+        return {name: sentinel.master_for("primary", **OPTIONS)}
+    cluster: Any = redis.asyncio.RedisCluster if is_async else redis.RedisCluster
+    return {name: cluster(host="127.0.0.1", port=ports[0], socket_timeout=20)}
+
+
+def look(service: RedisSessionService, name: str, key: SessionKey, tally: Any) -> None:
+    messages = service.get_messages(key)
+    tally["wrong"] += any(message.content != name for message in messages) or not messages
+    session = service.get_session(key)  # a batch
+    assert session is not None
+    tally["wrong"] += any(message.content != name for message in session.messages)
+
+
+async def alook(service: RedisSessionService, name: str, key: SessionKey, tally: Any) -> None:
+    messages = await service.aget_messages(key)
+    tally["wrong"] += any(message.content != name for message in messages) or not messages
+    session = await service.aget_session(key)
+    assert session is not None
+    tally["wrong"] += any(message.content != name for message in session.messages)
+
+
+def interrupt_by_signals(service: RedisSessionService, seconds: float, tally: Any) -> None:
+    global is_calm
+    stop = threading.Event()
+    other = threading.Thread(target=look_on, args=(service, stop, tally), daemon=True)
+    other.start()
+    signal.signal(signal.SIGALRM, interrupt)
+    end_s = time.monotonic() + seconds
+    for name in itertools.cycle(NAMES):
+        if time.monotonic() > end_s:
+            break
+        is_calm = False
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random_.uniform(0.00002, 0.003))
+                while True:
+                    look(service, name, KEYS[name], tally)
+                    tally["calls"] += 1
+            except Interruption:
+                tally["interruptions"] += 1
+            except Exception as error:
+                tally[f"error: {error!r}"[:200]] += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interruption:  # there is one alarm each time, but it may come here
+            tally["interruptions"] += 1
+        is_calm = True
+    stop.set()
+    other.join()
+
+
+def look_on(service: RedisSessionService, stop: threading.Event, tally: Any) -> None:
+    """Another thread on the same pool, which nobody interrupts."""
+    for name in itertools.cycle(NAMES):
+        if stop.is_set():
+            return
+        try:
+            look(service, name, KEYS[name], tally)
+        except Exception as error:
+            tally[f"bystander: {error!r}"[:200]] += 1
+        tally["bystander's calls"] += 1
+
+
+async def interrupt_by_cancelling(service: RedisSessionService, seconds: float, tally: Any) -> None:
+    end_s = time.monotonic() + seconds
+    loop = asyncio.get_running_loop()
+    for name in itertools.cycle(NAMES):
+        if time.monotonic() > end_s:
+            break
+        tasks = [loop.create_task(alook(service, name, KEYS[name], tally)) for _ in range(3)]
+        for task in tasks[1:]:
+            loop.call_later(random_.uniform(0.00002, 0.004), task.cancel)
+        for task in tasks:
+            tally["calls"] += 1
+            try:
+                await task
+            except asyncio.CancelledError:
+                tally["interruptions"] += 1
+            except Exception as error:
+                tally[f"error: {error!r}"[:200]] += 1
+
+
+def main() -> None:
+    global random_
+    mode, kind, seconds, ports, seed = sys.argv[1:6]
+    random_ = random.Random(int(seed))
+    tally: collections.Counter[str] = collections.Counter()
+    is_async = mode != "sync"
+    given = make_client(kind, json.loads(ports), is_async=is_async)
+    service = RedisSessionService(**given)
+    if mode == "sync":
+        for name, key in KEYS.items():
+            service.append_messages(key, [HumanMessage(name)] * 3, create=True)
+        interrupt_by_signals(service, float(seconds), tally)
+        for name in NAMES * 4:
+            look(service, name, KEYS[name], tally)
+    else:
+
+        async def work() -> None:
+            for name, key in KEYS.items():
+                await service.aappend_messages(key, [HumanMessage(name)] * 3, create=True)
+            await interrupt_by_cancelling(service, float(seconds), tally)
+            for name in NAMES * 4:
+                await alook(service, name, KEYS[name], tally)
+            await service.aclose()
+            for client in given.values():
+                if hasattr(client, "aclose"):
+                    await client.aclose()
+
+        asyncio.run(work())
+    pools = [getattr(client, "connection_pool", None) for client in given.values()]
+    for pool in pools:
+        if hasattr(pool, "_in_use_connections") and kind not in ("single", "blocking"):
+            tally["in use"] = len(pool._in_use_connections)  # noqa: SLF001
+    print(json.dumps(tally))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""What servers refuse, and what the error says to do about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import MagicMock
+from uuid import uuid4
+
+import pytest
+import redis
+import redis.asyncio
+import redis.sentinel
+
+from langchain_redis_session import (
+    BackendUnavailableError,
+    ConfigurationError,
+    RedisSessionError,
+    RedisSessionService,
+)
+from langchain_redis_session._flow.translation import PERMISSIONS
+from tests.contract.backends import Mode, Verbs
+from tests.methods import call_all_methods
+from tests.proxy import CuttingProxy
+from tests.servers import HOST, RedisCluster, RedisServer, ServerBinary
+
+PASSWORD = "Wombat:@/1"
+MODES = ["sync", "async"]
+
+
+@pytest.fixture(scope="module")
+def guarded(redis_binary: ServerBinary) -> Iterator[RedisServer]:
+    """A server with a password, without EVALSHA, and with users of tests."""
+    with RedisServer(
+        redis_binary, ["--rename-command", "EVALSHA", ""], password=PASSWORD
+    ) as server:
+        yield server
+
+
+async def fail(service: RedisSessionService, mode: Mode) -> RedisSessionError:
+    """Give the error of a write."""
+    async with Verbs(service, mode) as verbs:
+        with pytest.raises(RedisSessionError) as raised:
+            await verbs.update_app_state("shop", {"k": 1})
+    return raised.value
+
+
+def count_refused(server: RedisServer) -> int:
+    """How often a password was refused so far."""
+    with server.client() as client:
+        return int(client.info("errorstats").get("errorstat_WRONGPASS", {}).get("count", 0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_wrong_password_is_sent_once_and_never_shown(
+    guarded: RedisServer, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = count_refused(guarded)
+    service = RedisSessionService(f"redis://default:Kangaroo@{HOST}:{guarded.port}/0")
+    with caplog.at_level(logging.DEBUG):
+        error = await fail(service, mode)
+    assert isinstance(error, BackendUnavailableError)
+    assert "check the user and the password" in str(error)
+    assert count_refused(guarded) == before + 1
+    said = f"{error!r} {error.__cause__!r} {error.__context__!r} {service!r} {caplog.text}"
+    assert "Kangaroo" not in said
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_without_a_password_the_error_says_where_to_write_it(
+    guarded: RedisServer, mode: Mode
+) -> None:
+    error = await fail(RedisSessionService(f"redis://{HOST}:{guarded.port}"), mode)
+    assert "asks for a password: write it into the URL" in str(error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_password_that_nobody_asked_for(redis_server: RedisServer, mode: Mode) -> None:
+    error = await fail(
+        RedisSessionService(f"redis://:x@{HOST}:{redis_server.port}?protocol=2"), mode
+    )
+    assert "knows no password for this user" in str(error)
+
+
+# --- What a user may do ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def add_user() -> Iterator[Callable[..., str]]:
+    """Make a user with these permissions for keys with the prefix "acl"; gives a URL."""
+    with ExitStack() as stack:
+
+        def add(servers: RedisServer | RedisCluster, permissions: str) -> str:
+            name = f"u{uuid4().hex[:8]}"
+            rules = f"on >pw ~acl:* resetchannels {permissions}".split()
+            for server in servers.nodes if isinstance(servers, RedisCluster) else [servers]:
+                client = stack.enter_context(server.client())
+                client.execute_command("ACL", "SETUSER", name, *rules)
+                stack.callback(client.execute_command, "ACL", "DELUSER", name)
+            return servers.url.replace("://", f"://{name}:pw@")
+
+        yield add
+
+
+@pytest.mark.parametrize("server", ["redis_server", "field_ttl_redis_server", "redis_cluster"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_method_works_under_the_documented_permissions(
+    add_user: Callable[..., str], server: str, mode: Mode, request: pytest.FixtureRequest
+) -> None:
+    service = RedisSessionService(
+        add_user(request.getfixturevalue(server), PERMISSIONS),
+        key_prefix="acl",
+        summarizer=lambda _: "s",
+        extra_options={"client_name": "shop"},
+    )
+    results = await call_all_methods(Verbs(service, mode))
+    assert len(results["get_messages"]) > 0
+
+
+@pytest.mark.parametrize("command", ["hset", "evalsha"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_forbidden_command_is_named_with_the_permissions_needed(
+    add_user: Callable[..., str], redis_server: RedisServer, mode: Mode, command: str
+) -> None:
+    url = add_user(redis_server, f"{PERMISSIONS} -{command}")
+    error = await fail(RedisSessionService(url, key_prefix="acl"), mode)
+    assert not isinstance(error, BackendUnavailableError)
+    assert f"ACL SETUSER <user> ~<key_prefix>:* {PERMISSIONS}" in str(error)
+    if command == "evalsha":
+        assert "evalsha" in str(error).partition("ACL")[0]
+
+
+async def test_a_key_that_is_not_the_users(
+    add_user: Callable[..., str], redis_server: RedisServer
+) -> None:
+    url = add_user(redis_server, PERMISSIONS)
+    error = await fail(RedisSessionService(url, key_prefix="other"), "sync")
+    assert "ACL SETUSER" in str(error)
+
+
+# --- Another kind of server -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_node_of_a_cluster_by_a_plain_url(redis_cluster: RedisCluster, mode: Mode) -> None:
+    home = redis_cluster.node_of("shop")
+    other = next(node for node in redis_cluster.nodes if node is not home)
+    error = await fail(RedisSessionService(other.url), mode)
+    assert "write redis+cluster://host:port" in str(error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_plain_server_by_a_cluster_url(redis_server: RedisServer, mode: Mode) -> None:
+    service = RedisSessionService(f"redis+cluster://{HOST}:{redis_server.port}")
+    error = await fail(service, mode)
+    assert "no node of a cluster; write redis://" in str(error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_no_tls_to_a_port_that_wants_it(
+    tls_redis_server: RedisServer | CuttingProxy, mode: Mode
+) -> None:
+    error = await fail(RedisSessionService(f"redis://{HOST}:{tls_redis_server.port}"), mode)
+    assert "whether it wants TLS (rediss://)" in str(error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_certificate_of_an_unknown_authority(
+    tls_redis_server: RedisServer | CuttingProxy, mode: Mode
+) -> None:
+    error = await fail(RedisSessionService(f"rediss://{HOST}:{tls_redis_server.port}"), mode)
+    assert "pass ssl_ca_certs=" in str(error)
+
+
+# --- Scripts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_without_evalsha_the_error_names_the_option_and_it_helps(
+    guarded: RedisServer, mode: Mode
+) -> None:
+    error = await fail(RedisSessionService(guarded.url), mode)
+    assert "pass use_evalsha=False" in str(error)
+    for is_write_behind in (False, True):
+        service = RedisSessionService(
+            guarded.url,
+            key_prefix=uuid4().hex[:8],
+            summarizer=lambda _: "s",
+            use_evalsha=False,
+            enable_async_persist=is_write_behind,
+        )
+        results = await call_all_methods(Verbs(service, mode))
+        assert len(results["get_messages"]) > 0
+        assert results["flush"]
+
+
+async def test_without_eval_there_is_nothing_to_do(
+    make_redis_server: Callable[..., RedisServer],
+) -> None:
+    server = make_redis_server(["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", ""])
+    error = await fail(RedisSessionService(server.url, use_evalsha=False), "sync")
+    assert "has no EVAL" in str(error)
+
+
+# --- What is no client ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        (redis.Redis().pipeline(), "the client that the pipeline was made by"),
+        (redis.asyncio.Redis().pipeline(), "the client that the pipeline was made by"),
+        (MagicMock(), "fakeredis"),
+        (MagicMock(spec=redis.Redis), "fakeredis"),
+        (redis.Redis().pubsub(), "must be"),
+        (redis.sentinel.Sentinel([("localhost", 1)]), r"master_for\(…\)"),
+        (redis.Redis, "an object of that class"),
+        (object(), "must be"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_client_is_refused_at_once(client: Any, text: str) -> None:
+    for name in ("client", "async_client"):
+        with pytest.raises(ConfigurationError, match=text):
+            RedisSessionService(**{name: client})
