@@ -8,6 +8,7 @@ Where to begin:
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
 - `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
+- `with_session`: a session as the memory of any chain.
 - `session_router` and `install_error_handlers`: a user's sessions over HTTP, for FastAPI.
 - `RedisSessionError`: the root of all errors.
 
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
         TrackCallbackHandler,
+    )
+    from langchain_redis_session.adapters.runnable import (
+        with_session,
     )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
@@ -167,6 +171,7 @@ _MODULES = {
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
     "unregister_redis_instance": "connections",
+    "with_session": "adapters.runnable",
 }
 """Where each public name stands."""
 
@@ -227,6 +232,7 @@ __all__ = [
     "time_threshold",
     "token_threshold",
     "unregister_redis_instance",
+    "with_session",
 ]
 
 
