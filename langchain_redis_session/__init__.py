@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from langchain_redis_session._wire.fields import (
         Message,
     )
+    from langchain_redis_session.adapters.classic_memory import (
+        RedisSessionMemory,
+    )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
@@ -137,6 +140,7 @@ _MODULES = {
     "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMemory": "adapters.classic_memory",
     "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
     "Run": "runs",
@@ -197,6 +201,7 @@ __all__ = [
     "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMemory",
     "RedisSessionMiddleware",
     "RedisSessionService",
     "Run",

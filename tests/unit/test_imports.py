@@ -62,6 +62,7 @@ PLACES: dict[str, set[str]] = {
     "langchain": {"adapters.middleware"},
     "langgraph": {"adapters.middleware"},
     "fastapi": {"adapters.router", "adapters.router_errors"},
+    "langchain_classic": {"adapters.classic_memory"},
     "sse_starlette": {"adapters.router"},
     "opentelemetry": {"_observe.tracing"},
     "langchain_core.chat_history": {"adapters.history"},
@@ -76,13 +77,19 @@ EXTRAS = {
     "fakeredis",
     "fastapi",
     "langchain",
+    "langchain_classic",
     "langgraph",
     "opentelemetry",
     "rich",
     "sse_starlette",
     "typer",
 }
-OF_AN_EXTRA = {"adapters.middleware", "adapters.router", "adapters.router_errors"}
+OF_AN_EXTRA = {
+    "adapters.classic_memory",
+    "adapters.middleware",
+    "adapters.router",
+    "adapters.router_errors",
+}
 
 
 class Import(NamedTuple):
