@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
+from typing import Any
 
 # What langchain-core 2.0 no longer has.
 GONE = ("langchain_core.chat_history", "langchain_core.runnables.history")
@@ -44,13 +45,14 @@ def use_a_chain(service: RedisSessionService) -> None:
     from langchain_core.language_models import FakeListChatModel
 
     model = FakeListChatModel(responses=["hello"])
-    config = {"configurable": {"user_id": "ann", "session_id": "s2"}}
+    config: Any = {"configurable": {"user_id": "ann", "session_id": "s2"}}
     chain = with_session(model, service)
     handler = TrackCallbackHandler(service, KEY)
-    assert chain.invoke("hi", {**config, "callbacks": [handler]}).text == "hello"  # type: ignore[typeddict-item]
+    traced: Any = {**config, "callbacks": [handler]}
+    assert chain.invoke("hi", traced).text == "hello"
 
     async def stream() -> list[str]:
-        return [piece.text async for piece in chain.astream("hi", config)]  # type: ignore[arg-type]
+        return [piece.text async for piece in chain.astream("hi", config)]
 
     assert "".join(asyncio.run(stream())) == "hello"
     assert service.count_events(SessionKey("default", "ann", "s2")) == 4
@@ -63,8 +65,8 @@ def use_an_agent(service: RedisSessionService) -> None:
 
     model = FakeListChatModel(responses=["hello"])
     agent = create_agent(model, middleware=[RedisSessionMiddleware(service)])
-    config = {"configurable": {"user_id": "ann", "thread_id": "s3"}}
-    agent.invoke({"messages": [HumanMessage("hi")]}, config)  # type: ignore[call-overload]
+    config: Any = {"configurable": {"user_id": "ann", "thread_id": "s3"}}
+    agent.invoke({"messages": [HumanMessage("hi")]}, config)
     assert service.count_events(SessionKey("default", "ann", "s3")) == 2
 
 

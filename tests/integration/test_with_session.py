@@ -202,7 +202,7 @@ async def cancel_task(chain: Runnable[Any, Any]) -> None:
                 await asyncio.sleep(PATIENCE_S)
 
     task = asyncio.ensure_future(read())
-    await came.wait()
+    await asyncio.wait_for(came.wait(), PATIENCE_S)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -223,8 +223,8 @@ async def test_what_was_streamed_until_a_client_left_is_kept_and_not_shown_again
 
 
 async def hang_up(_: Any) -> AsyncIterator[AIMessageChunk]:
-    yield AIMessageChunk("Let me ")
-    yield AIMessageChunk("see")
+    yield AIMessageChunk(content="Let me ")
+    yield AIMessageChunk(content="see")
     raise RuntimeError("connection lost")
 
 
@@ -382,7 +382,10 @@ async def test_an_agents_calls_and_results_are_stored_and_nothing_twice(
         return AIMessage(messages[-1].text) if done else AIMessage("", tool_calls=[call])
 
     agent = create_agent(ScriptedModel(answer=answer), [add])
-    keys = {"input_messages_key": "messages", "output_messages_key": "messages"}
+    keys: dict[str, Any] = {
+        "input_messages_key": "messages",
+        "output_messages_key": "messages",
+    }
     # As another program has left it, without ids.
     await service.aappend_messages(KEY, [HumanMessage("hi"), AIMessage("hello")], create=True)
     chain = with_session(agent, service, **keys)

@@ -116,8 +116,8 @@ def a_model_fails(kit: Kit) -> str:
 
 
 def break_after_a_word(_: Any) -> Iterator[AIMessageChunk]:
-    yield AIMessageChunk("to ")
-    yield AIMessageChunk("one")
+    yield AIMessageChunk(content="to ")
+    yield AIMessageChunk(content="one")
     raise RuntimeError("connection lost")
 
 
