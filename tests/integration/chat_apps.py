@@ -17,6 +17,7 @@ from tests.servers import RedisServer, free_port
 from tests.waits import PATIENCE_S, wait_until
 
 PATIENT = httpx.Timeout(PATIENCE_S)
+PLAIN = False  # no TLS here, and certificates take long to load
 
 
 def headers_of(user: str) -> dict[str, str]:
@@ -72,10 +73,14 @@ class ChatApp:
         self._child = None
 
     def client(self, user: str = "ann") -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers=headers_of(user), timeout=PATIENT)
+        return httpx.Client(
+            base_url=self.url, headers=headers_of(user), timeout=PATIENT, verify=PLAIN
+        )
 
     def aclient(self, user: str) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, headers=headers_of(user), timeout=PATIENT)
+        return httpx.AsyncClient(
+            base_url=self.url, headers=headers_of(user), timeout=PATIENT, verify=PLAIN
+        )
 
     def request(self, session_id: str | None, text: str, **configurable: Any) -> dict[str, Any]:
         """Give the arguments of a POST that says something, and streams the answer."""
@@ -121,7 +126,10 @@ class LangServeChat(ChatApp):
 
     async def stream(self, user: str, session_id: str, text: str) -> AsyncIterator[str]:
         remote: RemoteRunnable[Any, Any] = RemoteRunnable(
-            f"{self.url}/chat/", headers=headers_of(user), timeout=PATIENT
+            f"{self.url}/chat/",
+            headers=headers_of(user),
+            timeout=PATIENT,
+            verify=PLAIN,
         )
         # A client that says that it is somebody else.
         config: Any = {"configurable": {"session_id": session_id, "user_id": "somebody"}}
