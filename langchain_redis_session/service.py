@@ -30,7 +30,7 @@ from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.appending import AppendMethods
 from langchain_redis_session._verbs.arguments import check_mapping, check_timeout
 from langchain_redis_session._verbs.finding import FindMethods
-from langchain_redis_session._verbs.reading import ReadMethods
+from langchain_redis_session._verbs.following import FollowMethods
 from langchain_redis_session._verbs.removing import RemoveMethods
 from langchain_redis_session._verbs.server import ServerMethods
 from langchain_redis_session._verbs.sessions import SessionMethods
@@ -59,7 +59,7 @@ class RedisSessionService(
     Rebuilt,
     SessionMethods,
     AppendMethods,
-    ReadMethods,
+    FollowMethods,
     FindMethods,
     RemoveMethods,
     UserMethods,
