@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.store import (
         RedisSessionStore,
     )
+    from langchain_redis_session.budgets import (
+        UsageBudget,
+    )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
         AsyncSessionCallbackHandler,
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
+        BudgetExceededError,
         ConfigurationError,
         CorruptEventError,
         EventRejectedError,
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
         SummaryBoundary,
         SummaryRequest,
         TrackEvent,
+        Usage,
     )
     from langchain_redis_session.runs import (
         Run,
@@ -118,6 +123,7 @@ _MODULES = {
     "AsyncSessionCallbackHandler": "callbacks",
     "AsyncTrackCallbackHandler": "adapters.run_tracks",
     "BackendUnavailableError": "errors",
+    "BudgetExceededError": "errors",
     "ConfigurationError": "errors",
     "CorruptEventError": "errors",
     "CorruptEventReport": "callbacks",
@@ -158,6 +164,8 @@ _MODULES = {
     "TrackCallbackHandler": "adapters.run_tracks",
     "TrackEvent": "models",
     "UnserializableMessageError": "errors",
+    "Usage": "models",
+    "UsageBudget": "budgets",
     "all_of": "summarizer",
     "any_of": "summarizer",
     "context_threshold": "summarizer",
@@ -177,6 +185,7 @@ __all__ = [
     "AsyncSessionCallbackHandler",
     "AsyncTrackCallbackHandler",
     "BackendUnavailableError",
+    "BudgetExceededError",
     "ConfigurationError",
     "CorruptEventError",
     "CorruptEventReport",
@@ -217,6 +226,8 @@ __all__ = [
     "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",
+    "Usage",
+    "UsageBudget",
     "__version__",
     "all_of",
     "any_of",
