@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
+from langgraph.store.base import Result
 from typing_extensions import assert_type
 
 from langchain_redis_session import (
@@ -15,6 +16,7 @@ from langchain_redis_session import (
     AsyncTrackCallbackHandler,
     Event,
     RedisSessionChatMessageHistory,
+    RedisSessionMemoryStore,
     RedisSessionService,
     RedisSessionStore,
     Run,
@@ -72,6 +74,11 @@ async def store(store: RedisSessionStore) -> None:
     assert_type(await store.amset([("a", 1)]), None)
     assert_type(await store.amdelete(["a"]), None)
     assert_type(store.ayield_keys(), AsyncIterator[str])
+
+
+async def memory(memory: RedisSessionMemoryStore) -> None:
+    assert_type(memory.batch([]), list[Result])
+    assert_type(await memory.abatch([]), list[Result])
 
 
 def summarizer(session: Session, request: SummaryRequest) -> None:

@@ -28,6 +28,7 @@ FLOORS: list[set[str]] = [
     {"_actions"},
     {"summarizer", "_summarizer"},
     {"_hooks"},
+    {"budgets"},
     {"callbacks"},
     {"_observe"},
     {"_runs"},
