@@ -18,7 +18,6 @@ from langchain_redis_session.scripts.bindings import (
     Create,
     End,
     Entry,
-    MessageIndex,
     RemovedEntry,
     StateWrite,
 )
@@ -153,13 +152,13 @@ EXAMPLES: dict[Any, Any] = {
     Iterable[Entry]: [],
     Iterable[RemovedEntry]: [],
     Iterable[bytes]: [],
+    Iterable[tuple[bytes, bytes]]: [],
     Iterable[str]: [],
     Mapping[str, bytes]: {},
     Sequence[Entry]: [],
     Sequence[bytes]: [],
     Create: Create.NEVER,
     End: End.NEWEST,
-    MessageIndex | None: None,
     SessionKeys: Keyspace().session(SessionKey("shop", "ann", "s1")),
     StateWrite | None: None,
 }
