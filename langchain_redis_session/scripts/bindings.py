@@ -20,6 +20,7 @@ from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session.scripts.replies import (
     Appended,
     FoundEntries,
+    IndexBuild,
     Page,
     Refreshed,
     Removed,
@@ -27,6 +28,7 @@ from langchain_redis_session.scripts.replies import (
     StoredSession,
     StoredSummaries,
     parse_appended,
+    parse_build,
     parse_found,
     parse_now,
     parse_page,
@@ -124,21 +126,6 @@ class StateWrite(NamedTuple):
     app_ttl_ms: int = 0
 
 
-class MessageIndex(NamedTuple):
-    """The ids of a session's messages, as they were read from its events.
-
-    Attributes:
-        size: How many events it has.
-        top: The highest score; b"" for none.
-        scores: Each id, once, with the score of the last event that has it; b"" with the highest
-            score of an id that stands in several events, if there is one.
-    """
-
-    size: int
-    top: bytes
-    scores: Sequence[tuple[bytes, bytes]]
-
-
 def append_events(
     keys: SessionKeys,
     *,
@@ -149,13 +136,13 @@ def append_events(
     session_ttl_ms: int,
     try_field_ttl: bool,
     once: bool,
+    index_build: bytes,
     count_unsummarized: bool,
     summary_fields: Sequence[bytes],
     entries: Sequence[Entry],
     with_app_state: bool,
     uses: Sequence[Use] | None = None,
     state: StateWrite | None = None,
-    message_index: MessageIndex | None = None,
 ) -> ScriptCall[Appended]:
     """Append events to a session, with their changes of state.
 
@@ -168,13 +155,13 @@ def append_events(
         session_ttl_ms: 0 = for ever.
         try_field_ttl: Whether the server may have TTLs per field.
         once: Whether to leave out messages whose id is stored.
+        index_build: What `index_messages` gave, once all ids were brought; b"" for none.
         count_unsummarized: Whether to count the events that the session's summary does not cover.
         summary_fields: The summaries that live on, first the session's own.
         entries: The events.
         with_app_state: Whether the app's state lies in the session's slot.
         uses: What models used for them; None where that is not tracked.
         state: The changes of state, if there are any.
-        message_index: Given where the script has asked for it.
     """
     script_keys = (*keys.common, keys.user_state)
     if with_app_state:
@@ -191,6 +178,7 @@ def append_events(
         session_ttl_ms,
         int(try_field_ttl),
         int(once),
+        index_build,
         int(count_unsummarized),
         len(summary_fields),
         len(entries),
@@ -201,8 +189,7 @@ def append_events(
         args += entry
     for use in uses or ():
         args += (use.place + 1, *use[1:])
-    if state is not None or message_index is not None:
-        state = state or StateWrite()
+    if state is not None:
         args += [
             int(state.changes_session),
             state.expected,
@@ -215,10 +202,6 @@ def append_events(
             len(state.app),
             *_flatten(state.app),
         ]
-    if message_index is not None:
-        args += (message_index.size, message_index.top)
-        for message_id, score in message_index.scores:
-            args += (score, message_id)
     return ScriptCall("append_events", script_keys, args, parse_appended)
 
 
@@ -254,6 +237,22 @@ def append_track_events(
         args += (entry.score, entry.member)
     script_keys = [*keys.common, keys.track(track)]
     return ScriptCall("append_track_events", script_keys, args, parse_appended)
+
+
+def index_messages(
+    keys: SessionKeys, *, build: bytes, ids: Iterable[tuple[bytes, bytes]]
+) -> ScriptCall[IndexBuild]:
+    """Put ids of messages into the index that is built.
+
+    Args:
+        keys: The session's keys.
+        build: What the first call gave; b"" if this is the first.
+        ids: Each id, and its event's score.
+    """
+    args: list[Argument] = [build]
+    for message_id, score in ids:
+        args += (score, message_id)
+    return ScriptCall("index_messages", [keys.events, keys.message_index], args, parse_build)
 
 
 def clear_events(

@@ -10,7 +10,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._times import trim_time
 from langchain_redis_session.scripts import bindings
-from langchain_redis_session.scripts.bindings import Create, Entry, MessageIndex, StateWrite, Use
+from langchain_redis_session.scripts.bindings import Create, Entry, StateWrite, Use
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 from tests.scripts.store import (
     CORE,
@@ -44,14 +44,14 @@ def appending(
     user_ttl: int = 0,
     app: dict[str, bytes] | None = None,
     app_ttl: int = 0,
-    index: tuple[int, float, dict[str, float]] | None = None,
+    build: str = "",
     counts: bool = False,
     filter_keys: tuple[str, ...] = (),
     with_app_state: bool = True,
     uses: list[Use] | None = None,
 ) -> ScriptCall[Appended]:
     """Call the script with events as (score, member, message id or nothing)."""
-    write = found = None
+    write = None
     if state or made_for or user or app:
         expected, replacement = state or ("", "")
         write = StateWrite(
@@ -64,10 +64,6 @@ def appending(
             app=app or {},
             app_ttl_ms=app_ttl,
         )
-    if index:
-        size, top, ids = index
-        scores = [(name.encode(), f"{score:.17g}".encode()) for name, score in ids.items()]
-        found = MessageIndex(size, top=f"{top:.17g}".encode(), scores=scores)
     return bindings.append_events(
         store.keys,
         create=create,
@@ -77,6 +73,7 @@ def appending(
         session_ttl_ms=ttl,
         try_field_ttl=try_field_ttl,
         once=once,
+        index_build=build.encode(),
         count_unsummarized=counts,
         summary_fields=[store.keys.summary(name) for name in ("", *filter_keys)],
         entries=[
@@ -86,7 +83,6 @@ def appending(
         with_app_state=with_app_state,
         uses=uses,
         state=write,
-        message_index=found,
     )
 
 
@@ -283,14 +279,15 @@ def test_messages_with_known_ids_are_not_stored_again(store: Store) -> None:
     store.put_events("old", "older")
     before = store.dump()
     assert append(store, (9, "a", "i"), once=True) == INDEX
-    assert append(store, (9, "a", "i"), once=True, index=(2, 1, {"x": 1})) == INDEX
-    assert append(store, (9, "a", "i"), once=True, index=(1, 2, {"x": 1})) == INDEX
+    assert append(store, (9, "a", "i"), once=True, build="building 1") == INDEX
     assert store.dump() == before
+    store.client.zadd(store.index, {"x": 1, "building 1": "inf"})
+    assert append(store, (9, "a", "i"), once=True, build="building 2") == INDEX
     reply = append(
         store,
         *((9, "a", "x"), (9, "b", "i"), (9, "c", "i"), (9, "d", ""), (9, "e", "")),
         once=True,
-        index=(2, 2, {"x": 1}),
+        build="building 1",
     )
     assert reply.fates == [REPEATED, FRESH, REPEATED, FRESH, FRESH]
     assert store.scored(store.index) == [("x", 1), ("i", 9)]
@@ -300,6 +297,18 @@ def test_messages_with_known_ids_are_not_stored_again(store: Store) -> None:
     assert [name for name, _ in store.scored(store.index)] == ["j"]
     full = append(store, (99, "h", "gone"), (99, "k", "j"), (99, "l", "m"), once=True, limit=2)
     assert full.fates == [REMOVED, REPEATED, FRESH]
+
+
+def test_an_append_that_stores_nothing_ends_the_build(store: Store) -> None:
+    store.put_record()
+    store.put_events("old")
+    build = {"x": 1, "building 1": "inf"}
+    store.client.zadd(store.index, build)
+    state = ("other", CORE)
+    reply = append(store, (9, "a", "y"), once=True, build="building 1", state=state)
+    assert (reply.status, len(store.scored(store.index))) == (Status.STATE, 2)
+    assert append(store, (9, "a", "x"), once=True, build="building 1").fates == [REPEATED]
+    assert store.scored(store.index) == [("x", 1)]
 
 
 def test_remains_of_an_expired_session(store: Store) -> None:
