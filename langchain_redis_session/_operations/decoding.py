@@ -15,6 +15,7 @@ from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._times import to_datetime
+from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Summary
 
 
@@ -53,7 +54,7 @@ def decode_summaries(
         if value := ours.get(filter_key):
             try:
                 own = parse_summary(value, filter_key)
-            except ValueError:
+            except CorruptEventError:
                 yield context.unreadable(keys.summaries, "a summary")
         both = (own, theirs.get(filter_key))
         newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
