@@ -5,6 +5,8 @@ Where to begin:
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
 - `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
+- `RedisSessionMemoryStore`: what agents remember, as LangGraph's store.
+- `RedisSessionStore`: state as LangChain's key-value store.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
 - `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from langchain_redis_session._wire.fields import (
         Message,
     )
+    from langchain_redis_session.adapters.graph_store import (
+        RedisSessionMemoryStore,
+    )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
         TrackCallbackHandler,
+    )
+    from langchain_redis_session.adapters.store import (
+        RedisSessionStore,
     )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
@@ -126,8 +134,10 @@ _MODULES = {
     "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMemoryStore": "adapters.graph_store",
     "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
+    "RedisSessionStore": "adapters.store",
     "Run": "runs",
     "RunTree": "runs",
     "ServiceStats": "stats",
@@ -183,8 +193,10 @@ __all__ = [
     "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMemoryStore",
     "RedisSessionMiddleware",
     "RedisSessionService",
+    "RedisSessionStore",
     "Run",
     "RunTree",
     "ServiceStats",

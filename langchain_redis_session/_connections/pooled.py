@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from threading import get_ident
 from typing import Any
 from weakref import WeakSet
@@ -29,9 +30,10 @@ _USUAL = (redis.RedisError, OSError)
 """What redis-py raises, with its pools in order; anything else interrupts it."""
 
 
-def _take_arguments(pool_class: Any) -> tuple[str, ...]:
+@cache
+def _take_arguments(get_connection: Callable[..., Any]) -> tuple[str, ...]:
     """What `get_connection` wants: the command's name, before redis-py 5.3; now that warns."""
-    name = inspect.signature(pool_class.get_connection).parameters.get("command_name")
+    name = inspect.signature(get_connection).parameters.get("command_name")
     return ("_",) if name is not None and name.default is inspect.Parameter.empty else ()
 
 
@@ -54,7 +56,7 @@ class PooledExchanges:
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
-        self._arguments = _take_arguments(type(pool))
+        self._arguments = _take_arguments(type(pool).get_connection)
         self._line = Line()
         self._held: dict[int, Any] = {}
         """What threads hold, as far as that is known; only a hint."""
@@ -188,7 +190,7 @@ class AsyncPooledExchanges:
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
-        self._arguments = _take_arguments(type(pool))
+        self._arguments = _take_arguments(type(pool).get_connection)
         self._line = AsyncLine()
         self._proven: WeakSet[Any] | None = None
 

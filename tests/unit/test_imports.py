@@ -60,7 +60,8 @@ PLACES: dict[str, set[str]] = {
     "redis": {"_flow.drivers", "_flow.cluster", "_flow.translation", "_connections"},
     "fakeredis": {"_connections"},
     "langchain": {"adapters.middleware"},
-    "langgraph": {"adapters.middleware"},
+    "langgraph": {"adapters.middleware", "adapters.graph_store", "adapters._memory.batch"},
+    "numpy": {"adapters._memory.meaning"},
     "opentelemetry": {"_observe.tracing"},
     "langchain_core.chat_history": {"adapters.history"},
     "langchain_core.runnables.history": set(),
@@ -71,7 +72,7 @@ PLACES: dict[str, set[str]] = {
 # What an extra brings may only be imported where the module's name says so; elsewhere inside
 # of the function that needs it.
 EXTRAS = {"fakeredis", "langchain", "langgraph", "opentelemetry", "rich", "typer"}
-OF_AN_EXTRA = {"adapters.middleware"}
+OF_AN_EXTRA = {"adapters.middleware", "adapters.graph_store", "adapters._memory.batch"}
 
 
 class Import(NamedTuple):
