@@ -178,7 +178,10 @@ def read_state(record: bytes) -> dict[str, bytes | None]:
     >>> read_state(b'{"id":"s","state":{"city":"IlBhcmlzIg==","gone":null}}')
     {'city': b'"Paris"', 'gone': None}
     """
-    encoded = _parse(record, "").get("state")
+    try:
+        encoded = _load(record).get("state")
+    except CorruptEventError:
+        return {}
     state: dict[str, bytes | None] = {}
     for name, value in encoded.items() if isinstance(encoded, dict) else ():
         if name != TRACKS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from langchain_redis_session._codec.session_record import Record, parse_record
 from langchain_redis_session._codec.summary_record import (
@@ -10,7 +11,7 @@ from langchain_redis_session._codec.summary_record import (
     parse_foreign_summaries,
     parse_summary,
 )
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
@@ -64,8 +65,9 @@ def decode_summaries(
 
 
 def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Flow[Record]:
-    """Read a record; what in it can't be read is taken note of."""
-    parsed = parse_record(record)
+    """Read a record, b"" for one that is gone; what in it can't be read is taken note of."""
+    parsed = yield from compute(partial(parse_record, record), len(record))
     if not parsed.is_sound:
-        yield context.unreadable(sessions_key, "a part of a session's record")
+        part = "a part of a session's record" if record else "a session's record, which is gone,"
+        yield context.unreadable(sessions_key, part)
     return parsed
