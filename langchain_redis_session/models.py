@@ -232,6 +232,9 @@ class Session:
         updated_at: Its last write (UTC, the server's clock).
         is_cut: Whether older events than these were left out, or removed by retention.
         summary: The summary of the whole session, if there is one.
+        missing: What of it is gone or can't be read: `("record",)` where that was evicted or
+            broken. Then there is no state of its own, and its times are those of its first and
+            its last event.
         event_count: How many events it has; None but from `list_sessions`.
         last_message: Its newest message, likewise.
     """
@@ -244,6 +247,7 @@ class Session:
     updated_at: datetime
     is_cut: bool = False
     summary: Summary | None = None
+    missing: tuple[str, ...] = ()
     event_count: int | None = field(default=None, compare=False)
     last_message: Message | None = field(default=None, compare=False)
 
@@ -298,9 +302,10 @@ def select_messages(
     first = 0 if limit is None else max(0, len(messages) - limit)
     del messages[:first]
     is_in_front = (is_cut or first > 0) and messages and is_from_user(messages[0])
-    start = 1 if is_in_front else 0
-    while start < len(messages) and isinstance(messages[start], ToolMessage):
-        del messages[start]
+    start = end = 1 if is_in_front else 0
+    while end < len(messages) and isinstance(messages[end], ToolMessage):
+        end += 1
+    del messages[start:end]
     return messages
 
 

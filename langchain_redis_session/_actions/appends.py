@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from langchain_redis_session._actions.budgets import check_budgets
 from langchain_redis_session._actions.copies import copy_event
-from langchain_redis_session._flow.requests import Flow, Submit
+from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, Submit, compute
 from langchain_redis_session._hooks.hooks import Hooks, find_loop, in_this_context, refuse_in_sync
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
+from langchain_redis_session._operations.prepared import (
+    PreparedEvents,
+    measure_events,
+    prepare_events,
+)
 from langchain_redis_session.callbacks import AppendEventContext
 from langchain_redis_session.errors import (
     EventRejectedError,
@@ -119,16 +124,30 @@ def append_events(
             scheduler=scheduler,
             before=before,
         )
-    prepared = prepare_events(
-        context, events, create=create, once=once, new_event_limit=new_event_limit
+    prepare = partial(
+        prepare_events, context, events, create=create, once=once, new_event_limit=new_event_limit
     )
-    if is_write_behind:
-        flow = _queue(hooks, key, prepared, scheduler)
-    else:
-        flow = append_prepared(context, key, prepared)
-        if scheduler is not None:
-            flow = _then_schedule(flow, key, prepared, scheduler)
-    return flow if before is None else _after(before(prepared), flow)
+
+    def go_on(prepared: PreparedEvents) -> Flow[AppendResult]:
+        if is_write_behind:
+            flow = _queue(hooks, key, prepared, scheduler)
+        else:
+            flow = append_prepared(context, key, prepared)
+            if scheduler is not None:
+                flow = _then_schedule(flow, key, prepared, scheduler)
+        return flow if before is None else _after(before(prepared), flow)
+
+    size = measure_events(events)
+    return go_on(prepare()) if size <= LARGE_BYTES else _prepare_large(prepare, size, go_on)
+
+
+def _prepare_large(
+    prepare: Callable[[], PreparedEvents],
+    size: int,
+    go_on: Callable[[PreparedEvents], Flow[AppendResult]],
+) -> Flow[AppendResult]:
+    prepared = yield from compute(prepare, size)
+    return (yield from go_on(prepared))
 
 
 def _after(first: Flow[None], flow: Flow[AppendResult]) -> Flow[AppendResult]:
@@ -192,15 +211,18 @@ def _append_with_hooks(
             event.score = call.event.score
 
     try:
-        yield from check_budgets(context, hooks.handlers, key, [call.event for call in calls])
-        prepared = prepare_events(
+        shown_events = [call.event for call in calls]
+        yield from check_budgets(context, hooks.handlers, key, shown_events)
+        prepare = partial(
+            prepare_events,
             context,
-            [call.event for call in calls],
+            shown_events,
             create=create,
             once=once,
             places=places,
             new_event_limit=new_event_limit,
         )
+        prepared = yield from compute(prepare, measure_events(shown_events))
         if before is not None:
             yield from before(prepared)
         if is_write_behind:

@@ -20,6 +20,7 @@ from langchain_redis_session._operations.reading import (
     Reading,
     get_session,
     make_session,
+    take_times_of_events,
 )
 from langchain_redis_session._operations.state import (
     APP_PREFIX,
@@ -118,6 +119,9 @@ def _read_records(
         for key, record, (size, message) in zip(part, records, newest, strict=True):
             if record is not None:
                 parsed = yield from parse_sound_record(context, sessions_key, record)
+                if not parsed.is_readable:
+                    events_key = context.keyspace.session(key).events
+                    parsed = yield from take_times_of_events(events_key, parsed)
                 session = make_session(key, parsed, shared, None)
                 sessions.append(replace(session, event_count=size, last_message=message))
     return sessions
