@@ -5,6 +5,8 @@ Where to begin:
 - `RedisSessionChatMessageHistory`: a chat history, in place of LangChain's older ones.
 - `RedisSessionMiddleware`: the memory of an agent made by `create_agent`.
 - `RedisSessionService`: sessions with events, state, summaries, tracks, search and retention.
+- `RedisSessionMemoryStore`: what agents remember, as LangGraph's store.
+- `RedisSessionStore`: state as LangChain's key-value store.
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
 - `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.classic_memory import (
         RedisSessionMemory,
     )
+    from langchain_redis_session.adapters.graph_store import (
+        RedisSessionMemoryStore,
+    )
     from langchain_redis_session.adapters.history import (
         RedisSessionChatMessageHistory,
     )
@@ -51,6 +56,9 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.adapters.runnable import (
         with_session,
+    )
+    from langchain_redis_session.adapters.store import (
+        RedisSessionStore,
     )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
@@ -141,8 +149,10 @@ _MODULES = {
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
     "RedisSessionMemory": "adapters.classic_memory",
+    "RedisSessionMemoryStore": "adapters.graph_store",
     "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
+    "RedisSessionStore": "adapters.store",
     "Run": "runs",
     "RunTree": "runs",
     "ServiceStats": "stats",
@@ -202,8 +212,10 @@ __all__ = [
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
     "RedisSessionMemory",
+    "RedisSessionMemoryStore",
     "RedisSessionMiddleware",
     "RedisSessionService",
+    "RedisSessionStore",
     "Run",
     "RunTree",
     "ServiceStats",

@@ -336,14 +336,14 @@ class RedisSessionService(
         self._require_open()
         if self._write_behind is not None:
             return self._write_behind.retry_dead_letters()
-        return self._run(self._kept.redeliver())
+        return self._run(self._kept.redeliver()) if self._kept else 0
 
     async def aretry_dead_letters(self) -> int:
         """Write all dead letters, without blocking the event loop; as `retry_dead_letters`."""
         self._require_open()
         if self._write_behind is not None:
             return self._write_behind.retry_dead_letters()
-        return await self._arun(self._kept.redeliver())
+        return await self._arun(self._kept.redeliver()) if self._kept else 0
 
     def close(self) -> None:
         """Write what is queued, finish summary jobs, then close the clients made here.

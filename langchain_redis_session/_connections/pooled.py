@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from threading import get_ident
 from typing import Any
@@ -31,9 +31,9 @@ _USUAL = (redis.RedisError, OSError)
 
 
 @cache
-def _take_arguments(pool_class: Hashable) -> tuple[str, ...]:
+def _take_arguments(get_connection: Callable[..., Any]) -> tuple[str, ...]:
     """What `get_connection` wants: the command's name, before redis-py 5.3; now that warns."""
-    name = inspect.signature(pool_class.get_connection).parameters.get("command_name")  # type: ignore[attr-defined]
+    name = inspect.signature(get_connection).parameters.get("command_name")
     return ("_",) if name is not None and name.default is inspect.Parameter.empty else ()
 
 
@@ -56,7 +56,7 @@ class PooledExchanges:
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
-        self._arguments = _take_arguments(type(pool))
+        self._arguments = _take_arguments(type(pool).get_connection)
         self._line = Line()
         self._held: dict[int, Any] = {}
         """What threads hold, as far as that is known; only a hint."""
@@ -190,7 +190,7 @@ class AsyncPooledExchanges:
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
-        self._arguments = _take_arguments(type(pool))
+        self._arguments = _take_arguments(type(pool).get_connection)
         self._line = AsyncLine()
         self._proven: WeakSet[Any] | None = None
 

@@ -27,13 +27,20 @@ def start_talk(connection: Any, commands: Sequence[Command]) -> None:
 
 def finish_talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Read their replies."""
-    return [_read(connection) for _ in commands]
+    return [_shape(command, _read(connection)) for command in commands]
 
 
 def _pack(connection: Any, commands: Sequence[Command]) -> Any:
     if len(commands) == 1:
         return connection.pack_command(*commands[0])
     return connection.pack_commands(commands)
+
+
+def _shape(command: Command, reply: Any) -> Any:
+    """Give a hash as a mapping, which in RESP2 is a list; redis-py's clients do so."""
+    if command[0] == "HGETALL" and isinstance(reply, list):
+        return dict(zip(reply[::2], reply[1::2], strict=True))
+    return reply
 
 
 def _read(connection: Any) -> Any:
@@ -46,7 +53,7 @@ def _read(connection: Any) -> Any:
 async def atalk(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Likewise, on an async connection."""
     await connection.send_packed_command(_pack(connection, commands))
-    return [await _aread(connection) for _ in commands]
+    return [_shape(command, await _aread(connection)) for command in commands]
 
 
 async def _aread(connection: Any) -> Any:

@@ -25,6 +25,7 @@ from langchain_redis_session._operations.state import (
     check_record_size,
     update_app_state,
 )
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import CorruptEventError, SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
 from langchain_redis_session.scripts import bindings
@@ -185,9 +186,10 @@ def write_state(
     *,
     create: Create = Create.NEVER,
     drop_names: Collection[str] = (),
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> Flow[bool]:
     """Change state without an event; gives whether anything was written."""
-    prepared = PreparedEvents([], [], {0: change})
+    prepared = PreparedEvents([], [], {0: change}, new_event_limit=new_event_limit)
     done = yield from _write(context, key, prepared, create=create, drop_names=drop_names)
     return done.status is Status.OK
 

@@ -189,7 +189,7 @@ def main() -> None:
                     await client.aclose()
 
         asyncio.run(work())
-    pools = [getattr(client, "connection_pool", None) for client in given.values()]
+    pools: list[Any] = [getattr(client, "connection_pool", None) for client in given.values()]
     for pool in pools:
         if hasattr(pool, "_in_use_connections") and kind not in ("single", "blocking"):
             tally["in use"] = len(pool._in_use_connections)  # noqa: SLF001

@@ -121,6 +121,11 @@ def open_service(servers: Servers, prefix: str) -> Iterator[RedisSessionService]
         yield RedisSessionService(client=client, key_prefix=prefix)
     finally:
         client.close()
+        pool = getattr(client, "connection_pool", None)
+        if pool is not None:
+            pool.disconnect()
+        for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+            sentinel.close()
 
 
 def keys_of(prefix: str) -> dict[str, SessionKey]:

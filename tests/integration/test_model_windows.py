@@ -384,8 +384,8 @@ async def test_a_chain_s_question_stands_behind_no_open_call(
     options = {"max_messages": 9} if is_limited else {}
     history = make_history(open_tool_calls=how, **options)
     model = ScriptedModel()
-    keys: dict[str, Any]
-    for keys in ({"input_messages_key": "q", "history_messages_key": "h"}, {}):
+    named: dict[str, Any] = {"input_messages_key": "q", "history_messages_key": "h"}
+    for keys in (named, {}):
         prompt = ChatPromptTemplate([MessagesPlaceholder("h"), ("human", "{q}")]) if keys else None
         runnable = prompt | model if prompt else model
         chain = RunnableWithMessageHistory(runnable, lambda: history, **keys)

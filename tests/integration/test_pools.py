@@ -58,7 +58,7 @@ async def test_tasks_wait_for_connections(
         url = f"{redis_server.url}?{PATIENT_URL}&client_name={name}"
         service = RedisSessionService(url, key_prefix=key_prefix, pool_timeout=PATIENCE_S)
     else:
-        kind = redis.asyncio.ConnectionPool
+        kind: Any = redis.asyncio.ConnectionPool
         if given == "blocking":
             kind, options["timeout"] = redis.asyncio.BlockingConnectionPool, PATIENCE_S
         pool = kind(host=HOST, port=redis_server.port, **options)

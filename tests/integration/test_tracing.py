@@ -267,7 +267,7 @@ async def test_a_cancelled_call_ends_its_span() -> None:
         async def execute_command(self, *_: Any, **__: Any) -> Any:
             raise AssertionError("what is patched is used by its pipelines")
 
-        def pipeline(self, **_: Any) -> Any:
+        def pipeline(self, *_: Any, **__: Any) -> Any:
             return SleepyPipeline()
 
     class SleepyPipeline:
@@ -293,7 +293,7 @@ def test_an_interrupted_call_ends_its_span() -> None:
         def execute_command(self, *_: Any, **__: Any) -> Any:
             raise AssertionError("what is patched is used by its pipelines")
 
-        def pipeline(self, **_: Any) -> Any:
+        def pipeline(self, *_: Any, **__: Any) -> Any:
             raise KeyboardInterrupt
 
     service = RedisSessionService(client=Interrupted(), enable_tracing=True)

@@ -24,6 +24,7 @@ CHECKERS = {
 # How the files call what is of a class, where it has members of ours.
 OWNERS = {
     "service": "RedisSessionService",
+    "store": "RedisSessionStore",
     "history": "RedisSessionChatMessageHistory",
     "summarizer": "SessionSummarizer",
     "tracks": "TrackCallbackHandler",

@@ -60,10 +60,11 @@ PLACES: dict[str, set[str]] = {
     "redis": {"_flow.drivers", "_flow.cluster", "_flow.translation", "_connections"},
     "fakeredis": {"_connections"},
     "langchain": {"adapters.middleware"},
-    "langgraph": {"adapters.middleware"},
+    "langgraph": {"adapters.middleware", "adapters.graph_store", "adapters._memory.batch"},
     "fastapi": {"adapters.router", "adapters.router_errors"},
     "langchain_classic": {"adapters.classic_memory"},
     "sse_starlette": {"adapters.router"},
+    "numpy": {"adapters._memory.meaning"},
     "opentelemetry": {"_observe.tracing"},
     "langchain_core.chat_history": {"adapters.history"},
     "langchain_core.runnables.history": set(),
@@ -85,6 +86,8 @@ EXTRAS = {
     "typer",
 }
 OF_AN_EXTRA = {
+    "adapters._memory.batch",
+    "adapters.graph_store",
     "adapters.classic_memory",
     "adapters.middleware",
     "adapters.router",

@@ -25,6 +25,7 @@ from langchain_redis_session import (
     RedisSessionChatMessageHistory,
     RedisSessionError,
     RedisSessionService,
+    RedisSessionStore,
     SessionCallbackHandler,
     SessionKey,
     SessionSummarizer,
@@ -265,6 +266,10 @@ MAKERS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, list[Any]]]] = 
     RedisSessionChatMessageHistory: ({"session_id": "s1"}, HISTORY),
     TrackCallbackHandler: ({"service": SERVICE, "key": KEY}, TRACKING),
     AsyncTrackCallbackHandler: ({"service": SERVICE, "key": KEY}, TRACKING),
+    RedisSessionStore: (
+        {"service": SERVICE, "key": KEY},
+        {"service": [None, *NO_SERVICE], "key": WRONG["key"]},
+    ),
     SessionSummarizer: (
         {"model": MODEL},
         {
