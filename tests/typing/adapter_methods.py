@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
+from fastapi import APIRouter, Depends, FastAPI
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
 from typing_extensions import assert_type
@@ -15,6 +16,7 @@ from langchain_redis_session import (
     AsyncTrackCallbackHandler,
     Event,
     RedisSessionChatMessageHistory,
+    RedisSessionMemory,
     RedisSessionService,
     RedisSessionStore,
     Run,
@@ -29,12 +31,16 @@ from langchain_redis_session import (
     any_of,
     context_threshold,
     event_threshold,
+    install_error_handlers,
     read_runs,
+    session_router,
     session_state,
     time_threshold,
     token_threshold,
+    with_session,
 )
 from langchain_redis_session.adapters._middleware.state_view import SessionState
+from langchain_redis_session.adapters.runnable import RunnableWithSession
 from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
 
 
@@ -72,6 +78,34 @@ async def store(store: RedisSessionStore) -> None:
     assert_type(await store.amset([("a", 1)]), None)
     assert_type(await store.amdelete(["a"]), None)
     assert_type(store.ayield_keys(), AsyncIterator[str])
+
+
+def chain(service: RedisSessionService) -> None:
+    model = FakeListLLM(responses=["s"])
+    chain = with_session(model, service)
+    assert_type(with_session(model, service, max_messages=5), RunnableWithSession)
+    assert_type(chain.invoke("hi"), Any)
+    assert_type(chain.stream("hi"), Iterator[Any])
+    assert_type(chain.astream("hi"), AsyncIterator[Any])
+
+
+def memory(service: RedisSessionService) -> None:
+    memory = RedisSessionMemory(service, "s", user_id="u", return_messages=True)
+    assert_type(memory.memory_variables, list[str])
+    assert_type(memory.load_memory_variables({}), dict[str, Any])
+    assert_type(memory.save_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(memory.clear(), None)
+
+
+async def async_memory(memory: RedisSessionMemory) -> None:
+    assert_type(await memory.aload_memory_variables({}), dict[str, Any])
+    assert_type(await memory.asave_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(await memory.aclear(), None)
+
+
+def routes(service: RedisSessionService, app: FastAPI) -> None:
+    assert_type(session_router(service, user=Depends(lambda: "ann")), APIRouter)
+    assert_type(install_error_handlers(app), None)
 
 
 def summarizer(session: Session, request: SummaryRequest) -> None:

@@ -26,6 +26,8 @@ OWNERS = {
     "service": "RedisSessionService",
     "store": "RedisSessionStore",
     "history": "RedisSessionChatMessageHistory",
+    "chain": "RunnableWithSession",
+    "memory": "RedisSessionMemory",
     "summarizer": "SessionSummarizer",
     "tracks": "TrackCallbackHandler",
     "async_tracks": "AsyncTrackCallbackHandler",
