@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from langchain_redis_session.adapters.store import (
         RedisSessionStore,
     )
+    from langchain_redis_session.budgets import (
+        UsageBudget,
+    )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
         AsyncSessionCallbackHandler,
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
+        BudgetExceededError,
         ConfigurationError,
         CorruptEventError,
         EventRejectedError,
@@ -100,6 +104,7 @@ if TYPE_CHECKING:
         SummaryBoundary,
         SummaryRequest,
         TrackEvent,
+        Usage,
     )
     from langchain_redis_session.runs import (
         Run,
@@ -132,6 +137,7 @@ _MODULES = {
     "AsyncSessionCallbackHandler": "callbacks",
     "AsyncTrackCallbackHandler": "adapters.run_tracks",
     "BackendUnavailableError": "errors",
+    "BudgetExceededError": "errors",
     "ConfigurationError": "errors",
     "CorruptEventError": "errors",
     "CorruptEventReport": "callbacks",
@@ -173,6 +179,8 @@ _MODULES = {
     "TrackCallbackHandler": "adapters.run_tracks",
     "TrackEvent": "models",
     "UnserializableMessageError": "errors",
+    "Usage": "models",
+    "UsageBudget": "budgets",
     "all_of": "summarizer",
     "any_of": "summarizer",
     "context_threshold": "summarizer",
@@ -195,6 +203,7 @@ __all__ = [
     "AsyncSessionCallbackHandler",
     "AsyncTrackCallbackHandler",
     "BackendUnavailableError",
+    "BudgetExceededError",
     "ConfigurationError",
     "CorruptEventError",
     "CorruptEventReport",
@@ -236,6 +245,8 @@ __all__ = [
     "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",
+    "Usage",
+    "UsageBudget",
     "__version__",
     "all_of",
     "any_of",

@@ -37,6 +37,7 @@ from langchain_redis_session._verbs.sessions import SessionMethods
 from langchain_redis_session._verbs.state import StateMethods
 from langchain_redis_session._verbs.summaries import SummaryMethods
 from langchain_redis_session._verbs.tracks import TrackMethods
+from langchain_redis_session._verbs.usage import UsageMethods
 from langchain_redis_session._verbs.users import UserMethods
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
@@ -66,6 +67,7 @@ class RedisSessionService(
     SummaryMethods,
     StateMethods,
     TrackMethods,
+    UsageMethods,
     ServerMethods,
 ):
     """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
@@ -145,6 +147,8 @@ class RedisSessionService(
             followed by the whole session's.
         summary_filter_allowlist: Only these filter keys, and those below them, are
             summarized. None = all.
+        track_usage: Whether to add up what models used, as the messages stored here tell
+            (`get_usage`, `get_session_usage`, `UsageBudget`).
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
         clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.
 
@@ -207,6 +211,7 @@ class RedisSessionService(
         summary_close_timeout: float = 10.0,
         cascade_full_session_summary: bool = True,
         summary_filter_allowlist: Collection[str] | None = None,
+        track_usage: bool = False,
         enable_tracing: bool = False,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:

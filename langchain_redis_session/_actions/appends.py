@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from langchain_redis_session._actions.budgets import check_budgets
 from langchain_redis_session._actions.copies import copy_event
 from langchain_redis_session._flow.requests import Flow, Submit
 from langchain_redis_session._hooks.hooks import Hooks, find_loop, in_this_context, refuse_in_sync
@@ -191,6 +192,7 @@ def _append_with_hooks(
             event.score = call.event.score
 
     try:
+        yield from check_budgets(context, hooks.handlers, key, [call.event for call in calls])
         prepared = prepare_events(
             context,
             [call.event for call in calls],

@@ -25,6 +25,7 @@ from langchain_redis_session._operations.state import (
     check_record_size,
     update_app_state,
 )
+from langchain_redis_session._operations.usage import measure
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import CorruptEventError, SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
@@ -86,6 +87,7 @@ class _Write:
             summary_fields=self.summary_fields,
             entries=entries,
             with_app_state=self._app_state_is_near(),
+            uses=measure(self.prepared.events) if options.track_usage else None,
             state=self._state(change),
             message_index=self.index,
         )

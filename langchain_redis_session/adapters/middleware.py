@@ -42,6 +42,7 @@ from langchain_redis_session.service import RedisSessionService
 
 try:
     from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
     from langgraph.config import get_config
     from langgraph.types import Command
 except ImportError as error:
@@ -51,8 +52,6 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
-
     _AgentMiddleware = AgentMiddleware[Any, Any, Any]
     _ModelRequest = ModelRequest[Any]
     _ModelResponse = ModelResponse[Any]

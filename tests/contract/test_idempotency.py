@@ -430,7 +430,7 @@ async def test_ids_that_are_taken_back_are_forgotten_one_by_one(
     await verbs.append_messages(KEY, messages("d"), once=True)
     await verbs.trim_conversations(KEY)
     (index,) = redis_probe.keys("msgidx:*")
-    assert redis_probe.zrange(index, 0, -1) == [b"a", b"b", b"c"]
+    assert redis_probe.zrange(index, 0, -1) == [b"id-a", b"id-b", b"id-c"]
 
     if is_indexed:
         await verbs.append_messages(KEY, messages("a", "e"))

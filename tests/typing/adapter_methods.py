@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
+from langgraph.store.base import Result
 from typing_extensions import assert_type
 
 from langchain_redis_session import (
@@ -17,6 +18,7 @@ from langchain_redis_session import (
     Event,
     RedisSessionChatMessageHistory,
     RedisSessionMemory,
+    RedisSessionMemoryStore,
     RedisSessionService,
     RedisSessionStore,
     Run,
@@ -89,23 +91,28 @@ def chain(service: RedisSessionService) -> None:
     assert_type(chain.astream("hi"), AsyncIterator[Any])
 
 
-def memory(service: RedisSessionService) -> None:
-    memory = RedisSessionMemory(service, "s", user_id="u", return_messages=True)
-    assert_type(memory.memory_variables, list[str])
-    assert_type(memory.load_memory_variables({}), dict[str, Any])
-    assert_type(memory.save_context({"input": "hi"}, {"output": "hello"}), None)
-    assert_type(memory.clear(), None)
+def classic(service: RedisSessionService) -> None:
+    classic = RedisSessionMemory(service, "s", user_id="u", return_messages=True)
+    assert_type(classic.memory_variables, list[str])
+    assert_type(classic.load_memory_variables({}), dict[str, Any])
+    assert_type(classic.save_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(classic.clear(), None)
 
 
-async def async_memory(memory: RedisSessionMemory) -> None:
-    assert_type(await memory.aload_memory_variables({}), dict[str, Any])
-    assert_type(await memory.asave_context({"input": "hi"}, {"output": "hello"}), None)
-    assert_type(await memory.aclear(), None)
+async def async_classic(classic: RedisSessionMemory) -> None:
+    assert_type(await classic.aload_memory_variables({}), dict[str, Any])
+    assert_type(await classic.asave_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(await classic.aclear(), None)
 
 
 def routes(service: RedisSessionService, app: FastAPI) -> None:
     assert_type(session_router(service, user=Depends(lambda: "ann")), APIRouter)
     assert_type(install_error_handlers(app), None)
+
+
+async def memory(memory: RedisSessionMemoryStore) -> None:
+    assert_type(memory.batch([]), list[Result])
+    assert_type(await memory.abatch([]), list[Result])
 
 
 def summarizer(session: Session, request: SummaryRequest) -> None:

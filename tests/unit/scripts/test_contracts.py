@@ -14,7 +14,7 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.memory import NamespaceKeys
 from langchain_redis_session._keys.zset import Keyspace, SessionKeys
 from langchain_redis_session.models import SessionKey
-from langchain_redis_session.scripts import bindings, memory_bindings, replies
+from langchain_redis_session.scripts import bindings, memory_bindings, replies, summary_bindings
 from langchain_redis_session.scripts.bindings import (
     Create,
     End,
@@ -22,6 +22,7 @@ from langchain_redis_session.scripts.bindings import (
     MessageIndex,
     RemovedEntry,
     StateWrite,
+    Use,
 )
 from langchain_redis_session.scripts.memory_bindings import ItemWrite
 from langchain_redis_session.scripts.replies import Fate, Status
@@ -140,7 +141,7 @@ def test_every_script_has_its_tests(name: str) -> None:
 
 BINDINGS: dict[str, Callable[..., ScriptCall[Any]]] = {
     name: function
-    for module in (bindings, memory_bindings)
+    for module in (bindings, memory_bindings, summary_bindings)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 }
@@ -166,6 +167,7 @@ EXAMPLES: dict[Any, Any] = {
     End: End.NEWEST,
     MessageIndex | None: None,
     SessionKeys: Keyspace().session(SessionKey("shop", "ann", "s1")),
+    Sequence[Use] | None: [],
     StateWrite | None: None,
 }
 

@@ -127,8 +127,12 @@ async def test_a_misspelt_argument_is_reported_with_the_one_that_was_meant(
 
 
 TAKES_NOTHING = (
-    *("ping", "aping", "list_apps", "alist_apps"),
-    *("retry_dead_letters", "aretry_dead_letters"),
+    "ping",
+    "aping",
+    "list_apps",
+    "alist_apps",
+    "retry_dead_letters",
+    "aretry_dead_letters",
 )
 
 
