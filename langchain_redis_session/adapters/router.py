@@ -216,7 +216,7 @@ def session_router(
         )
         return await _respond(_PAGE, page)
 
-    @router.delete("/{session_id}", status_code=204, responses=_NO_SESSION)
+    @router.delete("/{session_id}", status_code=204, response_model=None, responses=_NO_SESSION)
     async def delete_session(key: SessionKey = mine) -> None:
         """Delete everything of a session."""
         if not await service.adelete_session(key):
@@ -259,7 +259,12 @@ def session_router(
             await service.adelete_user_state(app_name, key.user_id, *names)
         return await get_state(key)
 
-    @router.delete("/{session_id}/events/{event_id}", status_code=204, responses=_NO_SESSION)
+    @router.delete(
+        "/{session_id}/events/{event_id}",
+        status_code=204,
+        response_model=None,
+        responses=_NO_SESSION,
+    )
     async def remove_event(event_id: str, key: SessionKey = mine) -> None:
         """Remove an event, such as an answer that is to be given anew."""
         if not await service.aremove_events(key, [event_id]):

@@ -8,6 +8,7 @@ from typing import Any
 from langchain_redis_session._logs import logger
 from langchain_redis_session.errors import (
     BackendUnavailableError,
+    BudgetExceededError,
     ConfigurationError,
     EventRejectedError,
     EventTooLargeError,
@@ -34,6 +35,7 @@ RETRY_AFTER_S = 5
 
 STATUSES: dict[type[RedisSessionError], int] = {
     BackendUnavailableError: 503,
+    BudgetExceededError: 429,
     EventRejectedError: 409,
     EventTooLargeError: 413,
     InvalidSessionKeyError: 422,
@@ -59,6 +61,7 @@ def install_error_handlers(app: FastAPI) -> None:
     - 409: a hook refused to write, or to read.
     - 413: a message or a state is too large.
     - 422: an id is missing or can't be one; a value that JSON can't carry.
+    - 429: a `UsageBudget` is used up.
     - 503, with `Retry-After`: Redis is away, or the service is closed. The body tells no address.
 
     Args:
@@ -112,7 +115,7 @@ def _to_http_error(
         )
     if status == 404:
         return HTTPException(status, "there is no such session")
-    if isinstance(error, EventRejectedError):
+    if status == 409:
         cause = error.__cause__  # the words of the hook; others are for the server's log
         return HTTPException(
             status, str(cause) if isinstance(cause, EventRejectedError) else "refused"

@@ -128,7 +128,7 @@ class LangServeChat(ChatApp):
         remote: RemoteRunnable[Any, Any] = RemoteRunnable(
             f"{self.url}/chat/",
             headers=headers_of(user),
-            timeout=PATIENT,
+            timeout=PATIENCE_S,
             verify=PLAIN,
         )
         # A client that says that it is somebody else.

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from langchain_redis_session import (
     BackendUnavailableError,
+    BudgetExceededError,
     ConfigurationError,
     Event,
     EventRejectedError,
@@ -276,6 +277,7 @@ def test_where_redis_is_away_clients_are_told_when_to_come_back() -> None:
         (PersistError("the queue is full"), 503),
         (SessionNotFoundError("no session"), 404),
         (EventRejectedError("no"), 409),
+        (BudgetExceededError("used up"), 429),
         (StateTooLargeError("too large"), 413),
         (ConfigurationError("a mistake of the app's"), 500),
         (HTTPException(418), 418),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
+from fastapi import APIRouter, Depends, FastAPI
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.store.base import Result
@@ -16,6 +17,7 @@ from langchain_redis_session import (
     AsyncTrackCallbackHandler,
     Event,
     RedisSessionChatMessageHistory,
+    RedisSessionMemory,
     RedisSessionMemoryStore,
     RedisSessionService,
     RedisSessionStore,
@@ -31,12 +33,16 @@ from langchain_redis_session import (
     any_of,
     context_threshold,
     event_threshold,
+    install_error_handlers,
     read_runs,
+    session_router,
     session_state,
     time_threshold,
     token_threshold,
+    with_session,
 )
 from langchain_redis_session.adapters._middleware.state_view import SessionState
+from langchain_redis_session.adapters.runnable import RunnableWithSession
 from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
 
 
@@ -74,6 +80,34 @@ async def store(store: RedisSessionStore) -> None:
     assert_type(await store.amset([("a", 1)]), None)
     assert_type(await store.amdelete(["a"]), None)
     assert_type(store.ayield_keys(), AsyncIterator[str])
+
+
+def chain(service: RedisSessionService) -> None:
+    model = FakeListLLM(responses=["s"])
+    chain = with_session(model, service)
+    assert_type(with_session(model, service, max_messages=5), RunnableWithSession)
+    assert_type(chain.invoke("hi"), Any)
+    assert_type(chain.stream("hi"), Iterator[Any])
+    assert_type(chain.astream("hi"), AsyncIterator[Any])
+
+
+def classic(service: RedisSessionService) -> None:
+    classic = RedisSessionMemory(service, "s", user_id="u", return_messages=True)
+    assert_type(classic.memory_variables, list[str])
+    assert_type(classic.load_memory_variables({}), dict[str, Any])
+    assert_type(classic.save_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(classic.clear(), None)
+
+
+async def async_classic(classic: RedisSessionMemory) -> None:
+    assert_type(await classic.aload_memory_variables({}), dict[str, Any])
+    assert_type(await classic.asave_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(await classic.aclear(), None)
+
+
+def routes(service: RedisSessionService, app: FastAPI) -> None:
+    assert_type(session_router(service, user=Depends(lambda: "ann")), APIRouter)
+    assert_type(install_error_handlers(app), None)
 
 
 async def memory(memory: RedisSessionMemoryStore) -> None:

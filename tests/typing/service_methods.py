@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from typing import Any
 
@@ -56,6 +57,7 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.get_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(service.search_events(key, "q", limit=None), list[Event])
     assert_type(service.count_events(key), int)
+    assert_type(service.follow(key, 1.5, poll_s=1), Iterator[Event])
     assert_type(service.clear_events(key), int)
     assert_type(service.remove_events(key, ["e"]), int)
     assert_type(service.trim_conversations(key, count=2), list[Event])
@@ -116,6 +118,7 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
     assert_type(await service.aget_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(await service.asearch_events(key, "q", limit=None), list[Event])
     assert_type(await service.acount_events(key), int)
+    assert_type(service.afollow(key, 1.5, poll_s=1), AsyncIterator[Event])
     assert_type(await service.aclear_events(key), int)
     assert_type(await service.aremove_events(key, ["e"]), int)
     assert_type(await service.atrim_conversations(key, count=2), list[Event])

@@ -27,6 +27,8 @@ OWNERS = {
     "memory": "RedisSessionMemoryStore",
     "store": "RedisSessionStore",
     "history": "RedisSessionChatMessageHistory",
+    "chain": "RunnableWithSession",
+    "classic": "RedisSessionMemory",
     "summarizer": "SessionSummarizer",
     "tracks": "TrackCallbackHandler",
     "async_tracks": "AsyncTrackCallbackHandler",

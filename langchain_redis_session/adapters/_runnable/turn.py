@@ -152,7 +152,7 @@ class _Older:
     """What of the session lies before a run.
 
     Attributes:
-        messages: The messages, each with an id; those of a run stand together.
+        messages: The messages; those of a run stand together.
         event_ids: The id of the event that each is in.
         request_id: That of the run's question, where it is stored already; else "".
         summary: What stands for the messages before these.
@@ -179,7 +179,7 @@ class _Older:
                 if message.id in new_ids:  # sent once more
                     older.request_id = event.request_id
                     continue
-                older.messages.append(_name(message, event.id))
+                older.messages.append(message)
                 older.event_ids.append(event.id)
         return older
 
@@ -210,7 +210,5 @@ def _says_something(message: BaseMessage) -> bool:
     return bool(message.content) or (isinstance(message, AIMessage) and bool(message.tool_calls))
 
 
-def _name(message: BaseMessage, default: str = "") -> BaseMessage:
-    if message.id:
-        return message
-    return message.model_copy(update={"id": default or str(uuid4())})
+def _name(message: BaseMessage) -> BaseMessage:
+    return message if message.id else message.model_copy(update={"id": str(uuid4())})
