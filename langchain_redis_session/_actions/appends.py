@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from langchain_redis_session._actions.budgets import check_budgets
 from langchain_redis_session._actions.copies import copy_event
 from langchain_redis_session._codec.sizes import estimate_events
 from langchain_redis_session._flow.requests import (
@@ -224,6 +225,7 @@ def _append_with_hooks(
             event.score = call.event.score
 
     try:
+        yield from check_budgets(context, hooks.handlers, key, seen)
         prepared = yield from compute(prepare, estimate_events(seen, LARGE_BYTES))
         if before is not None:
             yield from before(prepared)

@@ -167,6 +167,23 @@ def _decode_tracks(value: object) -> list[str]:
     return [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
 
 
+def read_state(record: bytes) -> dict[str, bytes | None]:
+    """The session's state as it is stored, without the index of tracks; None for a null.
+
+    >>> read_state(b'{"id":"s","state":{"city":"IlBhcmlzIg==","gone":null}}')
+    {'city': b'"Paris"', 'gone': None}
+    """
+    encoded = _parse(record, "").get("state")
+    state: dict[str, bytes | None] = {}
+    for name, value in encoded.items() if isinstance(encoded, dict) else ():
+        if name != TRACKS:
+            try:
+                state[name] = None if value is None else b64decode(value)
+            except (ValueError, TypeError):  # as if it were not there
+                continue
+    return state
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a record says. `is_sound` is false where a part of it could not be read.

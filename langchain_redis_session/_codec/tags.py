@@ -207,6 +207,15 @@ def dump_value(value: Any, path: str, conversions: Conversions | None) -> bytes:
     return orjson.dumps(_TAGGER.copy(make_plain(value, path, conversions), path))
 
 
+def dump_bytes(value: bytes) -> bytes:
+    """Write bytes under their tag, so that they come back as bytes whatever they hold.
+
+    >>> dump_bytes(b"[1]").decode()
+    '{"$lc":["bytes","WzFd"]}'
+    """
+    return orjson.dumps(_tag("bytes", base64.b64encode(value).decode()))
+
+
 def embed(value: Any, path: str, conversions: Conversions | None) -> Any:
     """Give what orjson may write for a value inside of other JSON; as `dump_value`."""
     return value if is_plain(value) else orjson.Fragment(dump_value(value, path, conversions))

@@ -28,6 +28,8 @@ from langchain_redis_session._operations.state import (
     check_record_size,
     update_app_state,
 )
+from langchain_redis_session._operations.usage import measure
+from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
 from langchain_redis_session.scripts import bindings
@@ -97,6 +99,7 @@ class _Write:
             summary_fields=self.summary_fields,
             entries=entries,
             with_app_state=self._app_state_is_near(),
+            uses=measure(self.prepared.events) if options.track_usage else None,
             state=self._state(change),
         )
 
@@ -196,9 +199,10 @@ def write_state(
     *,
     create: Create = Create.NEVER,
     drop_names: Collection[str] = (),
+    new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
 ) -> Flow[bool]:
     """Change state without an event; gives whether anything was written."""
-    prepared = PreparedEvents([], [], {0: change})
+    prepared = PreparedEvents([], [], {0: change}, new_event_limit=new_event_limit)
     done = yield from _write(context, key, prepared, create=create, drop_names=drop_names)
     return done.status is Status.OK
 

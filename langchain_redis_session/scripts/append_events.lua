@@ -1,7 +1,8 @@
 -- Append events to a session, with their changes of state; all or nothing.
 --
 -- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key
---       app_state_key       absent where it lives in another slot
+--       app_state_key       absent where it lives in another slot; any key where others follow
+--       usage_key, session_usage_key  absent where usage is not tracked
 -- ARGV  session_field
 --       create              'never'; 'missing': where there is no session; 'only': and else nothing
 --       record_start        a new session's record, up to its event limit
@@ -12,9 +13,10 @@
 --       once                '1' = leave out messages whose id is stored
 --       index_build         the build of the message index that the caller has brought to an end
 --       count_unsummarized  '1' = count what the session's summary does not cover
---       summary_count, event_count
+--       summary_count, event_count, usage_count
 --       …                   the fields of the summaries whose lifetime starts anew, first the
 --                           session's own; {score, member, message id or ''} of each event;
+--                           {position of its event, date, field, number} of what models used;
 --                           then, absent where state has no part in it:
 --                             '1' if the session's own state changes, the expected core, its
 --                             replacement ('' = not known yet)
@@ -32,16 +34,17 @@
 --       {'FATES', fates}   the state change was made for other events than are fresh
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
-  app_state_key = unpack(KEYS)
+  app_state_key, usage_key, session_usage_key = unpack(KEYS)
 local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
-  once, index_build, count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 12)
+  once, index_build, count_unsummarized, summary_count, event_count,
+  usage_count = unpack(ARGV, 1, 13)
 --#include _record
 --#include _sequence
 --#include _summaries
 --#include _message_index
 
 local ttl_ms = tonumber(session_ttl_ms)
-local cursor = 12
+local cursor = 13
 local function shift()
   cursor = cursor + 1
   return ARGV[cursor]
@@ -57,6 +60,8 @@ for i = 1, tonumber(event_count) do
   wanted[i], members[i], ids[i] = ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
   cursor = cursor + 3
 end
+local uses_at = cursor
+cursor = cursor + 4 * tonumber(usage_count)
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
 local user_ttl_ms, user_state = tonumber(shift()), shift_pairs()
 local app_ttl_ms, app_state = tonumber(shift()), shift_pairs()
@@ -67,6 +72,10 @@ local size = redis.call('ZCARD', events_key)
 local has_index = redis.call('ZCARD', index_key) > 0
 if #user_state > 0 then redis.call('HLEN', user_state_key) end
 if #app_state > 0 then redis.call('HLEN', app_state_key) end
+if usage_key then
+  redis.call('HLEN', usage_key)
+  redis.call('HLEN', session_usage_key)
+end
 local counts = count_unsummarized == '1'
 local cutoff
 if counts then
@@ -178,10 +187,21 @@ if keeps_index then
   end
 end
 for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
+cursor = uses_at
+for i = 1, tonumber(usage_count) do
+  if fates[tonumber(ARGV[cursor + 1])] == FRESH then
+    local date, field, number = ARGV[cursor + 2], ARGV[cursor + 3], ARGV[cursor + 4]
+    -- Too large a sum, or a value of another program, is no reason to fail half-way.
+    redis.pcall('HINCRBY', usage_key, date .. ':' .. field, number)
+    redis.pcall('HINCRBY', session_usage_key, field, number)
+  end
+  cursor = cursor + 4
+end
 set_fields(user_state_key, user_state, user_ttl_ms)
 set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
+if usage_key then set_ttl(session_usage_key, ttl_ms) end
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
 unsummarized = counts and unsummarized - lost or ''
 return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}

@@ -19,7 +19,6 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session.scripts.replies import (
     Appended,
-    Claim,
     FoundEntries,
     IndexBuild,
     Page,
@@ -28,10 +27,8 @@ from langchain_redis_session.scripts.replies import (
     Status,
     StoredSession,
     StoredSummaries,
-    StoredSummary,
     parse_appended,
     parse_build,
-    parse_claim,
     parse_found,
     parse_now,
     parse_page,
@@ -39,7 +36,6 @@ from langchain_redis_session.scripts.replies import (
     parse_removed,
     parse_session,
     parse_status,
-    parse_stored_summary,
     parse_summaries,
 )
 
@@ -90,6 +86,22 @@ class RemovedEntry(NamedTuple):
     message_id: bytes = b""
 
 
+class Use(NamedTuple):
+    """What a model used for an event.
+
+    Attributes:
+        place: The event's.
+        date: The day in UTC.
+        field: What it is counted under.
+        number: How much.
+    """
+
+    place: int
+    date: str
+    field: bytes
+    number: int
+
+
 class StateWrite(NamedTuple):
     """A change of state that goes with an append.
 
@@ -129,6 +141,7 @@ def append_events(
     summary_fields: Sequence[bytes],
     entries: Sequence[Entry],
     with_app_state: bool,
+    uses: Sequence[Use] | None = None,
     state: StateWrite | None = None,
 ) -> ScriptCall[Appended]:
     """Append events to a session, with their changes of state.
@@ -147,11 +160,15 @@ def append_events(
         summary_fields: The summaries that live on, first the session's own.
         entries: The events.
         with_app_state: Whether the app's state lies in the session's slot.
+        uses: What models used for them; None where that is not tracked.
         state: The changes of state, if there are any.
     """
     script_keys = (*keys.common, keys.user_state)
     if with_app_state:
         script_keys += (keys.app_state,)
+    if uses is not None:
+        stand_in = () if with_app_state else (keys.user_state,)
+        script_keys += (*stand_in, keys.usage, keys.session_usage)
     args: list[Argument] = [
         keys.session_field,
         create.value,
@@ -165,10 +182,13 @@ def append_events(
         int(count_unsummarized),
         len(summary_fields),
         len(entries),
+        len(uses or ()),
         *summary_fields,
     ]
     for entry in entries:
         args += entry
+    for use in uses or ():
+        args += (use.place + 1, *use[1:])
     if state is not None:
         args += [
             int(state.changes_session),
@@ -288,7 +308,8 @@ def delete_session(
         created,
         *tracks,
     ]
-    script_keys = [*keys.common, keys.summary_lease, keys.removals, *track_keys]
+    script_keys = [*keys.common, keys.summary_lease, keys.removals, keys.session_usage]
+    script_keys += track_keys
     return ScriptCall("delete_session", script_keys, args, parse_status)
 
 
@@ -297,7 +318,8 @@ def refresh_ttl(
 ) -> ScriptCall[Refreshed]:
     """Start a session's lifetime anew."""
     args = _lifetime_args(keys, session_ttl_ms, try_field_ttl)
-    return ScriptCall("refresh_ttl", keys.common, args, parse_refreshed)
+    script_keys = (*keys.common, keys.session_usage)
+    return ScriptCall("refresh_ttl", script_keys, args, parse_refreshed)
 
 
 def read_events(
@@ -391,86 +413,6 @@ def get_summaries(
     return ScriptCall("get_summaries", script_keys, args, parse_summaries)
 
 
-def claim_summary(
-    keys: SessionKeys,
-    *,
-    filter_key: str,
-    token: str,
-    lease_ms: int,
-    created: bytes,
-    stored_cutoff: bytes,
-    last_score: str,
-) -> ScriptCall[Claim]:
-    """Take the lease to summarize a session.
-
-    Args:
-        keys: Its keys.
-        filter_key: Whose summary it is.
-        token: The owner's.
-        lease_ms: How long it holds.
-        created: The `createdAt` of the session meant.
-        stored_cutoff: The score that the stored summary goes to; b"" for none.
-        last_score: That of the last event to be covered.
-    """
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary(filter_key),
-        token,
-        lease_ms,
-        created,
-        stored_cutoff,
-        last_score,
-    ]
-    return ScriptCall("claim_summary", _summary_keys(keys), args, parse_claim)
-
-
-def put_summary(
-    keys: SessionKeys,
-    *,
-    filter_key: str,
-    token: str,
-    session_ttl_ms: int,
-    created: bytes,
-    head: bytes,
-    tail: bytes,
-    new_cutoff: str,
-    try_field_ttl: bool,
-    idle_cutoff: bytes,
-) -> ScriptCall[StoredSummary]:
-    """Store a summary and give the lease back.
-
-    Args:
-        keys: The session's keys.
-        filter_key: Whose summary it is.
-        token: The lease's.
-        session_ttl_ms: 0 = for ever.
-        created: The `createdAt` of the session meant.
-        head: The summary up to its `updated_at`.
-        tail: The rest, behind it.
-        new_cutoff: The score that it goes to.
-        try_field_ttl: Whether the server may have TTLs per field.
-        idle_cutoff: The score of a stored one that counts for nothing; b"" for none.
-    """
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary(filter_key),
-        token,
-        session_ttl_ms,
-        created,
-        head,
-        tail,
-        new_cutoff,
-        int(try_field_ttl),
-        idle_cutoff,
-    ]
-    return ScriptCall("put_summary", _summary_keys(keys), args, parse_stored_summary)
-
-
-def release_summary(keys: SessionKeys, *, token: str) -> ScriptCall[Status]:
-    """Give the lease back unused."""
-    return ScriptCall("release_summary", [keys.summary_lease], [token], parse_status)
-
-
 def update_state(
     state_key: bytes, *, values: Mapping[str, bytes], ttl_ms: int
 ) -> ScriptCall[Status]:
@@ -480,10 +422,6 @@ def update_state(
 
 def _lifetime_args(keys: SessionKeys, session_ttl_ms: int, try_field_ttl: bool) -> list[Argument]:
     return [keys.session_field, keys.summary_field, session_ttl_ms, int(try_field_ttl)]
-
-
-def _summary_keys(keys: SessionKeys) -> list[bytes]:
-    return [keys.sessions, keys.events, keys.summaries, keys.summary_lease]
 
 
 def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:

@@ -190,6 +190,26 @@ class StoredSummary(NamedTuple):
     field_ttl: bool | None = None
 
 
+class PutItems(NamedTuple):
+    """What putting items did."""
+
+    field_ttl: bool | None
+
+
+class TouchedItems(NamedTuple):
+    """What seeing to items did; `alive` is whether each of them still is."""
+
+    field_ttl: bool | None
+    alive: Sequence[bool]
+
+
+class FoundNamespaces(NamedTuple):
+    """Namespaces of a memory store, with the server's time."""
+
+    now_ms: int
+    namespaces: Sequence[bytes]
+
+
 # Looked up faster than by asking the enums.
 _STATUSES = {status.value: status for status in Status}
 _FATES = {fate.value: fate for fate in Fate}
@@ -310,3 +330,25 @@ def parse_stored_summary(reply: list[Any]) -> StoredSummary:
 
 def _parse_fields(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def parse_put_items(reply: list[Any]) -> PutItems:
+    """Read the reply of put_items."""
+    return PutItems(_FLAGS[reply[1]])
+
+
+def parse_touched_items(reply: list[Any]) -> TouchedItems:
+    """Read the reply of touch_items."""
+    _, field_ttl, alive = reply
+    return TouchedItems(_FLAGS[field_ttl], [flag == 1 for flag in alive])
+
+
+def parse_found_namespaces(reply: list[Any]) -> FoundNamespaces:
+    """Read the reply of find_namespaces."""
+    _, now_ms, namespaces = reply
+    return FoundNamespaces(int(now_ms), namespaces)
+
+
+def parse_has_items(reply: list[Any]) -> bool:
+    """Read the reply of has_items."""
+    return bool(reply[1])

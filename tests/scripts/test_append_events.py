@@ -10,7 +10,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._times import trim_time
 from langchain_redis_session.scripts import bindings
-from langchain_redis_session.scripts.bindings import Create, Entry, StateWrite
+from langchain_redis_session.scripts.bindings import Create, Entry, StateWrite, Use
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 from tests.scripts.store import (
     CORE,
@@ -48,6 +48,7 @@ def appending(
     counts: bool = False,
     filter_keys: tuple[str, ...] = (),
     with_app_state: bool = True,
+    uses: list[Use] | None = None,
 ) -> ScriptCall[Appended]:
     """Call the script with events as (score, member, message id or nothing)."""
     write = None
@@ -80,6 +81,7 @@ def appending(
             for score, member, *message_id in sent
         ],
         with_app_state=with_app_state,
+        uses=uses,
         state=write,
     )
 
@@ -353,12 +355,14 @@ def test_the_ttl_of_every_key(store: Store) -> None:
     assert re.search(r',"expiresAtMs":\d{13},"updatedAt":"[^"]*"}$', store.record)
 
 
-@pytest.mark.parametrize("wrong", ["sessions", "events", "index", "user", "app"])
+@pytest.mark.parametrize(
+    "wrong", ["sessions", "events", "index", "user", "app", "usage", "session usage"]
+)
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     store.put_record()
     store.put_events("x")
     state: dict[str, Any] = {"user": {"u": b"1"}, "app": {"a": b"1"}, "made_for": (0,)}
-    call = appending(store, (1, "a", "i"), create=Create.MISSING, ttl=MINUTE, **state)
+    call = appending(store, (1, "a", "i"), create=Create.MISSING, ttl=MINUTE, uses=USES, **state)
     assert store.refuses(store.key(wrong), call)
 
 
@@ -402,3 +406,47 @@ def test_what_no_summary_covers_is_counted(store: Store, covered: int | None) ->
     assert (again.lost, again.unsummarized) == (0, None)  # a second try
     unasked = append(store, (10, "g"), limit=3)
     assert (unasked.lost, unasked.unsummarized) == (0, None)
+
+
+USES = [Use(0, "2026-11-23", b"total:m:1", 5), Use(1, "2026-11-24", b"total:m:1", 7)]
+SUMS = {b"2026-11-23:total:m:1": b"5", b"2026-11-24:total:m:1": b"7"}
+
+
+@pytest.mark.parametrize("with_app_state", [True, False])
+def test_what_models_used_is_added_up_once_for_each_event(
+    store: Store, with_app_state: bool
+) -> None:
+    events = [(1, "a"), (2, "b")]
+    state: dict[str, Any] = {"user": {"u": b"1"}} | ({"app": {"a": b"1"}} if with_app_state else {})
+    for _ in range(2):
+        append(
+            store,
+            *events,
+            create=Create.MISSING,
+            ttl=MINUTE,
+            uses=USES,
+            with_app_state=with_app_state,
+            **state,
+        )
+        assert store.client.hgetall(store.key("usage")) == SUMS
+        assert store.client.hgetall(store.key("session usage")) == {b"total:m:1": b"12"}
+    assert store.ttls()["usage"] == -1
+    assert store.ttls()["session usage"] == 1
+    append(store, (3, "c"), ttl=2 * MINUTE, uses=[])
+    assert store.ttls()["session usage"] == 2
+    assert ("app" in store.names()) == with_app_state
+
+
+def test_what_models_used_for_events_that_are_not_stored_is_not_counted(store: Store) -> None:
+    append(store, (1, "a", "i"), create=Create.MISSING, once=True, uses=USES[:1])
+    append(store, (2, "b", "i"), (3, "c", "j"), once=True, uses=USES)
+    assert store.client.hgetall(store.key("session usage")) == {b"total:m:1": b"12"}
+    assert append(store, (4, "d"), create=Create.ONLY, uses=USES[:1]).status is Status.EXISTS
+    assert store.client.hgetall(store.key("usage")) == SUMS
+
+
+def test_a_sum_that_can_not_be_made_does_not_stop_an_append(store: Store) -> None:
+    store.client.hset(store.key("usage"), "2026-11-23:total:m:1", "text")
+    reply = append(store, (1, "a"), (2, "b"), create=Create.MISSING, uses=USES)
+    assert reply.fates == [Fate.FRESH, Fate.FRESH]
+    assert store.client.hget(store.key("usage"), "2026-11-24:total:m:1") == b"7"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
+from langgraph.store.base import Result
 from typing_extensions import assert_type
 
 from langchain_redis_session import (
@@ -14,7 +16,9 @@ from langchain_redis_session import (
     AsyncTrackCallbackHandler,
     Event,
     RedisSessionChatMessageHistory,
+    RedisSessionMemoryStore,
     RedisSessionService,
+    RedisSessionStore,
     Run,
     RunTree,
     Session,
@@ -28,9 +32,11 @@ from langchain_redis_session import (
     context_threshold,
     event_threshold,
     read_runs,
+    session_state,
     time_threshold,
     token_threshold,
 )
+from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
 
 
@@ -57,6 +63,22 @@ async def async_history(history: RedisSessionChatMessageHistory) -> None:
     assert_type(await history.aadd_messages([HumanMessage("hi")]), None)
     assert_type(await history.aclear(), None)
     assert_type(await history.asearch_messages("hi", limit=3), list[dict[str, Any]])
+
+
+async def store(store: RedisSessionStore) -> None:
+    assert_type(store.mget(["a"]), list[Any])
+    assert_type(store.mset([("a", 1)]), None)
+    assert_type(store.mdelete(["a"]), None)
+    assert_type(store.yield_keys(prefix="user:"), Iterator[str])
+    assert_type(await store.amget(["a"]), list[Any])
+    assert_type(await store.amset([("a", 1)]), None)
+    assert_type(await store.amdelete(["a"]), None)
+    assert_type(store.ayield_keys(), AsyncIterator[str])
+
+
+async def memory(memory: RedisSessionMemoryStore) -> None:
+    assert_type(memory.batch([]), list[Result])
+    assert_type(await memory.abatch([]), list[Result])
 
 
 def summarizer(session: Session, request: SummaryRequest) -> None:
@@ -105,6 +127,10 @@ def values(context: AppendEventContext, event: Event, key: SessionKey, session: 
     assert_type(event.timestamp, datetime)
     assert_type(key.scope, tuple[str, str, str])
     assert_type(session.messages, list[BaseMessage])
+
+
+def agents(runtime: object) -> None:
+    assert_type(session_state(runtime), SessionState)
 
 
 def triggers() -> None:

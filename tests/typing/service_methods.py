@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -19,6 +20,7 @@ from langchain_redis_session import (
     SummarizedMessages,
     Summary,
     TrackEvent,
+    Usage,
 )
 
 
@@ -37,6 +39,8 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.create_session("a", "u", "s", {"k": 1}), Session)
     assert_type(service.list_sessions("a", "u", limit=1, include_events=True), list[Session])
     assert_type(service.delete_session(key), bool)
+    assert_type(service.get_usage("a", "u", since=date(2026, 1, 1)), Usage)
+    assert_type(service.get_session_usage(key), Usage)
     assert_type(service.list_apps(), list[str])
     assert_type(service.list_users("a"), list[str])
     assert_type(service.delete_user("a", "u"), DeletedUser)
@@ -91,6 +95,8 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
         await service.alist_sessions("a", "u", include_events=True, events_limit=1), list[Session]
     )
     assert_type(await service.adelete_session(key), bool)
+    assert_type(await service.aget_usage("a", "u", until=None), Usage)
+    assert_type(await service.aget_session_usage(key), Usage)
     assert_type(await service.alist_apps(), list[str])
     assert_type(await service.alist_users("a"), list[str])
     assert_type(await service.adelete_user("a", "u"), DeletedUser)

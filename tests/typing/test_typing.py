@@ -24,6 +24,8 @@ CHECKERS = {
 # How the files call what is of a class, where it has members of ours.
 OWNERS = {
     "service": "RedisSessionService",
+    "memory": "RedisSessionMemoryStore",
+    "store": "RedisSessionStore",
     "history": "RedisSessionChatMessageHistory",
     "summarizer": "SessionSummarizer",
     "tracks": "TrackCallbackHandler",
