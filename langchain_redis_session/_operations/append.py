@@ -6,7 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from langchain_redis_session._codec.session_record import change_state, get_core, start_record
+from langchain_redis_session._codec.session_record import (
+    change_state,
+    get_core,
+    measure_state,
+    start_record,
+)
 from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
@@ -68,6 +73,14 @@ class _Write:
     fresh: Collection[int]
     record: bytes | None = None
     index_build: bytes = b""
+
+    @property
+    def state_bytes(self) -> int:
+        """About how much state there is to encode."""
+        size = len(self.record or b"")
+        for change in self.prepared.changes.values():
+            size += measure_state(change.session)
+        return size
 
     def call(self) -> ScriptCall[Appended]:
         options, entries = self.context.options, self.prepared.entries
@@ -217,7 +230,7 @@ def _write(
     attempts = Attempts(key, "write to")
     while True:
         attempts.begin()
-        call = yield from compute(write.call, len(write.record or b""))
+        call = yield from compute(write.call, write.state_bytes)
         reply = yield from call_append(context, key, call)
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)

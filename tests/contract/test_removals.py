@@ -82,7 +82,9 @@ async def test_long_events_come_and_go_a_few_at_a_time(
     ids = [event.id for event in await verbs.get_events(session)][::-1]
     interceptor.requests.clear()
     assert await verbs.remove_events(session, ids[:8]) == 8
-    removals = [c for (c,) in interceptor.requests if sum(map(_size, c)) > 200_000]
+    # The first one was sent again, as its node lacked the script.
+    large = [c for (c,) in interceptor.requests if sum(map(_size, c)) > 200_000]
+    removals = [command for command in large if command[0] == "EVALSHA"]
     assert len(removals) == 3
     assert all(sum(map(_size, command)) < 1_100_000 for command in removals)
     interceptor.requests.clear()
