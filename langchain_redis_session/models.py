@@ -13,7 +13,6 @@ from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, Tool
 from pydantic import Field
 
 from langchain_redis_session._display.brief import BriefRepr, show_brief
-from langchain_redis_session._display.transcript import render_session
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session._wire.fields import Failure, Message, Nanoseconds, Portable
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
@@ -269,6 +268,8 @@ class Session:
         )
 
     def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import render_session
+
         return render_session(self)
 
 

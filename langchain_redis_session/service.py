@@ -14,18 +14,15 @@ from typing import Any, Literal, TypeVar
 from typing_extensions import Self
 
 from langchain_redis_session._actions.context import ActionContext
-from langchain_redis_session._actions.summaries import SummaryMaker
-from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
+from langchain_redis_session._actions.summarizing import Summarizing, is_allowed, make_summarizing
 from langchain_redis_session._background.start import (
     keep_appends,
     start_summary_workers,
     start_write_behind,
 )
-from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
-from langchain_redis_session._observe.tracing import Tracing
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.appending import AppendMethods
 from langchain_redis_session._verbs.arguments import check_mapping, check_timeout
@@ -242,15 +239,21 @@ class RedisSessionService(
         self._keeper = self._write_behind or self._kept
         tracing = None
         if options.enable_tracing:
+            from langchain_redis_session._observe.tracing import Tracing
+
             queued = self._write_behind.count_waiting if self._write_behind else lambda: 0
             tracing = Tracing(context.counters, self._connections.any_client, queued)
         self._context = context
         self._actions = ActionContext(context, hooks, tracing)
         self._summary_maker = self._summary_workers = self._summary_scheduler = None
         if summarizing is not None:
-            self._start_summaries(SummaryMaker(self._actions, summarizing))
+            self._start_summaries(summarizing)
 
-    def _start_summaries(self, maker: SummaryMaker) -> None:
+    def _start_summaries(self, summarizing: Summarizing) -> None:
+        from langchain_redis_session._actions.summaries import SummaryMaker
+        from langchain_redis_session._background.summary_scheduler import WorkerScheduler
+
+        maker = SummaryMaker(self._actions, summarizing)
         options = self._context.options
         self._summary_maker = maker
         self._summary_workers = workers = start_summary_workers(
