@@ -37,7 +37,7 @@ def decode_state_value(data: bytes) -> Any:
     """
     try:
         value = load_exactly(data)
-    except ValueError:
+    except Exception:
         return data
     return read_value(value) if TAG_BYTES in data else value
 

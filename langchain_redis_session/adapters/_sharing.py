@@ -69,6 +69,7 @@ class SharedOptions(ClientOptions, total=False):
     summary_close_timeout: float
     cascade_full_session_summary: bool
     summary_filter_allowlist: Collection[str] | None
+    track_usage: bool
     enable_tracing: bool
     clock: Callable[[], int]
 
