@@ -3,18 +3,19 @@
 -- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key
 --       app_state_key       absent where it lives in another slot
 -- ARGV  session_field
---       create              'never'; 'missing': where there is no session; 'only': and else nothing
+--       flags               any of: 'c' create the session where there is none, 'n' likewise, and
+--                           else write nothing, 't' try TTLs per field, 'o' leave out messages
+--                           whose id is stored, 'u' count what the session's summary does not
+--                           cover
 --       record_start        a new session's record, up to its event limit
 --       first_us            the time of its first event in µs since 1970 ('' = it gets none)
 --       event_limit         0 = none; '' = as the session's record says
 --       session_ttl_ms      0 = never
---       try_field_ttl       '1' = TTLs per field
---       once                '1' = leave out messages whose id is stored
---       count_unsummarized  '1' = count what the session's summary does not cover
---       summary_count, event_count
---       …                   the fields of the summaries whose lifetime starts anew, first the
---                           session's own; {score, member, message id or ''} of each event;
---                           then, absent where state and message index have no part in it:
+--       summary_field       the session's summary, whose lifetime starts anew
+--       event_count
+--       …                   {score, member, message id or ''} of each event; then, absent where
+--                           they have no part in it:
+--                             count, the fields of further summaries whose lifetime starts anew
 --                             '1' if the session's own state changes, the expected core, its
 --                             replacement ('' = not known yet)
 --                             the positions the state change was made for ("1,2"; '' = it
@@ -23,9 +24,11 @@
 --                             app state TTL ms, count, {name, value}…
 --                             the message index as the caller read it from the events, if it
 --                             did: their count, their top score, {score, message id}…
--- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
---       retention removed, and how many of these no summary covered; unsummarized is '' where
---       it was not counted; the limit that holds. Or, nothing written:
+-- Gives {'OK', removed, TTL per field, limit, fates, scores, lost, unsummarized}: how many events
+--       retention removed; the limit that holds; how many of the removed no summary covered;
+--       unsummarized is '' where it was not counted. In the usual case the first four, the events
+--       being fresh, each at the score that it wants or the next above the one before.
+--       Or, nothing written:
 --       {'MISSING'}        no session, not even events, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
 --       {'PURGE'}          remains of an expired session must go first
@@ -34,32 +37,41 @@
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
   app_state_key = unpack(KEYS)
-local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
-  once, count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 11)
+local session_field, flags, record_start, first_us, event_limit, session_ttl_ms, summary_field,
+  event_count = unpack(ARGV, 1, 8)
+local ttl_ms = tonumber(session_ttl_ms)
+local cursor = 8
+--#include _clock
+--#include _usual_append
+
+local usual = append_usually(cursor)
+if usual then return {'OK', unpack(usual)} end
+
 --#include _record
 --#include _sequence
 --#include _summaries
 
-local ttl_ms = tonumber(session_ttl_ms)
-local cursor = 11
 local function shift()
   cursor = cursor + 1
   return ARGV[cursor]
 end
-local function shift_pairs()
+local function shift_list(size)
   local list = {}
-  for i = 1, tonumber(shift() or 0) * 2 do list[i] = shift() end
+  for i = 1, tonumber(shift() or 0) * size do list[i] = shift() end
   return list
 end
-local summary_fields, wanted, members, ids = {}, {}, {}, {}
-for i = 1, tonumber(summary_count) do summary_fields[i] = shift() end
+local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
+local once, counts, try_field_ttl = has('o'), has('u'), has('t') and '1' or '0'
+local wanted, members, ids = {}, {}, {}
 for i = 1, tonumber(event_count) do
   wanted[i], members[i], ids[i] = ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
   cursor = cursor + 3
 end
+local summary_fields = shift_list(1)
+table.insert(summary_fields, 1, summary_field)
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
-local user_ttl_ms, user_state = tonumber(shift()), shift_pairs()
-local app_ttl_ms, app_state = tonumber(shift()), shift_pairs()
+local user_ttl_ms, user_state = tonumber(shift()), shift_list(2)
+local app_ttl_ms, app_state = tonumber(shift()), shift_list(2)
 local index_size, index_top = tonumber(shift()), tonumber(shift())
 local index_pairs = {}
 while cursor < #ARGV do
@@ -72,7 +84,6 @@ local size = redis.call('ZCARD', events_key)
 local has_index = redis.call('ZCARD', index_key) > 0
 if #user_state > 0 then redis.call('HLEN', user_state_key) end
 if #app_state > 0 then redis.call('HLEN', app_state_key) end
-local counts = count_unsummarized == '1'
 local cutoff
 if counts then
   local theirs = read_foreign(redis.call('HGET', summaries_key, session_field))['']
@@ -94,7 +105,7 @@ end
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
-if once == '1' then
+if once then
   if not has_index and size > 0
       and (size ~= index_size or tonumber(top_score(events_key)) ~= index_top) then
     return {'INDEX'}
@@ -124,19 +135,19 @@ for i = 1, #fates do
 end
 if #members > 0 and #fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, '', fates, scores, 0, '', limit}
+  return {'OK', 0, '', limit, fates, scores, 0, ''}
 end
 
 local foreign = record and core == nil
 if record then
   if is_dead(record, events_key, ttl_ms) then return {'PURGE'} end
-  if create == 'only' then
+  if has('n') then
     require_primary(sessions_key)
     return {'EXISTS'}
   end
 elseif is_evicted then
   if have_expired(events_key, ttl_ms) then return {'PURGE'} end
-elseif create == 'never' then
+elseif not (has('c') or has('n')) then
   require_primary(sessions_key)
   return {'MISSING'}
 elseif redis.call('EXISTS', tracks_key) == 1 then
@@ -172,7 +183,7 @@ local unsummarized = size + #fresh
 if cutoff then unsummarized = redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') end
 local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
 local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
-local keeps_index = has_index or once == '1'
+local keeps_index = has_index or once
 if keeps_index then
   -- An id that is in several events has the score of the last, and the empty one stands for
   -- them: a removal has to know.
@@ -197,4 +208,4 @@ local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
 unsummarized = counts and unsummarized - lost or ''
-return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}
+return {'OK', removed, field_ttl, limit, fates, scores, lost, unsummarized}

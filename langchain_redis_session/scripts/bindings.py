@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Argument
@@ -46,12 +47,12 @@ EventLimit: TypeAlias = 'int | Literal["session"] | None'
 
 
 class Create(Enum):
-    """Whether a write may create its session."""
+    """Whether a write may create its session: a flag of the script."""
 
-    NEVER = "never"
-    MISSING = "missing"
+    NEVER = ""
+    MISSING = "c"
     """Where there is none."""
-    ONLY = "only"
+    ONLY = "n"
     """Where there is none; else nothing is to be written."""
 
 
@@ -138,7 +139,7 @@ def append_events(
     try_field_ttl: bool,
     once: bool,
     count_unsummarized: bool,
-    summary_fields: Sequence[bytes],
+    more_summaries: Sequence[bytes],
     entries: Sequence[Entry],
     with_app_state: bool,
     state: StateWrite | None = None,
@@ -156,7 +157,7 @@ def append_events(
         try_field_ttl: Whether the server may have TTLs per field.
         once: Whether to leave out messages whose id is stored.
         count_unsummarized: Whether to count the events that the session's summary does not cover.
-        summary_fields: The summaries that live on, first the session's own.
+        more_summaries: The summaries that live on beside the session's own.
         entries: The events.
         with_app_state: Whether the app's state lies in the session's slot.
         state: The changes of state, if there are any.
@@ -167,21 +168,20 @@ def append_events(
         script_keys += (keys.app_state,)
     args: list[Argument] = [
         keys.session_field,
-        create.value,
+        create.value + "t" * try_field_ttl + "o" * once + "u" * count_unsummarized,
         record_start,
         "" if first_us is None else first_us,
         "" if event_limit == "session" else event_limit or 0,
         session_ttl_ms,
-        int(try_field_ttl),
-        int(once),
-        int(count_unsummarized),
-        len(summary_fields),
+        keys.summary_field,
         len(entries),
-        *summary_fields,
     ]
     for entry in entries:
         args += entry
-    if state is not None or message_index is not None:
+    has_state = state is not None or message_index is not None
+    if has_state or more_summaries:
+        args += (len(more_summaries), *more_summaries)
+    if has_state:
         state = state or StateWrite()
         args += [
             int(state.changes_session),
@@ -199,7 +199,7 @@ def append_events(
         args += (message_index.size, message_index.top)
         for message_id, score in message_index.scores:
             args += (score, message_id)
-    return ScriptCall("append_events", script_keys, args, parse_appended)
+    return ScriptCall("append_events", script_keys, args, partial(parse_appended, entries))
 
 
 def append_track_events(
@@ -233,7 +233,7 @@ def append_track_events(
     for entry in entries:
         args += (entry.score, entry.member)
     script_keys = [*keys.common, keys.track(track)]
-    return ScriptCall("append_track_events", script_keys, args, parse_appended)
+    return ScriptCall("append_track_events", script_keys, args, partial(parse_appended, ()))
 
 
 def clear_events(

@@ -77,7 +77,7 @@ def appending(
         try_field_ttl=try_field_ttl,
         once=once,
         count_unsummarized=counts,
-        summary_fields=[store.keys.summary(name) for name in ("", *filter_keys)],
+        more_summaries=[store.keys.summary(name) for name in filter_keys],
         entries=[
             Entry(f"{score:.17g}", member.encode(), "".join(message_id).encode())
             for score, member, *message_id in sent
