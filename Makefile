@@ -74,8 +74,9 @@ RESOLVE = $(LOWEST)/bin/uv pip compile --quiet --no-header --python $(LOWEST)/bi
 
 $(LOWEST)/.installed: pyproject.toml | $(LOWEST)/bin/uv
 	$(RESOLVE) --resolution lowest --annotation-style line | grep pyproject.toml > $(LOWEST)/ours.txt
+	echo "langgraph-checkpoint<4" > $(LOWEST)/old.txt  # later ones can't use langchain-core 1.0
 	$(RESOLVE) --resolution lowest-direct --no-annotate --extra test \
-		--constraint $(LOWEST)/ours.txt > $(LOWEST)/all.txt
+		--constraint $(LOWEST)/ours.txt --constraint $(LOWEST)/old.txt > $(LOWEST)/all.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --link-mode copy \
 		--requirement $(LOWEST)/all.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .

@@ -21,11 +21,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 
 from langchain_redis_session import (
     RedisSessionChatMessageHistory,
     RedisSessionError,
+    RedisSessionMiddleware,
     RedisSessionService,
     Session,
     SessionKey,
@@ -42,6 +44,7 @@ PREFIX = "demo"
 HOUR = 3600
 ANN, BOB = SessionKey(APP, "ann", "trip"), SessionKey(APP, "bob", "trip")
 ANN_AGAIN = SessionKey(APP, "ann", "another-day")
+CORA = SessionKey(APP, "cora", "trip")
 TRACK = "tools"
 
 IN_MEMORY = "memory://demo"
@@ -63,6 +66,10 @@ class TravelDesk(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "travel-desk"
+
+    def bind_tools(self, *_: Any, **__: Any) -> Runnable[Any, AIMessage]:
+        """Take an agent's tools: it knows the one there is."""
+        return self
 
     def _generate(
         self,
@@ -144,6 +151,24 @@ def take_turn(service: RedisSessionService, key: SessionKey, text: str) -> list[
     turn.append(reply)
     history.add_messages(turn)
     return turn
+
+
+# The same with an agent: its memory is one line.
+
+
+def ask_agent(service: RedisSessionService, key: SessionKey, text: str) -> list[BaseMessage]:
+    """Ask a new agent in a session; gives what was said in turn, question included."""
+    from langchain.agents import create_agent
+
+    agent: Any = create_agent(
+        TravelDesk(),
+        [forecast],
+        system_prompt="You are a travel desk. Tell degrees in °C. The user's name is ….",
+        middleware=[RedisSessionMiddleware(service, app_name=key.app_name)],
+    )
+    config = {"configurable": {"user_id": key.user_id, "thread_id": key.session_id}}
+    said: list[BaseMessage] = agent.invoke({"messages": [("human", text)]}, config)["messages"]
+    return said
 
 
 def summarize(request: SummaryRequest) -> str:
@@ -276,8 +301,19 @@ def resume(screen: Screen, service: RedisSessionService) -> None:
     screen.note("")
 
 
+def ask_agents(screen: Screen, service: RedisSessionService) -> None:
+    """Part three: an agent, made anew for each question."""
+    for text in (
+        "Hi, I'm Cora, and I'm going to Oslo on Monday.",
+        "What will the weather be like?",
+        "What shall I pack, then?",
+    ):
+        screen.turn(CORA, ask_agent(service, CORA, text))
+    screen.note("")
+
+
 def show_sessions(screen: Screen, service: RedisSessionService) -> None:
-    """Part three: what a service that has seen nothing finds."""
+    """Part four: what a service that has seen nothing finds."""
     session = service.get_session(ANN)
     if session is not None:
         screen.table(
@@ -345,7 +381,7 @@ def _state_rows(sessions: Iterable[Session]) -> Iterable[Sequence[object]]:
 
 
 def show_keys(screen: Screen, url: str) -> None:
-    """Part four: what stands in Redis."""
+    """Part five: what stands in Redis."""
     keyspace = Keyspace(PREFIX)
     names = set()
     for key in (ANN, ANN_AGAIN, BOB):
@@ -386,7 +422,7 @@ def run_demo(screen: Screen, url: str) -> int:
     in_memory = url.startswith("memory://")
     with open_service(url) as service:
         service.ping()
-        for key in (ANN, BOB):
+        for key in (ANN, BOB, CORA):
             service.delete_user(key.app_name, key.user_id)
         screen.title("1. Two people talk to a travel desk")
         talk(screen, service)
@@ -400,10 +436,13 @@ def run_demo(screen: Screen, url: str) -> int:
         command = [sys.executable, "-m", "demo.travel_desk", "--resume"]
         if code := subprocess.run(command, check=False).returncode:
             return code
-    screen.title("3. What was kept")
+    screen.title("3. An agent, made anew for each question")
+    with open_service(url) as service:
+        ask_agents(screen, service)
+    screen.title("4. What was kept")
     with open_service(url) as service:
         show_sessions(screen, service)
-    screen.title("4. The keys in Redis")
+    screen.title("5. The keys in Redis")
     show_keys(screen, url)
     if in_memory:
         screen.note("All of this was in memory and is gone now. On a server, across two processes:")

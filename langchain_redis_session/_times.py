@@ -11,6 +11,8 @@ from functools import lru_cache
 
 _SECOND = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST = datetime.min.replace(tzinfo=timezone.utc)
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
 _EPOCH_DAY = _EPOCH.toordinal()
 
 _RFC3339 = re.compile(
@@ -100,5 +102,15 @@ def _parse(text: str) -> int:
 
 
 def to_datetime(time_ns: int) -> datetime:
-    """Give the UTC time of nanoseconds since 1970, cut to microseconds."""
-    return _EPOCH + timedelta(microseconds=time_ns // 1000)
+    """Give the UTC time of nanoseconds since 1970, cut to microseconds.
+
+    Stored times may lie outside the years 1 to 9999, by an offset or a leap second: of these,
+    it is the first or the last moment.
+
+    >>> to_datetime(parse_time("0001-01-01T00:00:00+08:00")).isoformat()
+    '0001-01-01T00:00:00+00:00'
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=time_ns // 1000)
+    except OverflowError:
+        return _FIRST if time_ns < 0 else _LAST

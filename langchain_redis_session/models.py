@@ -231,6 +231,9 @@ class Session:
         updated_at: Its last write (UTC, the server's clock).
         is_cut: Whether older events than these were left out, or removed by retention.
         summary: The summary of the whole session, if there is one.
+        missing: What of it is gone or can't be read: `("record",)` where that was evicted or
+            broken. Then there is no state of its own, and its times are those of its first and
+            its last event.
         event_count: How many events it has; None but from `list_sessions`.
         last_message: Its newest message, likewise.
     """
@@ -243,6 +246,7 @@ class Session:
     updated_at: datetime
     is_cut: bool = False
     summary: Summary | None = None
+    missing: tuple[str, ...] = ()
     event_count: int | None = field(default=None, compare=False)
     last_message: Message | None = field(default=None, compare=False)
 
@@ -299,9 +303,10 @@ def select_messages(
     first = 0 if limit is None else max(0, len(messages) - limit)
     del messages[:first]
     is_in_front = (is_cut or first > 0) and messages and is_from_user(messages[0])
-    start = 1 if is_in_front else 0
-    while start < len(messages) and isinstance(messages[start], ToolMessage):
-        del messages[start]
+    start = end = 1 if is_in_front else 0
+    while end < len(messages) and isinstance(messages[end], ToolMessage):
+        end += 1
+    del messages[start:end]
     return messages
 
 
@@ -390,3 +395,28 @@ class DeadLetter(BriefRepr):
     events: tuple[Annotated[TrackEvent | Event, Field(union_mode="left_to_right")], ...]
     error: Failure
     time_ns: Nanoseconds
+
+
+@dataclass(slots=True)
+class Usage:
+    """What models used, as stored assistant messages told.
+
+    Attributes:
+        messages: How many such messages there are, also of those that told nothing.
+        input: Tokens that models were given.
+        output: Tokens that they made.
+        total: Both.
+        cached: Of the input, what came from a provider's cache.
+        reasoning: Of the output, what was reasoning.
+        by_model: The same for each model, by its name; "" for messages that name none.
+        by_day: The same for each day in UTC, as in "2026-11-23"; of a session, nothing.
+    """
+
+    messages: int = 0
+    input: int = 0
+    output: int = 0
+    total: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    by_model: dict[str, Usage] = field(default_factory=dict)
+    by_day: dict[str, Usage] = field(default_factory=dict)

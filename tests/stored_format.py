@@ -35,7 +35,7 @@ class KeyRow:
         return _fill("{app}" if hash_tag == "app" else self.tag_of_user, session)
 
     def key(self, session: SessionKey, hash_tag: Literal["app", "user"], track: str = "t") -> str:
-        """Give the row's key for a session, without a prefix."""
+        """Give the row's key for a session, without a prefix; `(track,)` is the namespace."""
         kind, _, rest = self.pattern.partition(":")
         ids = rest.partition("}")[2]
         return f"{kind}:{self.tag(session, hash_tag)}{_fill(ids, session, track)}"
@@ -55,7 +55,9 @@ def _fill(pattern: str, session: SessionKey, track: str = "") -> str:
         "session": session.session_id,
         "track": track,
     }
-    return re.sub(r"[a-z]+", lambda word: ids[word[0]].translate(ESCAPES), pattern)
+    ids = {name: value.translate(ESCAPES) for name, value in ids.items()}
+    ids["namespace"] = ids["track"] + ":"
+    return re.sub(r"[a-z]+", lambda word: ids[word[0]], pattern)
 
 
 def _read_key_rows() -> list[KeyRow]:

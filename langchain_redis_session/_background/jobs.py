@@ -39,6 +39,7 @@ class Job:
         spool_id: Where it stands in the spool, if there is one.
         accepted_at_s: When, on the monotonic clock.
         accepted_ms: When, in ms since 1970.
+        order: Its place among all that this process has accepted.
         failed_at_s: When it first failed because Redis was away.
         is_done: Whether it is in Redis or given up.
         is_alone: Whether no other may share its script call.
@@ -55,6 +56,7 @@ class Job:
     spool_id: SpoolId | None = None
     accepted_at_s: float = field(default_factory=time.monotonic)
     accepted_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    order: int = 0
     failed_at_s: float | None = None
     is_done: bool = False
     is_alone: bool = False

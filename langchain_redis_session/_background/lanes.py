@@ -20,11 +20,20 @@ _MOST_BYTES = 32 * 1024 * 1024
 
 @dataclass(eq=False)
 class Lane:
-    """One session's jobs, oldest first."""
+    """One session's jobs, oldest first; `is_mixed` until those of dead letters are in place."""
 
     jobs: deque[Job] = field(default_factory=deque)
     failures: int = 0
     retry_at_s: float = 0.0
+    is_mixed: bool = False
+
+    def add(self, job: Job) -> None:
+        self.is_mixed |= bool(self.jobs) and job.order < self.jobs[-1].order
+        self.jobs.append(job)
+
+    def sort(self) -> None:
+        self.jobs = deque(sorted(self.jobs, key=lambda job: job.order))
+        self.is_mixed = False
 
 
 class Worker:
@@ -61,11 +70,11 @@ class Worker:
         return (job for lane in self.lanes.values() for job in lane.jobs)
 
     def enqueue(self, job: Job) -> None:
-        """Put a job behind its session's."""
+        """Put a job behind its session's, if it was not accepted before these."""
         lane = self.lanes.get(job.key)
         if lane is None:
             lane = self.lanes[job.key] = Lane()
-        lane.jobs.append(job)
+        lane.add(job)
         self.depth += 1
         # A lingering worker is left alone until it is worth it.
         if self.is_idle or self._is_half_full:
@@ -81,10 +90,15 @@ class Worker:
             del self.lanes[job.key]
 
     def take(self) -> dict[SessionKey, list[Job]]:
-        """What is ready to be written; it stays in its lanes until it is."""
+        """What is ready to be written; it stays in its lanes until it is.
+
+        Nothing is under way then, so that what was accepted earlier can go first.
+        """
         now_s, size = time.monotonic(), 0
         ready: dict[SessionKey, list[Job]] = {}
         for key, lane in self.lanes.items():
+            if lane.is_mixed:
+                lane.sort()
             if lane.retry_at_s > now_s:
                 continue
             for job in lane.jobs:
@@ -116,10 +130,11 @@ class Worker:
         self.is_idle = False
 
     def hurry(self, scope: Scope) -> list[Job]:
-        """The newest job of every lane in a scope; they are written without lingering."""
-        tails = [
-            lane.jobs[-1] for key, lane in self.lanes.items() if key.scope[: len(scope)] == scope
-        ]
+        """The last job of every lane in a scope; they are written without lingering."""
+        tails: list[Job] = []
+        for key, lane in self.lanes.items():
+            if key.scope[: len(scope)] == scope:
+                tails += lane.jobs if lane.is_mixed else [lane.jobs[-1]]
         if tails:
             self.is_hurried = True
             self.wake.notify()

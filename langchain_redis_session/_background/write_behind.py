@@ -8,6 +8,7 @@ letter. One engine serves threads and event loops alike.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import threading
 import time
@@ -88,6 +89,7 @@ class WriteBehind(Engine):
         self._accepted = self._written = self._erased = self._retried = self._batches = 0
         self._largest_batch = self._batched = self._left = self._reporting = 0
         self._last_error = ""
+        self._orders = itertools.count()
         # A child's spool is made when it first appends.
         self._spool = None
         self._spooling = ThreadPoolExecutor(1, "redis-session-spool")
@@ -153,6 +155,7 @@ class WriteBehind(Engine):
             if self._spool_dir is not None:
                 job.spool_id = self._open_spool(self._spool_dir).add(job)
             self._accepted += 1
+            job.order = next(self._orders)
             worker.enqueue(job)
             return True
 
@@ -179,6 +182,7 @@ class WriteBehind(Engine):
         with self.lock:
             for job, is_dead in jobs:
                 self._accepted += 1
+                job.order = next(self._orders)
                 if is_dead:
                     self._give_up(job, PersistError("given up before the last restart"))
                 else:
@@ -364,6 +368,8 @@ class WriteBehind(Engine):
     def retry_dead_letters(self, key: SessionKey | None = None) -> int:
         """Accept dead letters anew, of a session or all, however full the queue.
 
+        They stand where they were accepted: before what waits for their session.
+
         Returns:
             How many.
         """
@@ -380,6 +386,7 @@ class WriteBehind(Engine):
                     job.write,
                     job.spool_id,
                     accepted_ms=job.accepted_ms,
+                    order=job.order,
                     is_alone=True,
                     may_be_erased=True,
                 )
@@ -405,6 +412,7 @@ class WriteBehind(Engine):
         """Keep as a dead letter what could not be accepted, and must not be lost."""
         job = make_dead_job(key, events, prepared, on_given_up)
         with self.lock:
+            job.order = next(self._orders)
             letter = self._give_up(job, error)
         yield from off_loop(partial(self._report, [(job, letter)]))
 

@@ -22,12 +22,15 @@ def list_calls(chunk: AIMessageChunk) -> dict[str, list[Any]]:
     ([], '{"city": "Par')
     """
     calls, invalid = list(chunk.tool_calls), list(chunk.invalid_tool_calls)
+    places: dict[str, list[int]] = {}
+    for place, call in reversed([*enumerate(calls)]):
+        places.setdefault(_spell(call["id"], call["name"], call["args"]), []).append(place)
+    guesses: set[int] = set()
     for part in chunk.tool_call_chunks:
         if not _is_cut(part["args"]):
             continue
-        guessed = _find_guess(calls, part)
-        if guessed is not None:
-            calls.remove(guessed)
+        if found := places.get(_spell_guess(part)):
+            guesses.add(found.pop())
             invalid.append(
                 {
                     "type": "invalid_tool_call",
@@ -37,6 +40,7 @@ def list_calls(chunk: AIMessageChunk) -> dict[str, list[Any]]:
                     "error": None,
                 }
             )
+    calls = [call for place, call in enumerate(calls) if place not in guesses]
     return {"tool_calls": calls, "invalid_tool_calls": invalid}
 
 
@@ -49,10 +53,14 @@ def _is_cut(args: object) -> bool:
         return True
 
 
-def _find_guess(calls: list[Any], part: Any) -> Any:
+def _spell_guess(part: Any) -> str:
+    """Tell the call that a part was taken for; "" if it is an invalid call already."""
     try:
         args = parse_partial_json(part["args"])
-    except (ValueError, RecursionError):  # an invalid call already
-        return None
-    wanted = (part["id"], part["name"] or "", args)
-    return next((c for c in calls if (c["id"], c["name"], c["args"]) == wanted), None)
+        return _spell(part["id"], part["name"] or "", args)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _spell(*parts: Any) -> str:
+    return json.dumps(parts, sort_keys=True, default=repr)

@@ -14,12 +14,15 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from langchain_redis_session._codec.corruption import Allowance
 from langchain_redis_session._codec.plain_json import approximate_text, is_text
 from langchain_redis_session.errors import CorruptEventError
 
 _MEDIA = ("image", "audio", "video", "file")
 _SOURCES = {"url": "url", "data": "base64", "file_id": "file_id"}
 """Where a part's content is, in Go's names and LangChain's."""
+_PART_BYTES = 500
+"""About what a block takes in memory, but for what it says."""
 
 
 class EncodedParts(NamedTuple):
@@ -124,7 +127,7 @@ def _is_base64(text: str) -> bool:
         return False
 
 
-def decode_parts(content: str, parts: Any) -> list[Any]:
+def decode_parts(content: str, parts: Any, allowance: Allowance | None = None) -> list[Any]:
     """Read Go's content and parts as LangChain's content blocks.
 
     Raises:
@@ -132,6 +135,8 @@ def decode_parts(content: str, parts: Any) -> list[Any]:
     """
     if type(parts) is not list:
         raise CorruptEventError(f"content_parts is {type(parts).__name__}, not a list")
+    if allowance is not None:
+        allowance.take(_PART_BYTES * len(parts))
     blocks = [{"type": "text", "text": content}] if content else []
     for part in parts:
         if type(part) is not dict:

@@ -22,7 +22,13 @@ from langchain_redis_session._codec.choices import (
     settle_delta,
 )
 from langchain_redis_session._codec.conversions import Conversions
-from langchain_redis_session._codec.message_form import BY_ROLE, SHAPES, TOKEN_COUNTS
+from langchain_redis_session._codec.corruption import Allowance, allow, decoder
+from langchain_redis_session._codec.message_form import (
+    BY_ROLE,
+    MESSAGE_BYTES,
+    SHAPES,
+    TOKEN_COUNTS,
+)
 from langchain_redis_session._codec.message_reader import decode_message, text_member
 from langchain_redis_session._codec.message_writer import encode_message
 from langchain_redis_session._codec.plain_json import (
@@ -223,6 +229,7 @@ def _write_extensions(
     document["extensions"] = stored
 
 
+@decoder("an event")
 def decode_event(data: bytes) -> Event:
     """Read an event, ours or one that trpc-agent-go wrote.
 
@@ -232,44 +239,43 @@ def decode_event(data: bytes) -> Event:
     >>> decode_event(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}').message
     HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
     """
-    try:
-        document = _load_document(data)
-        if (simple := _read_simple(document, data)) is not None:
-            return simple
-        event_id = _read_id(document)
+    document = _load_document(data)
+    if (simple := _read_simple(document, data)) is not None:
+        return simple
+    event_id = _read_id(document)
+    extensions = _object(document, "extensions")
+    is_foreign = not document.keys() <= _FIXED
+    # Members that nobody looks into are the ones that may hold any number.
+    opaque = is_foreign or (extensions and extensions.keys() != {_LANGCHAIN})
+    if opaque and may_hold_big_int(data):
+        document = load_exactly(data)
         extensions = _object(document, "extensions")
-        is_foreign = not document.keys() <= _FIXED
-        # Members that nobody looks into are the ones that may hold any number.
-        opaque = is_foreign or (extensions and extensions.keys() != {_LANGCHAIN})
-        if opaque and may_hold_big_int(data):
-            document = load_exactly(data)
-            extensions = _object(document, "extensions")
-        event = Event(
-            author=text_member(document, "author"),
-            request_id=text_member(document, "requestID"),
-            invocation_id=text_member(document, "invocationId"),
-            branch=text_member(document, "branch"),
-            tag=text_member(document, "tag"),
-            filter_key=text_member(document, "filterKey"),
-            id=event_id,
-            time_ns=read_time(document),
-        )
-        is_tagged = TAG_BYTES in data
-        langchain = None
-        if extensions:
-            langchain = extensions.pop(_LANGCHAIN, None)
-            event.extensions = _read_values(extensions) if is_tagged else extensions
-        _read_message(event, document, langchain, tagged=is_tagged)
-        if delta := _object(document, "stateDelta"):
-            event.state_delta = {name: _read_state(value) for name, value in delta.items()}
-        if is_foreign:
-            extra = {k: v for k, v in document.items() if k not in _FIXED}
-            event.extra.update(_read_values(extra) if is_tagged else extra)
-        return event
-    except RecursionError:
-        raise CorruptEventError("an event is nested too deep to be read") from None
+    event = Event(
+        author=text_member(document, "author"),
+        request_id=text_member(document, "requestID"),
+        invocation_id=text_member(document, "invocationId"),
+        branch=text_member(document, "branch"),
+        tag=text_member(document, "tag"),
+        filter_key=text_member(document, "filterKey"),
+        id=event_id,
+        time_ns=read_time(document),
+    )
+    is_tagged = TAG_BYTES in data
+    allowance = allow(document, data, is_tagged=is_tagged)
+    langchain = None
+    if extensions:
+        langchain = extensions.pop(_LANGCHAIN, None)
+        event.extensions = _read_values(extensions) if is_tagged else extensions
+    _read_message(event, document, langchain, allowance, tagged=is_tagged)
+    if delta := _object(document, "stateDelta"):
+        event.state_delta = {name: _read_state(value) for name, value in delta.items()}
+    if is_foreign:
+        extra = {k: v for k, v in document.items() if k not in _FIXED}
+        event.extra.update(_read_values(extra) if is_tagged else extra)
+    return event
 
 
+@decoder("an event")
 def count_messages(data: bytes) -> int:
     """Count the messages of an event, nearly always without building them.
 
@@ -327,7 +333,9 @@ def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
         event.message = _read_text_message(document.get("choices"))
     if event.message is None:
         langchain = extensions[_LANGCHAIN] if extensions is not None else None
-        _read_message(event, document, langchain, tagged=TAG_BYTES in data)
+        is_tagged = TAG_BYTES in data
+        allowance = allow(document, data, is_tagged=is_tagged)
+        _read_message(event, document, langchain, allowance, tagged=is_tagged)
     return event
 
 
@@ -409,20 +417,29 @@ def _read_state(value: Any) -> Any:
         raise CorruptEventError("a value in stateDelta is not base64") from None
 
 
-def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tagged: bool) -> None:
+def _read_message(
+    event: Event,
+    document: dict[str, Any],
+    langchain: Any,
+    allowance: Allowance | None,
+    *,
+    tagged: bool,
+) -> None:
     choices = _read_choices(document)
     if langchain is None and document.get("is_partial") is not True:  # a part is no message
         choices = [settle_delta(choice) for choice in choices]
     usage = _object(document, "usage")
     natural = (choices[0].get("message") or {}) if choices else {}
-    event.message = decode_message(natural, usage, langchain, author=event.author, tagged=tagged)
+    event.message = decode_message(
+        natural, usage, langchain, author=event.author, tagged=tagged, allowance=allowance
+    )
     if choices:
         if event.message is None:
             rest = [] if _is_zero_choices(choices) else choices
         else:
             rest = rest_of_choices(choices)
             if len(choices) > 1:
-                event.further_messages = _read_further_messages(event, choices)
+                event.further_messages = _read_further_messages(event, choices, allowance)
         if rest:
             event.extra["choices"] = rest
     if usage:
@@ -432,10 +449,16 @@ def _read_message(event: Event, document: dict[str, Any], langchain: Any, *, tag
             event.extra["usage"] = usage
 
 
-def _read_further_messages(event: Event, choices: list[dict[str, Any]]) -> tuple[BaseMessage, ...]:
+def _read_further_messages(
+    event: Event, choices: list[dict[str, Any]], allowance: Allowance | None
+) -> tuple[BaseMessage, ...]:
     """Decode the choices beyond the first: the results of parallel tool calls."""
+    if allowance is not None:
+        allowance.take(MESSAGE_BYTES * (len(choices) - 1))
     messages = (
-        decode_message(choice.get("message") or {}, None, None, author=event.author)
+        decode_message(
+            choice.get("message") or {}, None, None, author=event.author, allowance=allowance
+        )
         for choice in choices[1:]
     )
     return tuple(message for message in messages if message is not None)

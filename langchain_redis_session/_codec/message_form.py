@@ -30,9 +30,8 @@ from pydantic import BaseModel
 
 EXTENSION_VERSION = 1
 
-FIELDS_WITH_REFERENCES = 4
-"""Fields that may refer to the natural message: content, both kinds of tool calls, and
-`additional_kwargs`."""
+MESSAGE_BYTES = 1500
+"""About what a message takes in memory, but for what it says."""
 
 CLASSES: dict[str, type[BaseMessage]] = {
     "human": HumanMessage,

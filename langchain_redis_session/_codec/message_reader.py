@@ -6,24 +6,24 @@ validators would change some (they fill `tool_calls` from `additional_kwargs`).
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
 from functools import cached_property
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.content_parts import decode_parts, get_text, iterate_texts
+from langchain_redis_session._codec.content_parts import decode_parts, get_text
+from langchain_redis_session._codec.corruption import Allowance, measure_containers
 from langchain_redis_session._codec.message_form import (
     BY_ROLE,
     CLASSES,
     EXTENSION_VERSION,
-    FIELDS_WITH_REFERENCES,
     SHAPES,
     TOKEN_COUNTS,
     has_payload,
 )
 from langchain_redis_session._codec.plain_json import show
-from langchain_redis_session._codec.tags import MOST_REPEATS, untag
+from langchain_redis_session._codec.tags import untag
 from langchain_redis_session._codec.tool_calls import (
     decode_tool_calls,
     parse_arguments,
@@ -35,9 +35,9 @@ from langchain_redis_session.errors import CorruptEventError
 class _References:
     """What the references in an extension point into: the natural message."""
 
-    def __init__(self, natural: dict[str, Any]) -> None:
+    def __init__(self, natural: dict[str, Any], allowance: Allowance | None) -> None:
         self._natural = natural
-        self._left: int | None = None
+        self._allowance = allowance
 
     @cached_property
     def _arguments(self) -> list[str]:
@@ -47,32 +47,26 @@ class _References:
         content = text_member(self._natural, "content")
         if start + length > len(content):
             raise LookupError
-        return self._repeat(content[start : start + length])
+        return self._take(content[start : start + length])
 
     def part(self, index: int, name: str) -> str:
-        return self._repeat(get_text(self._natural["content_parts"], index, name))
+        return self._take(get_text(self._natural["content_parts"], index, name))
 
     def arguments(self, index: int) -> str:
-        return self._repeat(self._arguments[index])
-
-    def _repeat(self, text: str) -> str:
-        """Refuse an entry whose references would make much more than it holds."""
-        if self._left is None:
-            size = len(text_member(self._natural, "content")) + sum(map(len, self._arguments))
-            with suppress(LookupError, TypeError):
-                texts = iterate_texts(self._natural.get("content_parts") or [])
-                size += sum(len(text) for _, _, text in texts)
-            self._left = MOST_REPEATS * FIELDS_WITH_REFERENCES * size
-        self._left -= len(text)
-        if self._left < 0:
-            raise LookupError
-        return text
+        return self._take(self._arguments[index])
 
     def args(self, index: int) -> Any:
         args = parse_arguments(self.arguments(index))
         if args is None:
             raise LookupError
+        if self._allowance is not None:
+            self._allowance.take(measure_containers(args))
         return args
+
+    def _take(self, text: str) -> str:
+        if self._allowance is not None:
+            self._allowance.take(sys.getsizeof(text))
+        return text
 
 
 def decode_message(
@@ -82,6 +76,7 @@ def decode_message(
     *,
     author: str = "",
     tagged: bool = True,
+    allowance: Allowance | None = None,
 ) -> BaseMessage | None:
     """Read a message.
 
@@ -91,6 +86,7 @@ def decode_message(
         extension: The stored `extensions.langchain`, or None.
         author: The event's author, which stands for a missing role.
         tagged: Whether the extension may hold tags.
+        allowance: What decoding may take; None where it can't be much.
 
     Returns:
         The message; None if Go's message is empty and there is no extension.
@@ -106,8 +102,8 @@ def decode_message(
         by_author = "human" if author == "user" else "ai"
         name = BY_ROLE.get(role, "chat") if role else by_author
     else:
-        name, data = _read_extension(extension, natural, tagged)
-    fields = _natural_fields(name, role, natural, usage)
+        name, data = _read_extension(extension, natural, allowance, tagged=tagged)
+    fields = _natural_fields(name, role, natural, usage, allowance)
     shape = SHAPES[name]
     extra: dict[str, Any] = {}
     if data:
@@ -133,7 +129,11 @@ _TEXT_MEMBERS = frozenset(("role", "content", "tool_id", "tool_name"))
 
 
 def _natural_fields(
-    name: str, role: str, natural: dict[str, Any], usage: dict[str, Any] | None
+    name: str,
+    role: str,
+    natural: dict[str, Any],
+    usage: dict[str, Any] | None,
+    allowance: Allowance | None,
 ) -> dict[str, Any]:
     """Read the fields that the natural message holds."""
     fields: dict[str, Any] = {"content": text_member(natural, "content")}
@@ -150,10 +150,10 @@ def _natural_fields(
         return fields
     parts = natural.get("content_parts")
     if parts is not None and parts != []:
-        fields["content"] = decode_parts(fields["content"], parts)
+        fields["content"] = decode_parts(fields["content"], parts, allowance)
     calls = natural.get("tool_calls")
     if calls is not None:
-        valid, invalid = decode_tool_calls(calls)
+        valid, invalid = decode_tool_calls(calls, allowance)
         if valid and name == "ai":
             fields["tool_calls"] = valid
         if invalid and name == "ai":
@@ -164,7 +164,7 @@ def _natural_fields(
 
 
 def _read_extension(
-    extension: Any, natural: dict[str, Any], tagged: bool
+    extension: Any, natural: dict[str, Any], allowance: Allowance | None, *, tagged: bool
 ) -> tuple[str, dict[str, Any]]:
     if type(extension) is not dict:
         raise CorruptEventError("extensions.langchain is not an object")
@@ -183,7 +183,7 @@ def _read_extension(
     if data is None:
         return name, {}
     if tagged:
-        data = untag(data, _References(natural))
+        data = untag(data, _References(natural, allowance))
     if type(data) is not dict:
         raise CorruptEventError("extensions.langchain.data is not an object")
     return name, data

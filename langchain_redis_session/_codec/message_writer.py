@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, RemoveMessage
@@ -161,7 +162,9 @@ class _Writer:
         self.natural: dict[str, Any] = {}
         self.data: dict[str, Any] = {}
         self.usage: dict[str, Any] | None = None
+        self.pieces: dict[str, int] = {}
         self.spellings: list[bytes | None] = []
+        self.shapes: set[tuple[str, ...]] = set()
 
     def write(self, extra: dict[str, Any] | None) -> EncodedMessage:
         """Write all fields."""
@@ -223,14 +226,27 @@ class _Writer:
         """Give a value for `data`."""
         return value if is_plain(value) else _TAGGER.copy(value, path)
 
-    def _tag(self, value: Any, path: str) -> Any:
-        """Give a value for `data` that may repeat what the natural message holds."""
+    @cached_property
+    def _tagger(self) -> Tagger:
         calls = self.natural.get("tool_calls", ())
         arguments = [call["function"]["arguments"] for call in calls]
         parts = self.natural.get("content_parts", [])
         texts = {text: (place, name) for place, name, text in iterate_texts(parts)}
-        content = self.natural.get("content", "")
-        return Tagger(content, arguments, self.spellings, texts).copy(value, path)
+        return Tagger(
+            self.natural.get("content", ""),
+            pieces=self.pieces,
+            arguments=arguments,
+            args=self.spellings,
+            shapes=self.shapes,
+            parts=texts,
+        )
+
+    def _tag(self, value: Any, path: str) -> Any:
+        """Give a value for `data` that may repeat what the natural message holds.
+
+        Not before that has its content and its tool calls.
+        """
+        return self._tagger.copy(value, path)
 
     def _write_role(self) -> str:
         role = self._value(self.fields["role"], "message.role")
@@ -259,7 +275,8 @@ class _Writer:
             text, self.natural["content_parts"], exact = encoded
             exact = exact and is_plain(content)
         else:
-            text, exact = _joined_text(content), False
+            text, self.pieces = _join_texts(content)
+            exact = False
         if text:
             self.natural["content"] = text
         return exact
@@ -272,6 +289,11 @@ class _Writer:
         natural, self.spellings, exact, exact_invalid = encode_tool_calls(
             calls, invalid_calls, self.fields["additional_kwargs"]
         )
+        self.shapes = {
+            tuple(call["args"])
+            for call, spelled in zip(calls, self.spellings)  # noqa: B905 - invalid ones follow
+            if spelled is not None
+        }
         if natural:
             self.natural["tool_calls"] = natural
         if not exact:
@@ -319,13 +341,17 @@ _TAGGER = Tagger()
 _TOKEN_FIELDS = frozenset(TOKEN_COUNTS.values())
 
 
-def _joined_text(content: list[Any]) -> str:
-    """Give the text of content blocks, for readers that know only text."""
-    texts = []
+def _join_texts(content: list[Any]) -> tuple[str, dict[str, int]]:
+    """Give the text of content blocks, for readers that know only text; and where each begins."""
+    texts: list[str] = []
+    starts: dict[str, int] = {}
+    end = 0
     for block in content:
         text = block
         if isinstance(block, dict):
             text = block.get("text") if block.get("type") == "text" else None
         if isinstance(text, str):
             texts.append(approximate_text(str.__str__(text)))
-    return "".join(texts)
+            starts.setdefault(texts[-1], end)
+            end += len(texts[-1])
+    return "".join(texts), starts

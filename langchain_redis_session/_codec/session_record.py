@@ -16,8 +16,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_redis_session._codec.corruption import decoder
+from langchain_redis_session._codec.plain_json import dump_exactly
 from langchain_redis_session._codec.state_values import decode_state_value
 from langchain_redis_session._times import parse_time
+from langchain_redis_session.errors import CorruptEventError
 
 TRACKS = "tracks"
 """The state name that holds the track names, trpc-agent-go's index."""
@@ -65,7 +68,7 @@ def parse_created(record: bytes) -> int:
     """When a session was made, in ns, without reading the rest of its record; 0 if unknown."""
     try:
         return parse_time(get_created_text(record).decode())
-    except ValueError:
+    except Exception:
         return 0
 
 
@@ -95,7 +98,7 @@ def parse_times(record: bytes, session_ttl_ms: int) -> tuple[int, int | None]:
         core, expires_ms, updated = b"", None, found[1] if found else b""
     try:
         updated_ns = parse_time(updated.decode())
-    except ValueError:
+    except Exception:
         return 0, expires_ms
     if expires_ms is None and session_ttl_ms and not _LIMIT.search(core[-100:]):
         expires_ms = updated_ns // 1_000_000 + session_ttl_ms
@@ -121,13 +124,12 @@ def start_record(session_id: str, state: Mapping[str, bytes], event_limit: int |
     return _dump(members)[:-1]
 
 
-def _parse(record: bytes, session_id: str) -> dict[str, Any]:
-    try:
-        members = json.loads(record)
-    except (ValueError, RecursionError):
-        members = None
-    # What can't be read must not keep the session from being written to.
-    return members if isinstance(members, dict) else {"id": session_id}
+@decoder("a session's record")
+def _load(record: bytes) -> dict[str, Any]:
+    members = json.loads(record)
+    if not isinstance(members, dict):
+        raise CorruptEventError(f"a session's record is {type(members).__name__}, not an object")
+    return members
 
 
 def change_state(
@@ -139,7 +141,10 @@ def change_state(
     add_tracks: Collection[str] = (),
 ) -> bytes:
     """Give the core of `record` with its state changed; unknown members stay."""
-    members = _parse(record, session_id)
+    try:
+        members = _load(record)
+    except CorruptEventError:  # which must not keep the session from being written to
+        members = {"id": session_id}
     members.pop("updatedAt", None)
     members.pop("expiresAtMs", None)
     state = members.get("state")
@@ -156,21 +161,42 @@ def change_state(
 
 
 def _dump_names(names: list[str]) -> bytes:
-    return json.dumps(names, ensure_ascii=False, separators=(",", ":")).encode()
+    return dump_exactly(names)
 
 
 def _decode_tracks(value: object) -> list[str]:
     try:
         names = json.loads(b64decode(value)) if isinstance(value, str) else []
-    except (ValueError, RecursionError):
+    except Exception:
         return []
     return [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
 
 
+def read_state(record: bytes) -> dict[str, bytes | None]:
+    """The session's state as it is stored, without the index of tracks; None for a null.
+
+    >>> read_state(b'{"id":"s","state":{"city":"IlBhcmlzIg==","gone":null}}')
+    {'city': b'"Paris"', 'gone': None}
+    """
+    try:
+        encoded = _load(record).get("state")
+    except CorruptEventError:
+        return {}
+    state: dict[str, bytes | None] = {}
+    for name, value in encoded.items() if isinstance(encoded, dict) else ():
+        if name != TRACKS:
+            try:
+                state[name] = None if value is None else b64decode(value)
+            except (ValueError, TypeError):  # as if it were not there
+                continue
+    return state
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a record says. `is_sound` is false where a part of it could not be read.
+    """What a record says.
 
+    `is_sound` is false where a part of it could not be read, `is_readable` where nothing could.
     `cuts` has the event ids that stable windows begin with, by the windows' names.
     """
 
@@ -180,11 +206,23 @@ class Record:
     updated_ns: int
     is_sound: bool
     cuts: dict[str, Any] = field(default_factory=dict)
+    is_readable: bool = True
+
+
+NO_RECORD = Record({}, (), 0, 0, is_sound=False, is_readable=False)
 
 
 def parse_record(record: bytes) -> Record:
     """Read a record; what can't be read is left out."""
-    members = _parse(record, "")
+    try:
+        return _read_record(record)
+    except CorruptEventError:
+        return NO_RECORD
+
+
+@decoder("a session's record")
+def _read_record(record: bytes) -> Record:
+    members = _load(record)
     encoded = members.get("state") or {}
     is_sound = isinstance(encoded, dict) and "createdAt" in members
     state: dict[str, Any] = {}
@@ -194,7 +232,7 @@ def parse_record(record: bytes) -> Record:
             continue
         try:
             decoded = None if value is None else decode_state_value(b64decode(value))
-        except (ValueError, TypeError):
+        except Exception:
             is_sound = False
             continue
         (cuts if name.startswith(WINDOW_PREFIX) else state)[name] = decoded
@@ -202,7 +240,7 @@ def parse_record(record: bytes) -> Record:
     for member in ("createdAt", "updatedAt"):
         try:
             times.append(parse_time(members.get(member, "")))
-        except (ValueError, TypeError):
+        except Exception:
             is_sound = False
             times.append(0)
     tracks = encoded.get(TRACKS) if isinstance(encoded, dict) else None

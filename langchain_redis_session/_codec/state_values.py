@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.plain_json import load_exactly
-from langchain_redis_session._codec.tags import TAG_BYTES, dump_value, read_value
+from langchain_redis_session._codec.tags import TAG_BYTES, dump_bytes, dump_value, read_value
 
 
 def encode_state_value(value: Any, path: str, conversions: Conversions | None = None) -> bytes:
@@ -37,6 +37,18 @@ def decode_state_value(data: bytes) -> Any:
     """
     try:
         value = load_exactly(data)
-    except ValueError:
+    except Exception:
         return data
     return read_value(value) if TAG_BYTES in data else value
+
+
+def encode_typed_value(value: Any, path: str, conversions: Conversions | None = None) -> bytes:
+    """Write a state value as `encode_state_value`, but for bytes that would be read as JSON.
+
+    >>> decode_state_value(encode_typed_value(b"[0.1]", "values['k']"))
+    b'[0.1]'
+    """
+    data = encode_state_value(value, path, conversions)
+    if isinstance(value, bytes) and decode_state_value(data) is not data:
+        return dump_bytes(data)
+    return data

@@ -16,13 +16,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_redis_session._codec.plain_json import approximate_text
+from langchain_redis_session._codec.corruption import decoder
+from langchain_redis_session._codec.plain_json import approximate_text, dump_exactly
 from langchain_redis_session._times import format_time, parse_time, to_datetime, trim_time
+from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Summary, SummaryBoundary
 
 # As `is_ours`, `cutoff_of` and `system_scores_of` in scripts/_summaries.lua.
 _OURS = b'{"summary":"'
 _SYSTEM_SCORES = re.compile(rb'"system_scores":"([0-9.e+ -]+)","cutoff_score":"[0-9.e+-]+"\}\}\Z')
+_LENGTH = re.compile(rb"([0-9]{1,9}):")
 _CUTOFF = re.compile(rb'"cutoff_score":"([0-9.e+-]+)"\}\}\Z')
 
 
@@ -35,12 +38,14 @@ def parse_summary_index(value: bytes) -> list[str]:
     []
     """
     found = []
-    while value:
-        length, _, rest = value.partition(b":")
-        if not length.isdigit() or int(length) > len(rest):
+    start = 0
+    while start < len(value):
+        match = _LENGTH.match(value, start)
+        end = match.end() + int(match[1]) if match else len(value) + 1
+        if match is None or end > len(value):
             return []
-        found.append(rest[: int(length)].decode("utf-8", "replace"))
-        value = rest[int(length) :]
+        found.append(value[match.end() : end].decode("utf-8", "replace"))
+        start = end
     return found
 
 
@@ -77,24 +82,21 @@ def encode_summary(
         **({"system_scores": scores} if scores else {}),
         "cutoff_score": cutoff_score,
     }
-    head = _dump({"summary": approximate_text(text)})
-    return SummaryParts(head[:-1], b',"boundary":' + _dump(end) + b"}")
+    head = dump_exactly({"summary": approximate_text(text)})
+    return SummaryParts(head[:-1], b',"boundary":' + dump_exactly(end) + b"}")
 
 
-def _dump(members: Mapping[str, Any]) -> bytes:
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
-
-
+@decoder("a summary")
 def parse_summary(value: bytes, filter_key: str) -> Summary:
     """Read a summary of ours.
 
     Raises:
-        ValueError: It can't be read.
+        CorruptEventError: It can't be read.
     """
     members = _load(value)
     score = float(find_cutoff(value))
     if not math.isfinite(score):
-        raise ValueError("a boundary beyond all events")
+        raise CorruptEventError("a summary's boundary lies beyond all events")
     return _make_summary(members, filter_key, score)
 
 
@@ -113,40 +115,35 @@ def parse_foreign_summaries(
     found, is_sound = {}, True
     try:
         items = _load(value).items()
-    except ValueError:
+    except CorruptEventError:
         return {}, False
     for filter_key, members in items:
         if isinstance(members, dict) and members.get("summary"):
             try:
                 found[filter_key] = _make_summary(members, filter_key, cutoffs.get(filter_key))
-            except ValueError:
+            except CorruptEventError:
                 is_sound = False
     return found, is_sound
 
 
+@decoder("a summary")
 def _load(value: bytes) -> dict[str, Any]:
-    try:
-        members = json.loads(value)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    members = json.loads(value)
     if not isinstance(members, dict):
-        raise ValueError("not an object")
+        raise CorruptEventError(f"a summary is {type(members).__name__}, not an object")
     return members
 
 
+@decoder("a summary")
 def _make_summary(members: dict[str, Any], filter_key: str, score: float | None) -> Summary:
     text, topics = members.get("summary"), members.get("topics") or ()
     boundary = members.get("boundary") or {}
     if not isinstance(text, str) or not isinstance(boundary, dict):
-        raise ValueError("not a summary")
-    try:
-        updated_ns = parse_time(members["updated_at"])
-        # Without a boundary: trpc-agent-go's update is at the last event.
-        cutoff = boundary.get("cutoff_at")
-        cutoff_ns = parse_time(cutoff) if cutoff else updated_ns
-        updated_at = to_datetime(updated_ns)
-    except (KeyError, TypeError, OverflowError):
-        raise ValueError("a summary without its time") from None
+        raise CorruptEventError("a summary is without its text")
+    updated_ns = parse_time(members["updated_at"])
+    # Without a boundary: trpc-agent-go's update is at the last event.
+    cutoff = boundary.get("cutoff_at")
+    cutoff_ns = parse_time(cutoff) if cutoff else updated_ns
     last_event_id = boundary.get("last_event_id")
     return Summary(
         text=text,
@@ -156,7 +153,7 @@ def _make_summary(members: dict[str, Any], filter_key: str, score: float | None)
             last_event_id=last_event_id if isinstance(last_event_id, str) else "",
             cutoff_ns=cutoff_ns,
         ),
-        updated_at=updated_at,
+        updated_at=to_datetime(updated_ns),
         topics=tuple(t for t in topics if isinstance(t, str)) if isinstance(topics, list) else (),
     )
 

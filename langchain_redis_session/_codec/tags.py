@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
 from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.corruption import measure_containers
 from langchain_redis_session._codec.plain_form import make_plain
 from langchain_redis_session._codec.plain_json import (
     TAG,
@@ -42,17 +43,29 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session.errors import CorruptEventError
 
+K = TypeVar("K", bound=Hashable)
+
 TAG_BYTES = f'"{TAG}"'.encode()
 """What JSON with tags contains."""
 
 MIN_REFERENCE = 40
 """Shorter texts are repeated: the reference would not be smaller."""
 
-MOST_REPEATS = 2
-"""How often the whole of what is referred to may be repeated by the references of one field;
-so reading never makes much of a short entry."""
+_MOST_REPEATS = 4
+"""How often the whole of what is referred to may be repeated by the references of a message, so
+that reading never makes much of a short entry."""
+_MOST_SEARCHED = 1024 * 1024
+"""How many characters are searched for texts that may be a part of the content, beyond four
+times that."""
+_LONG_ARGS = 8 * 1024
+_DENSE = 8
+"""Long arguments that take so many times their JSON in memory are not referred to."""
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def _first_places(values: Sequence[K]) -> dict[K, int]:
+    return {value: place for place, value in reversed([*enumerate(values)])}
 
 
 def _tag(name: str, *rest: Any) -> dict[str, Any]:
@@ -60,50 +73,83 @@ def _tag(name: str, *rest: Any) -> dict[str, Any]:
 
 
 class Tagger(PlainCopy):
-    """Copies a value with tags for what plain JSON would lose.
+    """Copies values of a message with tags for what plain JSON would lose.
 
     Args:
         content: The natural message's content, to refer to.
+        pieces: Where the texts that it is joined of begin.
         arguments: The natural tool calls' arguments, likewise.
         args: The same arguments in orjson's spelling, to find equal objects with; None
             for those that are not a tool call's exact `args`.
+        shapes: The names in these `args`.
         parts: The texts of the natural content parts: where each stands.
     """
 
     def __init__(
         self,
         content: str = "",
-        arguments: list[str] | None = None,
-        args: list[bytes | None] | None = None,
+        *,
+        pieces: Mapping[str, int] | None = None,
+        arguments: Sequence[str] = (),
+        args: Sequence[bytes | None] = (),
+        shapes: Set[tuple[str, ...]] = frozenset(),
         parts: Mapping[str, tuple[int, str]] | None = None,
     ) -> None:
         self._content = content
-        self._arguments = arguments or []
-        self._args = args or []
+        self._pieces = pieces or {}
+        self._arguments = _first_places(arguments)
+        self._args = _first_places(args)
+        self._shapes = shapes
         self._parts = parts or {}
-        # Each part's text may stand once more, as the content may.
-        texts = [content, *self._arguments, *self._parts]
-        self._left = MOST_REPEATS * sum(map(len, texts))
+        texts = [content, *arguments, *self._parts]
+        self._left = _MOST_REPEATS * sum(map(len, texts))
+        self._search_left = _MOST_SEARCHED + 4 * len(content)
+        self._spell_left = _MOST_SEARCHED + 4 * sum(map(len, arguments))
 
     def copy(self, value: Any, path: str, depth: int = 0) -> Any:
         """Give the tagged copy of `value`, which stands at `path`."""
-        if type(value) is str and len(value) >= MIN_REFERENCE:
-            if value in self._arguments and self._may_repeat(value):
-                return _tag("arguments", self._arguments.index(value))
-            if value in self._parts and self._may_repeat(value):
-                return _tag("part", *self._parts[value])
-            start = self._content.find(value)
-            if start >= 0 and self._may_repeat(value):
-                return _tag("content", start, len(value))
-        elif type(value) is dict and self._args and is_plain(value, depth):
-            spelled = orjson.dumps(value)
-            if len(spelled) >= MIN_REFERENCE and spelled in self._args:
-                index = self._args.index(spelled)
-                if self._may_repeat(self._arguments[index]):
-                    return _tag("args", index)
-        return super().copy(value, path, depth)
+        tag = None
+        if type(value) is str:
+            if len(value) >= MIN_REFERENCE:
+                tag = self._refer_to_text(value)
+        elif type(value) is dict and tuple(value) in self._shapes:
+            tag = self._refer_to_args(value, depth)
+        return super().copy(value, path, depth) if tag is None else tag
 
-    def _may_repeat(self, text: str) -> bool:
+    def _refer_to_text(self, value: str) -> Any:
+        if value in self._arguments and self._may_repeat(value):
+            return _tag("arguments", self._arguments[value])
+        if value in self._parts and self._may_repeat(value):
+            return _tag("part", *self._parts[value])
+        start = self._find(value)
+        if start >= 0 and self._may_repeat(value):
+            return _tag("content", start, len(value))
+        return None
+
+    def _find(self, value: str) -> int:
+        """Where a text stands in the content, if that is found in time."""
+        start = self._pieces.get(value, -1)
+        if start < 0 and len(value) <= len(self._content) <= self._search_left:
+            self._search_left -= len(self._content)
+            start = self._content.find(value)
+        return start
+
+    def _refer_to_args(self, value: dict[Any, Any], depth: int) -> Any:
+        if self._spell_left < 0:
+            return None
+        if not is_plain(value, depth):
+            self._spell_left -= _LONG_ARGS
+            return None
+        spelled = orjson.dumps(value)
+        self._spell_left -= len(spelled)
+        place = self._args.get(spelled)
+        if place is None or len(spelled) < MIN_REFERENCE:
+            return None
+        if len(spelled) > _LONG_ARGS and measure_containers(value) > _DENSE * len(spelled):
+            return None
+        return _tag("args", place) if self._may_repeat(spelled) else None
+
+    def _may_repeat(self, text: str | bytes) -> bool:
         if len(text) > self._left:
             return False
         self._left -= len(text)
@@ -207,6 +253,15 @@ def dump_value(value: Any, path: str, conversions: Conversions | None) -> bytes:
     return orjson.dumps(_TAGGER.copy(make_plain(value, path, conversions), path))
 
 
+def dump_bytes(value: bytes) -> bytes:
+    """Write bytes under their tag, so that they come back as bytes whatever they hold.
+
+    >>> dump_bytes(b"[1]").decode()
+    '{"$lc":["bytes","WzFd"]}'
+    """
+    return orjson.dumps(_tag("bytes", base64.b64encode(value).decode()))
+
+
 def embed(value: Any, path: str, conversions: Conversions | None) -> Any:
     """Give what orjson may write for a value inside of other JSON; as `dump_value`."""
     return value if is_plain(value) else orjson.Fragment(dump_value(value, path, conversions))
@@ -227,7 +282,7 @@ def embed_untagged(value: Any, path: str, conversions: Conversions | None) -> An
 
 def read_value(value: Any) -> Any:
     """Undo the tags of `dump_value` in parsed JSON; what is not one of its tags stays."""
-    with suppress(CorruptEventError, RecursionError):
+    with suppress(Exception):
         return untag(value, _NO_REFERENCES)
     return value
 
@@ -243,19 +298,31 @@ def untag(value: Any, references: References) -> Any:
     """
     if type(value) is dict:
         if TAG not in value:
-            return {key: untag(item, references) for key, item in value.items()}
+            return _replace_items(value, value.items(), references)
         tag = value[TAG]
         if len(value) != 1 or type(tag) is not list or not tag or type(tag[0]) is not str:
             raise CorruptEventError(f"an object with {TAG} is not a tag")
         try:
             return _read_tag(tag[0], tag[1:], references)
-        except (ValueError, TypeError, LookupError, OverflowError) as error:
-            if isinstance(error, CorruptEventError):
-                raise
+        except (CorruptEventError, RecursionError):
+            raise
+        except Exception as error:
             raise CorruptEventError(f"a malformed {TAG} tag") from error
     if type(value) is list:
-        return [untag(item, references) for item in value]
+        return _replace_items(value, enumerate(value), references)
     return value
+
+
+def _replace_items(value: Any, items: Iterable[tuple[Any, Any]], references: References) -> Any:
+    """Undo the tags in a container; one without any is not copied."""
+    copy = None
+    for place, item in items:
+        if type(item) is dict or type(item) is list:
+            read = untag(item, references)
+            if read is not item:
+                copy = value.copy() if copy is None else copy
+                copy[place] = read
+    return value if copy is None else copy
 
 
 def _read_tag(name: str, rest: list[Any], references: References) -> Any:
@@ -267,10 +334,7 @@ def _read_tag(name: str, rest: list[Any], references: References) -> Any:
         return int(text, 16)
     if name == "str":
         text, *marks = rest
-        characters = list(_expect(str, untag(text, references)))
-        for position, code in zip(marks[::2], marks[1::2], strict=True):
-            characters[_index(position)] = chr(code)
-        return "".join(characters)
+        return _put_characters(_expect(str, untag(text, references)), marks)
     if name == "map":
         keys = [_expect(str, untag(key, references)) for key in rest[::2]]
         values = [untag(item, references) for item in rest[1::2]]
@@ -294,6 +358,18 @@ def _read_tag(name: str, rest: list[Any], references: References) -> Any:
         (index,) = rest
         return references.args(_index(index))
     raise CorruptEventError(f"an unknown {TAG} tag; a newer version may have written it")
+
+
+def _put_characters(text: str, marks: list[Any]) -> str:
+    """Put characters at their positions, which ascend."""
+    pieces: list[str] = []
+    end = 0
+    for position, code in zip(marks[::2], marks[1::2], strict=True):
+        if not end <= _index(position) < len(text):
+            raise LookupError
+        pieces += text[end:position], chr(code)
+        end = position + 1
+    return "".join([*pieces, text[end:]])
 
 
 def _expect(kind: type, value: Any) -> Any:

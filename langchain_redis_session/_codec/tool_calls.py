@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from langchain_redis_session._codec.corruption import Allowance, measure_containers
 from langchain_redis_session._codec.plain_json import (
     Approximation,
     approximate_text,
@@ -68,7 +69,7 @@ def encode_tool_calls(
             text = dump_exactly(Approximation().copy(args, "args")).decode()
         else:
             text = spelled.decode()
-            provider = raw.get(call["id"])
+            provider = raw.pop(call["id"], None)  # once: many calls may share an id
             # The provider's own spelling, so that additional_kwargs can refer to it.
             if provider is not None and _means(provider, spelled):
                 text = provider
@@ -131,7 +132,9 @@ def _add(natural: list[dict[str, Any]], call: dict[str, Any], arguments: str) ->
     return exact
 
 
-def decode_tool_calls(natural: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def decode_tool_calls(
+    natural: Any, allowance: Allowance | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Read Go's tool calls as LangChain's valid and invalid ones.
 
     Raises:
@@ -139,8 +142,13 @@ def decode_tool_calls(natural: Any) -> tuple[list[dict[str, Any]], list[dict[str
     """
     calls: list[dict[str, Any]] = []
     invalid_calls: list[dict[str, Any]] = []
-    for call_id, name, text in _read(natural):
+    found = _read(natural)
+    if allowance is not None:
+        allowance.take(_CALL_BYTES * len(found))
+    for call_id, name, text in found:
         args = parse_arguments(text)
+        if allowance is not None and args:
+            allowance.take(measure_containers(args))
         if args is None:
             invalid_calls.append(
                 {
@@ -177,4 +185,6 @@ def _read(natural: Any) -> list[tuple[str | None, str, str]]:
     return found
 
 
+_CALL_BYTES = 350
+"""About what a call takes in memory, but for what it says."""
 _NO_FUNCTION: dict[str, Any] = {}

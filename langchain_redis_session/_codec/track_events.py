@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.corruption import allow, decoder
 from langchain_redis_session._codec.events import read_time, to_text, write_time
 from langchain_redis_session._codec.message_reader import text_member
 from langchain_redis_session._codec.plain_json import load
@@ -37,6 +38,7 @@ def encode_track_event(event: TrackEvent, conversions: Conversions | None = None
     )
 
 
+@decoder("an entry of a track")
 def decode_track_event(data: bytes) -> TrackEvent:
     """Read a track event.
 
@@ -52,6 +54,7 @@ def decode_track_event(data: bytes) -> TrackEvent:
     track = text_member(document, "track")
     if not track:
         raise CorruptEventError("an entry of a track has no track name")
+    allow(document, data)
     payload = document.get("payload")
     return TrackEvent(
         track=track,

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Literal
 from urllib.parse import unquote
 
+from langchain_redis_session._keys.memory import MemoryKeys
 from langchain_redis_session.errors import InvalidSessionKeyError
 from langchain_redis_session.models import SessionKey
 
@@ -23,8 +24,10 @@ HashTag = Literal["app", "user"]
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
 _GLOB_ESCAPES = str.maketrans({c: "\\" + c for c in "\\*?[]^-"})
 
-_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed")
-_USER_KINDS = ("sess", "userstate")
+_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed", "sessusage")
+_MEMORY_KINDS = ("usermem", "usermemvec")
+_USER_KINDS = ("sess", "userstate", "usermemidx")
+_APP_KINDS = ("appstate", "appmemidx")
 
 
 def escape_id(value: str) -> str:
@@ -59,6 +62,8 @@ class SessionKeys:
     removals: bytes
     user_state: bytes
     app_state: bytes
+    usage: bytes
+    session_usage: bytes
     track_prefix: str
     session_field: bytes
     """The session's field in `sessions`."""
@@ -124,6 +129,10 @@ class Keyspace:
         """The hash of a user's summaries."""
         return self._scoped("sesssum", app_name, user_id).encode()
 
+    def usage(self, app_name: str, user_id: str) -> bytes:
+        """The hash of what models have used for a user."""
+        return self._scoped("usage", app_name, user_id).encode()
+
     def erasure(self, app_name: str, user_id: str, session_id: str | None = None) -> bytes:
         """The mark of a deleted user, or of one deleted session; with the app's hash tag.
 
@@ -134,6 +143,26 @@ class Keyspace:
         # No escaped id holds a colon: no user shares a mark with another's session.
         digest = sha256(":".join(map(escape_id, ids)).encode()).hexdigest()
         return f"{self._start('erased')}{{{escape_id(app_name)}}}:{digest}".encode()
+
+    def app_memory(self, app_name: str) -> MemoryKeys:
+        """What belongs to an app of memory stores."""
+        tag = f"{{{escape_id(app_name)}}}"
+        index, items, vectors = (
+            f"{self._start(kind)}{tag}" for kind in ("appmemidx", "appmem", "appmemvec")
+        )
+        return MemoryKeys(index.encode(), f"{items}:".encode(), f"{vectors}:".encode())
+
+    def user_memory(self, app_name: str, user_id: str) -> MemoryKeys:
+        """What belongs to a user of memory stores.
+
+        >>> Keyspace().user_memory("shop", "ann").namespace(b"facts:").items
+        b'usermem:{shop}:ann:facts:'
+        """
+        index, items, vectors = (
+            self._scoped(kind, app_name, user_id)
+            for kind in ("usermemidx", "usermem", "usermemvec")
+        )
+        return MemoryKeys(index.encode(), f"{items}:".encode(), f"{vectors}:".encode())
 
     def _pattern(self, kinds: Sequence[str], rest: str) -> str:
         """One SCAN pattern for several kinds of keys, and some others."""
@@ -147,17 +176,18 @@ class Keyspace:
         >>> Keyspace("p").app_pattern()
         'p:[asu]*:{*'
         """
-        return self._pattern(("appstate", *_USER_KINDS), "{")
+        return self._pattern((*_APP_KINDS, *_USER_KINDS), "{")
 
     def parse_app(self, key: bytes) -> str | None:
-        """The app whose state, or whose users' sessions or state, a key holds; else None.
+        """The app a key of whose, or of whose users, it is; None for one that tells of none.
 
         >>> Keyspace("p").parse_app(b"p:sess:{my%3Ashop}:ann")
         'my:shop'
         """
         match = re.search(r":\{([^:{}]+)[^{}]*\}", key.decode("utf-8", "replace"))
         app = unescape_id(match[1]) if match else ""
-        is_apps = app and (key == self.app_state(app) or self.parse_user(key, app) is not None)
+        own = (self.app_state(app), self.app_memory(app).index)
+        is_apps = app and (key in own or self.parse_user(key, app) is not None)
         return app if is_apps else None
 
     def user_pattern(self, app_name: str) -> str:
@@ -170,9 +200,13 @@ class Keyspace:
         return self._pattern(_USER_KINDS, f"{{{app}:" if self.hash_tag == "user" else f"{{{app}}}:")
 
     def parse_user(self, key: bytes, app_name: str) -> str | None:
-        """The user whose sessions or state a key holds; None if it holds something else."""
+        """The user whose sessions, state or memory a key tells of; None for another key."""
         user = unescape_id(key.decode("utf-8", "replace").rpartition(":")[2])
-        is_users = key in (self.sessions(app_name, user), self.user_state(app_name, user))
+        is_users = key in (
+            self.sessions(app_name, user),
+            self.user_state(app_name, user),
+            self.user_memory(app_name, user).index,
+        )
         return user if user and is_users else None
 
     def parse_session(self, key: bytes) -> SessionKey | None:
@@ -188,15 +222,19 @@ class Keyspace:
         except InvalidSessionKeyError:  # a foreign writer's
             return None
 
-    def session_pattern(self, app_name: str, user_id: str) -> str:
-        """The SCAN pattern that finds, among others, every key of one session of a user."""
-        rest = f"{self._tag(app_name, user_id)}:{escape_id(user_id)}:"
-        return self._pattern(_SESSION_KINDS, escape_glob(rest))
+    def part_pattern(self, app_name: str, user_id: str) -> str:
+        """The SCAN pattern that finds, among others, every key of a part of what a user has.
 
-    def session_prefixes(self, app_name: str, user_id: str) -> tuple[bytes, ...]:
-        """How the keys begin that belong to one session of a user."""
+        That is one session, or one namespace of the memory.
+        """
+        rest = f"{self._tag(app_name, user_id)}:{escape_id(user_id)}:"
+        return self._pattern(_SESSION_KINDS + _MEMORY_KINDS, escape_glob(rest))
+
+    def part_prefixes(self, app_name: str, user_id: str) -> tuple[bytes, ...]:
+        """How the keys begin that `part_pattern` is to find."""
         return tuple(
-            f"{self._scoped(kind, app_name, user_id)}:".encode() for kind in _SESSION_KINDS
+            f"{self._scoped(kind, app_name, user_id)}:".encode()
+            for kind in _SESSION_KINDS + _MEMORY_KINDS
         )
 
     @lru_cache(maxsize=4096)  # noqa: B019 - a keyspace lives as long as its service
@@ -214,6 +252,8 @@ class Keyspace:
             removals=f"{self._scoped('trimmed', app, user)}:{session}".encode(),
             user_state=self.user_state(app, user),
             app_state=self.app_state(app),
+            usage=self.usage(app, user),
+            session_usage=f"{self._scoped('sessusage', app, user)}:{session}".encode(),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",
             session_field=key.session_id.encode(),
             summary_field=session.encode() + b":",

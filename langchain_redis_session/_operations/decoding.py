@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from langchain_redis_session._codec.session_record import Record, parse_record
 from langchain_redis_session._codec.summary_record import (
@@ -10,11 +11,12 @@ from langchain_redis_session._codec.summary_record import (
     parse_foreign_summaries,
     parse_summary,
 )
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._times import to_datetime
+from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Summary
 
 
@@ -53,7 +55,7 @@ def decode_summaries(
         if value := ours.get(filter_key):
             try:
                 own = parse_summary(value, filter_key)
-            except ValueError:
+            except CorruptEventError:
                 yield context.unreadable(keys.summaries, "a summary")
         both = (own, theirs.get(filter_key))
         newest = choose_newest(s for s in both if s is not None and s.updated_at >= created_at)
@@ -63,8 +65,9 @@ def decode_summaries(
 
 
 def parse_sound_record(context: Context, sessions_key: bytes, record: bytes) -> Flow[Record]:
-    """Read a record; what in it can't be read is taken note of."""
-    parsed = parse_record(record)
+    """Read a record, b"" for one that is gone; what in it can't be read is taken note of."""
+    parsed = yield from compute(partial(parse_record, record), len(record))
     if not parsed.is_sound:
-        yield context.unreadable(sessions_key, "a part of a session's record")
+        part = "a part of a session's record" if record else "a session's record, which is gone,"
+        yield context.unreadable(sessions_key, part)
     return parsed

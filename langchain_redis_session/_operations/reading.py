@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.session_record import (
+    NO_RECORD,
     Record,
     get_created_text,
     parse_created,
@@ -27,9 +28,11 @@ from langchain_redis_session._operations.decoding import (
 )
 from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session._operations.matching import has_message, is_below, is_whole
+from langchain_redis_session._operations.pages import page_command, parse_page_reply
 from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
 from langchain_redis_session._operations.stretch import Stretch, make_event_stretch
 from langchain_redis_session._times import to_datetime
+from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import (
     Event,
     Session,
@@ -40,9 +43,8 @@ from langchain_redis_session.models import (
     select_messages,
 )
 from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts.bindings import End
 from langchain_redis_session.scripts.replies import Page, Status, StoredSession
-
-_NO_RECORD = Record({}, (), 0, 0, is_sound=True)
 
 
 def _is_any(_event: Event) -> bool:
@@ -188,7 +190,7 @@ def get_unsummarized(
         at_least=at_least,
     )
     session = yield from _read(reading, counts_as_use=False)
-    if session is None:
+    if session is None or not reading.record:
         return None
     ours = reading.ours
     created_text = get_created_text(reading.record)
@@ -278,15 +280,18 @@ class Reading:
         if stored.status is Status.MISSING:
             return None
         record, ours, page = stored.record, stored.summary, stored.page
-        if not record and (self._with_state or not page.size):
+        if not record and not page.size:
             return None
         self.record, self.ours = record, ours
-        if not record:
-            parsed = _NO_RECORD
-        elif self._with_state:
+        if self._with_state:
             parsed = yield from parse_sound_record(self.context, self.keys.sessions, record)
+            if not parsed.is_readable and self.stretch.bounds.strict:
+                raise CorruptEventError(
+                    f"the record of {self.key} is gone or can't be read; read without "
+                    "strict=True to have its events"
+                )
         else:
-            parsed = replace(_NO_RECORD, created_ns=parse_created(record))
+            parsed = replace(NO_RECORD, created_ns=parse_created(record), is_readable=True)
         found = {self.filter_key: ours}
         cutoff = stored.foreign_cutoff
         cutoffs = {} if cutoff is None else {self.filter_key: cutoff}
@@ -306,6 +311,8 @@ class Reading:
             **decode_fields(app_state, APP_PREFIX),
             **decode_fields(stored.user_state, USER_PREFIX),
         }
+        if not parsed.is_readable:
+            parsed = yield from take_times_of_events(self.keys.events, parsed)
         return make_session(self.key, parsed, shared_state, self.stretch, summary)
 
     def _start_at_summary(self, summary: Summary | None, began: float, page: Page) -> Flow[Page]:
@@ -360,4 +367,15 @@ def make_session(
         updated_at=to_datetime(record.updated_ns),
         is_cut=stretch.is_cut if stretch else True,
         summary=summary,
+        missing=() if record.is_readable else ("record",),
     )
+
+
+def take_times_of_events(events_key: bytes, record: Record) -> Flow[Record]:
+    """Let a record that can't be read have the times of the session's first and last event."""
+    pages = yield from call_batch(
+        [page_command(events_key, first=first, count=1) for first in (End.OLDEST, End.NEWEST)]
+    )
+    scores = [float(score) for page in pages for score in parse_page_reply(page)[1]]
+    times = [int(score) if math.isfinite(score) else 0 for score in scores] or [0, 0]
+    return replace(record, created_ns=times[0], updated_ns=times[-1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from heapq import nlargest
 from itertools import count
 from typing import Any
 
@@ -21,6 +20,7 @@ from langchain_redis_session._operations.reading import (
     Reading,
     get_session,
     make_session,
+    take_times_of_events,
 )
 from langchain_redis_session._operations.state import (
     APP_PREFIX,
@@ -30,7 +30,7 @@ from langchain_redis_session._operations.state import (
     update_app_state,
 )
 from langchain_redis_session._operations.stretch import make_event_stretch
-from langchain_redis_session._operations.user_sessions import find_sessions
+from langchain_redis_session._operations.user_sessions import choose_newest, find_sessions
 from langchain_redis_session.models import Session, SessionKey
 from langchain_redis_session.scripts.bindings import Create
 
@@ -68,10 +68,7 @@ def list_sessions(
     `events` says which of their events to read; None = none.
     """
     ages = yield from find_sessions(context, app_name, user_id)
-    if limit is None:
-        ages.sort(reverse=True)
-    else:
-        ages = nlargest(offset + limit, ages)
+    ages = yield from choose_newest(ages, None if limit is None else offset + limit)
     page = [SessionKey(app_name, user_id, field.decode()) for _, field in ages[offset:]]
     if events is not None:
         return (yield from _read_sessions(context, page, events))
@@ -122,6 +119,9 @@ def _read_records(
         for key, record, (size, message) in zip(part, records, newest, strict=True):
             if record is not None:
                 parsed = yield from parse_sound_record(context, sessions_key, record)
+                if not parsed.is_readable:
+                    events_key = context.keyspace.session(key).events
+                    parsed = yield from take_times_of_events(events_key, parsed)
                 session = make_session(key, parsed, shared, None)
                 sessions.append(replace(session, event_count=size, last_message=message))
     return sessions

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.session_record import TRACKS, measure_state
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
+from langchain_redis_session._flow.fields import to_fields
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError, StateTooLargeError, shorten
@@ -145,11 +146,13 @@ def check_names(names: Iterable[str], path: str) -> list[str]:
     return [_check_name(name, path) for name in names]
 
 
-def decode_fields(fields: Mapping[bytes, bytes], prefix: str = "") -> dict[str, Any]:
+def decode_fields(
+    fields: Mapping[bytes, bytes] | Sequence[bytes], prefix: str = ""
+) -> dict[str, Any]:
     """Read a state hash."""
     return {
         prefix + name.decode("utf-8", "replace"): decode_state_value(value)
-        for name, value in fields.items()
+        for name, value in to_fields(fields).items()
     }
 
 

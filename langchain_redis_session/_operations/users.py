@@ -34,13 +34,13 @@ def _find_names(pattern: str, parse: Callable[[bytes], str | None]) -> Flow[list
 
 
 def list_apps(context: Context) -> Flow[list[str]]:
-    """Find the apps that have state, or a user with a session or state."""
+    """Find the apps that have state or memory, or a user with a session, state or memory."""
     keyspace = context.keyspace
     return (yield from _find_names(keyspace.app_pattern(), keyspace.parse_app))
 
 
 def list_users(context: Context, app_name: str) -> Flow[list[str]]:
-    """Find the users of an app that have a session or state."""
+    """Find the users of an app that have a session, state or memory."""
     keyspace = context.keyspace
     pattern = keyspace.user_pattern(app_name)
     return (yield from _find_names(pattern, lambda key: keyspace.parse_user(key, app_name)))
@@ -52,7 +52,7 @@ def delete_user(context: Context, app_name: str, user_id: str, *, now_ms: int) -
     sessions_key = keyspace.sessions(app_name, user_id)
     mark = mark_erased(context, app_name, user_id, now_ms=now_ms)
     _, sessions = yield from call_batch([mark, ("HLEN", sessions_key)])
-    prefixes = keyspace.session_prefixes(app_name, user_id)
+    prefixes = keyspace.part_prefixes(app_name, user_id)
     deleted = 0
 
     def unlink(keys: list[bytes]) -> Flow[None]:
@@ -63,10 +63,15 @@ def delete_user(context: Context, app_name: str, user_id: str, *, now_ms: int) -
 
     # What is found goes at once: a delete that was cut short has less to do when it is repeated.
     yield from _scan(
-        keyspace.session_pattern(app_name, user_id),
+        keyspace.part_pattern(app_name, user_id),
         lambda found: unlink([key for key in found if key.startswith(prefixes)]),
     )
     # The hash of sessions goes last: until then the user is found.
-    shared = [keyspace.summaries(app_name, user_id), keyspace.user_state(app_name, user_id)]
+    shared = [
+        keyspace.summaries(app_name, user_id),
+        keyspace.user_state(app_name, user_id),
+        keyspace.usage(app_name, user_id),
+        keyspace.user_memory(app_name, user_id).index,
+    ]
     yield from unlink([*shared, sessions_key])
     return DeletedUser(sessions=sessions, keys=deleted)

@@ -6,7 +6,8 @@
 -- What follows 'OK' in the reply; nothing, and nothing is written, where a case is not usual.
 local function append_usually(cursor)
   local count = tonumber(event_count)
-  if count < 1 or count > 1000 or #ARGV ~= cursor + 3 * count or string.find(flags, '[nou]') then
+  if count < 1 or count > 1000 or #ARGV ~= cursor + 3 * count or usage_key
+      or string.find(flags, '[nou]') then
     return nil
   end
   local record = redis.call('HGET', sessions_key, session_field)

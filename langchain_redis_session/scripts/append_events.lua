@@ -1,7 +1,8 @@
 -- Append events to a session, with their changes of state; all or nothing.
 --
 -- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key
---       app_state_key       absent where it lives in another slot
+--       app_state_key       absent where it lives in another slot; any key where others follow
+--       usage_key, session_usage_key  absent where usage is not tracked
 -- ARGV  session_field
 --       flags               any of: 'c' create the session where there is none, 'n' likewise, and
 --                           else write nothing, 't' try TTLs per field, 'o' leave out messages
@@ -16,14 +17,15 @@
 --       …                   {score, member, message id or ''} of each event; then, absent where
 --                           they have no part in it:
 --                             count, the fields of further summaries whose lifetime starts anew
+--                             count, {position of its event, date, field, number} of what models
+--                             used
+--                             the build of the message index that the caller has brought to an end
 --                             '1' if the session's own state changes, the expected core, its
 --                             replacement ('' = not known yet)
 --                             the positions the state change was made for ("1,2"; '' = it
 --                             changes nothing)
 --                             user state TTL ms, count, {name, value}…
 --                             app state TTL ms, count, {name, value}…
---                             the message index as the caller read it from the events, if it
---                             did: their count, their top score, {score, message id}…
 -- Gives {'OK', removed, TTL per field, limit, fates, scores, lost, unsummarized}: how many events
 --       retention removed; the limit that holds; how many of the removed no summary covered;
 --       unsummarized is '' where it was not counted. In the usual case the first four, the events
@@ -32,11 +34,11 @@
 --       {'MISSING'}        no session, not even events, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
 --       {'PURGE'}          remains of an expired session must go first
---       {'INDEX'}          the message index must be read from the events first
+--       {'INDEX'}          the message index must be built from the events first
 --       {'FATES', fates}   the state change was made for other events than are fresh
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
-  app_state_key = unpack(KEYS)
+  app_state_key, usage_key, session_usage_key = unpack(KEYS)
 local session_field, flags, record_start, first_us, event_limit, session_ttl_ms, summary_field,
   event_count = unpack(ARGV, 1, 8)
 local ttl_ms = tonumber(session_ttl_ms)
@@ -50,6 +52,7 @@ if usual then return {'OK', unpack(usual)} end
 --#include _record
 --#include _sequence
 --#include _summaries
+--#include _message_index
 
 local function shift()
   cursor = cursor + 1
@@ -69,14 +72,13 @@ for i = 1, tonumber(event_count) do
 end
 local summary_fields = shift_list(1)
 table.insert(summary_fields, 1, summary_field)
+local usage_count = tonumber(shift() or 0)
+local uses_at = cursor
+cursor = cursor + 4 * usage_count
+local index_build = shift()
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
 local user_ttl_ms, user_state = tonumber(shift()), shift_list(2)
 local app_ttl_ms, app_state = tonumber(shift()), shift_list(2)
-local index_size, index_top = tonumber(shift()), tonumber(shift())
-local index_pairs = {}
-while cursor < #ARGV do
-  index_pairs[#index_pairs + 1] = shift()
-end
 
 -- Reads come first, so that a key of the wrong type changes nothing.
 local record = redis.call('HGET', sessions_key, session_field)
@@ -84,6 +86,10 @@ local size = redis.call('ZCARD', events_key)
 local has_index = redis.call('ZCARD', index_key) > 0
 if #user_state > 0 then redis.call('HLEN', user_state_key) end
 if #app_state > 0 then redis.call('HLEN', app_state_key) end
+if usage_key then
+  redis.call('HLEN', usage_key)
+  redis.call('HLEN', session_usage_key)
+end
 local cutoff
 if counts then
   local theirs = read_foreign(redis.call('HGET', summaries_key, session_field))['']
@@ -105,16 +111,14 @@ end
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
+local build
 if once then
-  if not has_index and size > 0
-      and (size ~= index_size or tonumber(top_score(events_key)) ~= index_top) then
-    return {'INDEX'}
-  end
-  local known, sent_before, last_known = {}, {}, 0
-  for i = 2, #index_pairs, 2 do known[index_pairs[i]] = true end
+  build = find_build(index_key)
+  if size > 0 and (not has_index or build and build ~= index_build) then return {'INDEX'} end
+  local sent_before, last_known = {}, 0
   for i = 1, #ids do
     if fates[i] == FRESH and ids[i] ~= '' then
-      if known[ids[i]] or has_index and is_indexed(index_key, events_key, ids[i]) then
+      if has_index and is_indexed(index_key, events_key, ids[i]) then
         fates[i], last_known = REPEATED, i
       elseif sent_before[ids[i]] then
         fates[i] = REPEATED
@@ -134,6 +138,7 @@ for i = 1, #fates do
   if fates[i] == FRESH then fresh[#fresh + 1] = i end
 end
 if #members > 0 and #fresh == 0 then
+  if build then redis.call('ZREM', index_key, build) end
   require_primary(sessions_key)
   return {'OK', 0, '', limit, fates, scores, 0, ''}
 end
@@ -185,27 +190,31 @@ local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
 local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
 local keeps_index = has_index or once
 if keeps_index then
-  -- An id that is in several events has the score of the last, and the empty one stands for
-  -- them: a removal has to know.
-  local function index(id, score)
-    if redis.call('ZADD', index_key, score, id) == 0 then redis.call('ZADD', index_key, score, '') end
-  end
-  for i = 1, has_index and 0 or #index_pairs, 1000 do
-    redis.call('ZADD', index_key, unpack(index_pairs, i, math.min(i + 999, #index_pairs)))
-  end
   for _, i in ipairs(fresh) do
-    if ids[i] ~= '' then index(ids[i], scores[i]) end
+    if ids[i] ~= '' then index_message(index_key, ids[i], scores[i]) end
   end
+  if build then redis.call('ZREM', index_key, build) end
   if removed > 0 then
     local oldest = redis.call('ZRANGE', events_key, 0, 0, 'WITHSCORES')
     redis.call('ZREMRANGEBYSCORE', index_key, '-inf', '(' .. oldest[2])
   end
 end
 for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
+cursor = uses_at
+for i = 1, usage_count do
+  if fates[tonumber(ARGV[cursor + 1])] == FRESH then
+    local date, field, number = ARGV[cursor + 2], ARGV[cursor + 3], ARGV[cursor + 4]
+    -- Too large a sum, or a value of another program, is no reason to fail half-way.
+    redis.pcall('HINCRBY', usage_key, date .. ':' .. field, number)
+    redis.pcall('HINCRBY', session_usage_key, field, number)
+  end
+  cursor = cursor + 4
+end
 set_fields(user_state_key, user_state, user_ttl_ms)
 set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
+if usage_key then set_ttl(session_usage_key, ttl_ms) end
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
 unsummarized = counts and unsummarized - lost or ''
 return {'OK', removed, field_ttl, limit, fates, scores, lost, unsummarized}

@@ -16,7 +16,7 @@
 --       event that theirs covers or '', size of the set of events, how many are older,
 --       {entry, score}… newest first, {entry, score}… of the system messages that ours covers (where
 --       since_summary), {name, value}… of the user, {name, value}… of the app}. Or:
---       {'MISSING'}     the session has expired
+--       {'MISSING'}     the session, or what is left of it without a record, has expired
 local sessions_key, events_key, summaries_key, user_state_key, app_state_key = unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, at_least, highest, lowest, since_summary,
   skip, count = unpack(ARGV)
@@ -28,6 +28,7 @@ local record = redis.call('HGET', sessions_key, session_field)
 if record and is_dead(record, events_key, tonumber(session_ttl_ms)) then
   return {'MISSING'}
 end
+if not record and have_expired(events_key, tonumber(session_ttl_ms)) then return {'MISSING'} end
 local summary, foreign, their_cutoff = '', '', nil
 if record then
   summary = redis.call('HGET', summaries_key, summary_field) or ''

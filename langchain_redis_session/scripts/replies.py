@@ -25,7 +25,7 @@ class Status(Enum):
     FATES = b"FATES"
     """A change of state was made for other events than are fresh."""
     INDEX = b"INDEX"
-    """The message index must be read from the events first."""
+    """The message index must be built from the events first."""
     TRACKS = b"TRACKS"
     """The session has other tracks than those given."""
     CHANGED = b"CHANGED"
@@ -101,6 +101,13 @@ class Removed(NamedTuple):
     status: Status
     removed: int = 0
     field_ttl: bool | None = None
+
+
+class IndexBuild(NamedTuple):
+    """The build of a message index; `build` is b"" where there is nothing to build."""
+
+    status: Status
+    build: bytes = b""
 
 
 class Refreshed(NamedTuple):
@@ -184,6 +191,26 @@ class StoredSummary(NamedTuple):
     field_ttl: bool | None = None
 
 
+class PutItems(NamedTuple):
+    """What putting items did."""
+
+    field_ttl: bool | None
+
+
+class TouchedItems(NamedTuple):
+    """What seeing to items did; `alive` is whether each of them still is."""
+
+    field_ttl: bool | None
+    alive: Sequence[bool]
+
+
+class FoundNamespaces(NamedTuple):
+    """Namespaces of a memory store, with the server's time."""
+
+    now_ms: int
+    namespaces: Sequence[bytes]
+
+
 # Looked up faster than by asking the enums.
 _STATUSES = {status.value: status for status in Status}
 _FATES = {fate.value: fate for fate in Fate}
@@ -241,6 +268,11 @@ def _rise(wanted: Sequence[tuple[Any, ...]]) -> list[float]:
             score = math.nextafter(scores[-1], math.inf)
         scores.append(score)
     return scores
+
+
+def parse_build(reply: list[Any]) -> IndexBuild:
+    """Read the reply of index_messages."""
+    return IndexBuild(_STATUSES[reply[0]], *reply[1:])
 
 
 def parse_removed(reply: list[Any]) -> Removed:
@@ -325,3 +357,25 @@ def parse_stored_summary(reply: list[Any]) -> StoredSummary:
 
 def _parse_fields(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def parse_put_items(reply: list[Any]) -> PutItems:
+    """Read the reply of put_items."""
+    return PutItems(_FLAGS[reply[1]])
+
+
+def parse_touched_items(reply: list[Any]) -> TouchedItems:
+    """Read the reply of touch_items."""
+    _, field_ttl, alive = reply
+    return TouchedItems(_FLAGS[field_ttl], [flag == 1 for flag in alive])
+
+
+def parse_found_namespaces(reply: list[Any]) -> FoundNamespaces:
+    """Read the reply of find_namespaces."""
+    _, now_ms, namespaces = reply
+    return FoundNamespaces(int(now_ms), namespaces)
+
+
+def parse_has_items(reply: list[Any]) -> bool:
+    """Read the reply of has_items."""
+    return bool(reply[1])

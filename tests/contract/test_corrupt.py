@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_redis_session import CorruptEventError, RedisSessionError, SessionKey
+from langchain_redis_session import CorruptEventError, RedisSessionError, Session, SessionKey
+from langchain_redis_session._times import to_datetime
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
 from tests.contract.narrow import each_server, one_mode, one_server
@@ -35,6 +37,7 @@ GARBAGE = [
     b'{"id":"e","extensions":{"langchain":{"v":1,"type":"ai","data":{"tool_calls":"secret"}}},'
     b'"choices":[{"message":{"role":"assistant","content":"secret"}}]}',
     b"[" * 5000 + b"secret" + b"]" * 5000,
+    b'{"id":"e","secret":' + b"[" * 1000 + b"]" * 1000 + b',"n":123456789012345678901234567890}',
 ]
 
 
@@ -178,7 +181,30 @@ RECORDS = [
     b'{"id":"s1","state":{"k":7,"l":"!"},"createdAt":"x","updatedAt":"y"}',
     b'{"id":"s1","state":{"tracks":"!"},"createdAt":7,"updatedAt":null}',
     b'corrupt,"updatedAt":"2026-01-01T00:00:00Z"}',
+    b'{"id":"s1","x":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    b'{"id":"s1","x":' + b"9" * 5000 + b"}",
 ]
+
+
+def is_object(record: bytes) -> bool:
+    try:
+        return isinstance(json.loads(record), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+async def check_missing(
+    verbs: Verbs, read: Session, listed: list[Session], *, is_missing: bool
+) -> None:
+    """What a session says whose record, or only a part of it, can't be read."""
+    for session in (read, next(each for each in listed if each.key == read.key)):
+        assert session.missing == (("record",) if is_missing else ())
+        if is_missing:
+            assert session.created_at == to_datetime(int(read.events[0].score or 0))
+            assert session.updated_at == to_datetime(int(read.events[-1].score or 0))
+    if is_missing:
+        with pytest.raises(CorruptEventError, match=r"the record of .* is gone or can't be read"):
+            await verbs.get_session(read.key, strict=True)
 
 
 @each_server
@@ -204,6 +230,7 @@ async def test_a_corrupt_record_hides_nothing_else(
     read = await verbs.get_session(session)
     assert texts(read.events) == ["m1"]
     assert read.state["user:u"] == 1
+    await check_missing(verbs, read, listed, is_missing=not is_object(record))
     assert await verbs.list_tracks(session) == []
     assert verbs.service.stats().corrupt_entries > 0
     (warning,) = caplog.records
@@ -219,6 +246,25 @@ async def test_a_corrupt_record_hides_nothing_else(
     assert read.tracks == ("t",)
     assert await verbs.delete_session(session)
     assert [each.key for each in await verbs.list_sessions("shop", "ann")] == [other]
+
+
+@each_server
+@one_mode
+async def test_times_of_a_record_that_no_calendar_has(
+    verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, backend: Backend
+) -> None:
+    record = (
+        b'{"id":"s1","state":{},"createdAt":"0001-01-01T00:00:00+08:00",'
+        b'"updatedAt":"9999-12-31T23:59:60Z"}'
+    )
+    redis_probe.hset(redis_probe.key(f"sess:{tag_of(backend)}:ann"), "s1", record)
+    await verbs.create_session("shop", "ann", "s2")
+    for include_events in (False, True):
+        listed = await verbs.list_sessions("shop", "ann", include_events=include_events)
+        assert {each.key.session_id for each in listed} == {"s1", "s2"}
+    read = await verbs.create_session("shop", "ann", "s1")
+    assert (read.created_at.year, read.updated_at.year, read.missing) == (1, 9999, ())
+    assert await verbs.list_summaries(session) == []
 
 
 @each_server

@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import SessionKey, SessionNotFoundError
+from langchain_redis_session import CorruptEventError, SessionKey, SessionNotFoundError
+from langchain_redis_session._times import to_datetime
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.store import NOON, make_events, read_record, tag_of, texts
 
@@ -16,6 +17,36 @@ from tests.contract.store import NOON, make_events, read_record, tag_of, texts
 def evict_record(probe: RedisProbe, backend: Backend, key: SessionKey) -> None:
     sessions = probe.key(f"sess:{tag_of(backend)}:{key.user_id}")
     assert probe.hdel(sessions, key.session_id) == 1
+
+
+async def test_the_session_is_read_counted_and_says_so(
+    make_verbs: Callable[..., Verbs],
+    key: SessionKey,
+    redis_probe: RedisProbe,
+    backend: Backend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    verbs = make_verbs()
+    await verbs.create_session("shop", "ann", "s1", state={"own": 1, "user:u": 1})
+    await verbs.append_events(key, make_events(1, 2))
+    evict_record(redis_probe, backend, key)
+    for _ in range(2):
+        session = await verbs.get_session(key)
+        assert session.missing == ("record",)
+        assert texts(session.events) == ["m1", "m2"]
+        assert session.state == {"user:u": 1}
+        first, last = session.events[0].score, session.events[-1].score
+        assert session.created_at == to_datetime(int(first or 0))
+        assert session.updated_at == to_datetime(int(last or 0))
+    assert texts(await verbs.get_events(key)) == ["m1", "m2"]
+    assert verbs.service.stats().corrupt_entries == 2
+    assert len(caplog.records) == 1
+    with pytest.raises(CorruptEventError, match=r"the record of .* is gone"):
+        await verbs.get_session(key, strict=True)
+    # Where there is a TTL, they have expired.
+    assert await make_verbs(session_ttl=3600).get_session(key) is None
+    await verbs.append_messages(key, [HumanMessage("new")])
+    assert (await verbs.get_session(key)).missing == ()
 
 
 @pytest.mark.parametrize("create", [False, True])

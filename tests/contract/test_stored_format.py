@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.store.base import TTLConfig
 
-from langchain_redis_session import SessionKey
+from langchain_redis_session import RedisSessionMemoryStore, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import make_answer, make_event, snapshot
@@ -21,6 +22,7 @@ LIFETIMES = {
     "user_state_ttl": 3 * 3600,
     "app_state_ttl": 4 * 3600,
     "summary_job_timeout": 1800,
+    "default_ttl": 5 * 3600,
 }
 HALF = {name: seconds // 2 for name, seconds in LIFETIMES.items()}
 
@@ -39,7 +41,11 @@ class Writer:
     ) -> None:
         self.seen: Seen = {}
         self._probe = probe
-        self.verbs = make_verbs(summarizer=self._summarize, auto_summarize=False, **lifetimes)
+        options = {**lifetimes}
+        self._default_ttl = TTLConfig(default_ttl=options.pop("default_ttl") / 60)
+        self.verbs = make_verbs(
+            summarizer=self._summarize, auto_summarize=False, track_usage=True, **options
+        )
 
     def _look(self) -> None:
         for name, ttl_ms in self._probe.ttls().items():
@@ -60,6 +66,15 @@ class Writer:
         await self.verbs.remove_events(key, [appended.events[-1].id])
         await self.verbs.append_track_event(key, "t", number)
         await self.verbs.create_summary(key, force=True)
+        for user in (None, key.user_id):
+            store = RedisSessionMemoryStore(
+                self.verbs.service,
+                app_name=key.app_name,
+                user=user,
+                index={"dims": 1, "embed": lambda texts: [[1.0] for _ in texts]},
+                ttl=self._default_ttl,
+            )
+            await self.verbs.of(store).put(("t",), "k", {"likes": "tea"})
         self._look()
 
 
@@ -178,12 +193,15 @@ async def test_the_examples_have_the_members_that_are_stored(
     result = make_event(2, ToolMessage("1", tool_call_id="c1"))
     await verbs.append_events(key, [event, result, make_answer(3)])
     await verbs.create_summary(key, force=True)
+    store = RedisSessionMemoryStore(verbs.service, app_name="shop", user="ann")
+    await verbs.of(store).put(("t",), "k", {"likes": "tea"}, ttl=60)
 
     names = {row.name: redis_probe.key(row.key(key, backend.hash_tag)) for row in KEY_ROWS}
     entry, *_ = redis_probe.zrange(names["events"], 0, -1)
     stored = {
         "Sessions": redis_probe.hget(names["sessions"], "s1"),
         "Events": entry,
+        "Memory": redis_probe.hget(names["user memory"], "k"),
         "Summaries": redis_probe.hget(names["summaries"], "s1:"),
     }
     for heading, value in stored.items():

@@ -33,6 +33,7 @@ REMEMBERED = [
     "desk  That I don't know, Bob. I only know of your trip, to Oslo.",
     "desk  You are Ann, you are going to Lisbon on Friday, and it will be sunny.",
     "desk  Hello Ann! Where are you going this time?",
+    "desk  An umbrella, Cora: it will be rainy in Oslo.",
 ]
 SHOWN = [
     "desk  calls forecast(city='Lisbon', day='Friday')",
@@ -45,6 +46,7 @@ SHOWN = [
     'session bob/trip destination "Oslo"',
     'app travel units "°C"',
     "ann trip 10 tools",
+    "cora trip 8 –",
     "demo:event:{travel}:ann:trip zset 10",
     "demo:sess:{travel}:ann hash 2",
     "demo:sesssum:{travel}:ann hash 1",
@@ -59,8 +61,8 @@ def check(result: Ended) -> str:
     for line in REMEMBERED + SHOWN:
         assert " ".join(line.split()) in squeezed
     assert " none" not in squeezed, "a key without TTL"
-    parts = [part for part in ("1. Two", "2. The", "3. What", "4. The") if part in result.stdout]
-    assert len(parts) == 4
+    for part in ("1. Two", "2. The", "3. An agent", "4. What", "5. The"):
+        assert part in result.stdout
     return result.stdout
 
 
@@ -83,7 +85,7 @@ def test_on_a_server_across_processes_and_again(redis_server: RedisServer) -> No
         assert session is not None
         assert len(session.messages) == 10
         assert session.created_at.timestamp() > begun_s
-        for user in ("ann", "bob"):
+        for user in ("ann", "bob", "cora"):
             service.delete_user("travel", user)
         service.delete_app_state("travel", "units")
     with redis_server.client() as client:

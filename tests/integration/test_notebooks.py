@@ -10,11 +10,20 @@ import nbformat
 import pytest
 
 from tests.processes import ROOT, execute_notebook
+from tests.servers import RedisServer
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # What a reader has to see: in the text or the HTML of the outputs.
 EXPECTED = {
+    "agent_memory": [
+        "0 messages from earlier kernels",
+        '"I don\'t know you yet."',
+        "Sencha, Bancha in the cart.",
+        "['human', 'ai', 'human', 'ai', 'human', 'ai', 'tool', 'ai'",
+        "['Sencha', 'Bancha']",
+        "16 messages more than before",
+    ],
     "agent_runs": [
         "'7.70 US dollars.'",
         "clerk (chain)",
@@ -108,6 +117,26 @@ def test_notebooks_are_stored_clean(path: Path) -> None:
 @pytest.mark.usefixtures("kernel_home")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 async def test_a_notebook_runs_without_errors_and_warnings(path: Path) -> None:
+    shown = await run(path)
+    for part in EXPECTED.get(path.stem, ()):
+        assert part in shown
+
+
+@pytest.mark.usefixtures("kernel_home")
+async def test_an_agent_remembers_across_two_kernels(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    (path,) = (path for path in NOTEBOOKS if path.stem == "agent_memory")
+    first, second = await run(path), await run(path)
+    assert "I don't know you yet." in first.partition("Welcome!")[0]
+    assert "16 messages from earlier kernels 'You are Ann.'" in " ".join(second.split())
+    with redis_server.client() as client:
+        client.flushdb()
+
+
+async def run(path: Path) -> str:
+    """Run a notebook, without errors and warnings; gives all that it shows."""
     outputs = outputs_of(await execute_notebook(read(path)))
     errors = [
         re.sub("\x1b\\[[0-9;]*m", "", "\n".join(output.traceback))
@@ -117,10 +146,8 @@ async def test_a_notebook_runs_without_errors_and_warnings(path: Path) -> None:
     assert not errors, "\n\n".join(errors)
     warnings = [output.text for output in outputs if output.get("name") == "stderr"]
     assert not warnings, "\n\n".join(warnings)
-    shown = "\n".join(
+    return "\n".join(
         text
         for output in outputs
         for text in (output.get("text", ""), *output.get("data", {}).values())
     )
-    for part in EXPECTED.get(path.stem, ()):
-        assert part in shown

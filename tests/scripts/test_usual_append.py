@@ -180,9 +180,21 @@ def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, c
         Case(USUAL, OLDER, {"index": "i"}, {}, SENT, {"once": True}),
         Case(USUAL, OLDER, {}, {}, SENT, {"counts": True}),
         Case(USUAL, OLDER, {}, {}, SENT, {"filter_keys": ("tools",)}),
+        Case(USUAL, OLDER, {}, {}, SENT, {"uses": []}),
         Case(USUAL, OLDER, {}, {}, SENT, {"user": {"k": b"1"}}),
     ],
-    ids=["a b a", "later", "summary", "track", "index", "once", "counts", "filter key", "state"],
+    ids=[
+        "a b a",
+        "later",
+        "summary",
+        "track",
+        "index",
+        "once",
+        "counts",
+        "filter key",
+        "usage",
+        "state",
+    ],
 )
 def test_what_is_not_usual_falls_through_in_the_same_call(
     redis_server: RedisServer, case: Case

@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from langchain_redis_session.models import is_from_user
 
+_SUMMARY = "Here is a summary of the conversation to date:"
+
 
 def is_stored(message: BaseMessage) -> bool:
     """Whether a message belongs into a session: what was said, and no middleware's summary."""
@@ -18,8 +20,10 @@ def is_stored(message: BaseMessage) -> bool:
 
 
 def is_summary(message: BaseMessage) -> bool:
-    """Whether LangChain's SummarizationMiddleware has made it."""
-    return message.additional_kwargs.get("lc_source") == "summarization"
+    """Whether LangChain's SummarizationMiddleware has made it; the first ones did not say so."""
+    return message.additional_kwargs.get("lc_source") == "summarization" or (
+        is_from_user(message) and message.text.startswith(_SUMMARY)
+    )
 
 
 def find_question(messages: Sequence[BaseMessage]) -> BaseMessage | None:

@@ -281,11 +281,15 @@ def test_references_make_no_more_than_a_few_times_what_stands_there() -> None:
     blocks = [{"type": "x", "text": LONG} for _ in range(1000)]
     message = AIMessage([{"type": "text", "text": LONG}, *blocks])
     data = encode_event(Event(message, id="e", time_ns=0))
-    assert data.count(b'{"$lc":["content",0,') == 2
+    assert data.count(b'{"$lc":["content",0,') == 4
     assert same_message(read(message), message)
-    many = b",".join([b'{"$lc":["content",0,%d]}' % len(LONG)] * 1000)
-    bomb = data.replace(b'"data":{', b'"data":{"x":[%s],' % many)
-    with pytest.raises(CorruptEventError, match="malformed"):
+    natural = {"role": "assistant", "content": "x" * 99_999}
+    references = [{"$lc": ["content", 1, 99_998]}] * 10_000
+    extension = {"v": 1, "type": "ai", "data": {"additional_kwargs": {"x": references}}}
+    bomb = json.dumps(
+        {"id": "e", "choices": [{"message": natural}], "extensions": {"langchain": extension}}
+    ).encode()
+    with pytest.raises(CorruptEventError, match="bytes would take over"):
         decode_event(bomb)
 
 

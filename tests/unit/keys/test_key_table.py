@@ -11,6 +11,7 @@ import pytest
 from redis.crc import key_slot
 
 from langchain_redis_session import SessionKey
+from langchain_redis_session._keys.memory import encode_namespace
 from langchain_redis_session._keys.zset import Keyspace
 from tests.stored_format import ESCAPES, KEY_ROWS, MARK_ROW
 
@@ -28,7 +29,22 @@ def keys_by_name(keyspace: Keyspace, session: SessionKey, track: str) -> dict[st
     """Give every key of a session by the name that the table has for it."""
     keys = keyspace.session(session)
     named = [f.name for f in fields(keys) if not f.name.endswith(("_field", "_prefix"))]
+    namespace = encode_namespace([track])
+    memories = {
+        "app": keyspace.app_memory(session.app_name),
+        "user": keyspace.user_memory(session.app_name, session.user_id),
+    }
+    remembered = {
+        f"{owner} memory{part}": key
+        for owner, memory in memories.items()
+        for part, key in (
+            ("", memory.namespace(namespace).items),
+            (" vectors", memory.namespace(namespace).vectors),
+            (" index", memory.index),
+        )
+    }
     return {
+        **remembered,
         **{name.replace("_", " "): getattr(keys, name) for name in named},
         "track": keys.track(track),
     }

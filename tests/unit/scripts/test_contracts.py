@@ -11,17 +11,19 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 import pytest
 
 from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session._keys.memory import NamespaceKeys
 from langchain_redis_session._keys.zset import Keyspace, SessionKeys
 from langchain_redis_session.models import SessionKey
-from langchain_redis_session.scripts import bindings, replies
+from langchain_redis_session.scripts import bindings, memory_bindings, replies, summary_bindings
 from langchain_redis_session.scripts.bindings import (
     Create,
     End,
     Entry,
-    MessageIndex,
     RemovedEntry,
     StateWrite,
+    Use,
 )
+from langchain_redis_session.scripts.memory_bindings import ItemWrite
 from langchain_redis_session.scripts.replies import Fate, Status
 
 FOLDER = Path(bindings.__file__).parent
@@ -138,8 +140,9 @@ def test_every_script_has_its_tests(name: str) -> None:
 
 BINDINGS: dict[str, Callable[..., ScriptCall[Any]]] = {
     name: function
-    for name, function in inspect.getmembers(bindings, inspect.isfunction)
-    if function.__module__ == bindings.__name__ and not name.startswith("_")
+    for module in (bindings, memory_bindings, summary_bindings)
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if function.__module__ == module.__name__ and not name.startswith("_")
 }
 # With nothing for the rest.
 EXAMPLES: dict[Any, Any] = {
@@ -147,20 +150,24 @@ EXAMPLES: dict[Any, Any] = {
     bytes: b"x",
     int: 1,
     str: "x",
+    bytes | None: None,
     bytes | str: b"x",
     int | None: 1,
     int | Literal["session"] | None: "session",
     Iterable[Entry]: [],
+    Iterable[ItemWrite]: [],
+    NamespaceKeys: Keyspace().app_memory("shop").namespace(b"facts:"),
     Iterable[RemovedEntry]: [],
     Iterable[bytes]: [],
+    Iterable[tuple[bytes, bytes]]: [],
     Iterable[str]: [],
     Mapping[str, bytes]: {},
     Sequence[Entry]: [],
     Sequence[bytes]: [],
     Create: Create.NEVER,
     End: End.NEWEST,
-    MessageIndex | None: None,
     SessionKeys: Keyspace().session(SessionKey("shop", "ann", "s1")),
+    Sequence[Use] | None: [],
     StateWrite | None: None,
 }
 
@@ -171,7 +178,7 @@ def test_every_script_has_a_binding() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_binding_gives_what_the_header_names(name: str) -> None:
-    types = get_type_hints(BINDINGS[name], vars(bindings) | vars(replies))
+    types = get_type_hints(BINDINGS[name], vars(bindings) | vars(memory_bindings) | vars(replies))
     types.pop("return")
     call = BINDINGS[name](**{argument: EXAMPLES[kind] for argument, kind in types.items()})
     assert call.name == name

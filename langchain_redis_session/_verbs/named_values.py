@@ -1,0 +1,75 @@
+"""What `RedisSessionStore` does: LangChain's key-value interface on state.
+
+They are counted under the names of LangChain's methods.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._operations import named_values
+from langchain_redis_session._operations.named_values import StateName
+from langchain_redis_session._verbs.arguments import check_key
+from langchain_redis_session._verbs.runner import FlowRunner, async_method, sync_method
+from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.models import SessionKey
+
+
+def _find_places(names: Iterable[str]) -> list[StateName]:
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ConfigurationError(f"keys must be a list of strings, not {shorten(names)}")
+    return [StateName.of(name) for name in names]
+
+
+@sync_method
+def mget(service: FlowRunner, key: SessionKey, names: Sequence[str]) -> Flow[list[Any]]:
+    """Read values; None for those that are not there."""
+    places = _find_places(names)
+    scope = named_values.find_scope(check_key(key), (place.scope for place in places))
+    flow = named_values.get_values(service._context, key, places)  # noqa: SLF001
+    return service._settled(scope, flow)  # noqa: SLF001
+
+
+amget = async_method(mget)
+
+
+@sync_method
+def mset(service: FlowRunner, key: SessionKey, values: Iterable[tuple[str, Any]]) -> Flow[None]:
+    """Set values; the session is created if there is none."""
+    context = service._context  # noqa: SLF001
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ConfigurationError(
+            f"key_value_pairs must be a list of pairs (key, value), not {shorten(values)}"
+        )
+    change = named_values.encode_values(context, values)
+    scope = key.scope[:1] if change.app else key.scope[:2] if change.user else key.scope
+    return service._settled(scope, named_values.set_values(context, key, change))  # noqa: SLF001
+
+
+amset = async_method(mset)
+
+
+@sync_method
+def mdelete(service: FlowRunner, key: SessionKey, names: Sequence[str]) -> Flow[None]:
+    """Remove values."""
+    places = _find_places(names)
+    scope = named_values.find_scope(check_key(key), (place.scope for place in places))
+    flow = named_values.drop_values(service._context, key, places)  # noqa: SLF001
+    return service._settled(scope, flow)  # noqa: SLF001
+
+
+amdelete = async_method(mdelete)
+
+
+@sync_method
+def yield_keys(service: FlowRunner, key: SessionKey, prefix: str | None = None) -> Flow[list[str]]:
+    """Give the names that begin with a prefix, sorted."""
+    if prefix is not None and not isinstance(prefix, str):
+        raise ConfigurationError(f"prefix must be a string, not {shorten(prefix)}")
+    start = prefix or ""
+    scope = named_values.find_scope(check_key(key), named_values.match_scopes(start))
+    flow = named_values.list_names(service._context, key, start)  # noqa: SLF001
+    return service._settled(scope, flow)  # noqa: SLF001
+
+
+ayield_keys = async_method(yield_keys)

@@ -1,0 +1,1 @@
+"""What `RedisSessionMemoryStore` is made of: operations in a batch, filters, search by meaning."""
