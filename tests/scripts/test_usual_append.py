@@ -143,7 +143,7 @@ def test_both_ways_reply_the_same_and_leave_the_same(
 
 USUAL = CORE_WITH_LIMIT + UPDATED
 TIMED = CORE_WITH_LIMIT + f',"expiresAtMs":{NOW_S * 1000 + MINUTE}' + UPDATED
-OLDER = [("a", FIRST)]
+OLDER: list[tuple[str, float]] = [("a", FIRST)]
 SENT = [(LAST, "x", "ix")]
 
 
