@@ -94,7 +94,7 @@ def test_summarizers_that_do_the_same_share_a_service() -> None:
     model = FakeListLLM(responses=["so far"])
 
     def make(**changed: Any) -> RedisSessionService:
-        options = {
+        options: dict[str, Any] = {
             "prompt": "Sum up {conversation_text}",
             "trigger": any_of(event_threshold(9), time_threshold(60)),
             "skip_recent": 2,

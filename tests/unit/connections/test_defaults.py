@@ -92,7 +92,7 @@ def test_a_connection_of_the_users_own_takes_what_it_likes() -> None:
     class Own(redis.Connection):
         def __init__(self, host: str, port: int = 1, db: int = 0, **rest: Any) -> None:
             assert not rest.keys() & DEFAULTS.keys()
-            super().__init__(host, port, db)
+            super().__init__(host, port, db)  # type: ignore[no-untyped-call]
 
     connections = open_url("redis://nowhere", {"connection_class": Own})
     assert connections.sync_client().connection_pool.max_connections == DEFAULTS["max_connections"]
