@@ -144,6 +144,7 @@ def test_both_ways_reply_the_same_and_leave_the_same(
 USUAL = CORE_WITH_LIMIT + UPDATED
 TIMED = CORE_WITH_LIMIT + f',"expiresAtMs":{NOW_S * 1000 + MINUTE}' + UPDATED
 OLDER: list[tuple[str, float]] = [("a", FIRST)]
+MANY: list[tuple[str, float]] = [(f"{number}", number) for number in range(2000)]
 SENT = [(LAST, "x", "ix")]
 
 
@@ -155,14 +156,17 @@ SENT = [(LAST, "x", "ix")]
         Case(USUAL, OLDER, {"sessions": "x"}, {}, [(LAST, "x"), (LAST, "y")], {"limit": 1}),
         Case(TIMED, OLDER, {}, {"events": MINUTE}, SENT, {"ttl": MINUTE, "limit": "session"}),
         Case(TIMED, OLDER, {}, {"events": MINUTE}, SENT, {}),
+        Case(USUAL, MANY, {}, {}, SENT, {"limit": 1}),
     ],
-    ids=["plain", "first", "two", "ttl", "no more ttl"],
+    ids=["plain", "first", "two", "ttl", "no more ttl", "large cut"],
 )
 def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, case: Case) -> None:
     client = field_ttl_redis_server.client()
-    reply, *_, short = run(client, case, SHORT)
+    reply, *left, short = run(client, case, SHORT)
+    *fully, _ = run(client, case, FULL)
     client.close()
     assert short
+    assert [reply, *left] == fully
     assert isinstance(reply, Appended)
     assert reply.status is Status.OK
     ttl = bool(case.options.get("ttl"))
@@ -173,6 +177,7 @@ def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, c
     "case",
     [
         Case(USUAL, OLDER, {}, {}, [(LAST, "x"), (LAST, "y"), (LAST, "x")], {}),
+        Case(USUAL, [], {}, {}, [(0, "x"), (0, "y")], {}),
         Case(USUAL, [("a", LAST)], {}, {}, SENT, {}),
         Case(USUAL, OLDER, {"summaries": make_summary(FIRST)}, {}, SENT, {}),
         Case(USUAL, OLDER, {"tracks": "t"}, {}, SENT, {}),
@@ -185,6 +190,7 @@ def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, c
     ],
     ids=[
         "a b a",
+        "no time",
         "later",
         "summary",
         "track",
