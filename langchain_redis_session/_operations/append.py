@@ -271,7 +271,7 @@ def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
     >>> _filter_keys_above(["app/tools/search"])
     ['app', 'app/tools', 'app/tools/search']
     """
-    found = set()
+    found: set[str] = set()
     for name in filter_keys:
         segments = name.split("/")
         found.update("/".join(segments[:end]) for end in range(1, len(segments) + 1))
