@@ -11,10 +11,10 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 
-# Where the tools are that everything else uses. (The benchmarks measure: that is their use.)
+# Where the tools are that everything else uses. (The benchmarks and the fuzzer measure.)
 TOOLS = {
     "starts a process": {"processes.py"},
-    "reads a clock": {"processes.py", "servers.py", "waits.py", "benchmarks"},
+    "reads a clock": {"processes.py", "servers.py", "waits.py", "benchmarks", "fuzz"},
     "waits for ever": set[str](),
     "limits its own time": set[str](),
     "has settings of hypothesis": {"effort.py"},
