@@ -94,9 +94,12 @@ def _cut_out(data: bytes, random: Random) -> bytes:
 def _change_value(data: bytes, random: Random) -> bytes:
     """Change one value of the JSON, or its place, or its name."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        return _change_document(json.loads(data), random)
+    except (ValueError, RecursionError):  # no JSON any more, or too deep for Python
         return _overwrite(data, random)
+
+
+def _change_document(document: Any, random: Random) -> bytes:
     spots = _list_spots(document)
     raw = ""
     if random.random() < 0.3:
