@@ -10,6 +10,8 @@ Where to begin:
 - `SessionSummarizer`: condenses long sessions, in the background.
 - `SessionCallbackHandler`: hooks around what is written and read.
 - `TrackCallbackHandler` and `read_runs`: what an agent did, kept and shown.
+- `with_session`: a session as the memory of any chain.
+- `session_router` and `install_error_handlers`: a user's sessions over HTTP, for FastAPI.
 - `RedisSessionError`: the root of all errors.
 
 Nothing is loaded before it is used.
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from langchain_redis_session._wire.fields import (
         Message,
     )
+    from langchain_redis_session.adapters.classic_memory import (
+        RedisSessionMemory,
+    )
     from langchain_redis_session.adapters.graph_store import (
         RedisSessionMemoryStore,
     )
@@ -39,12 +44,24 @@ if TYPE_CHECKING:
         RedisSessionMiddleware,
         session_state,
     )
+    from langchain_redis_session.adapters.router import (
+        session_router,
+    )
+    from langchain_redis_session.adapters.router_errors import (
+        install_error_handlers,
+    )
     from langchain_redis_session.adapters.run_tracks import (
         AsyncTrackCallbackHandler,
         TrackCallbackHandler,
     )
+    from langchain_redis_session.adapters.runnable import (
+        with_session,
+    )
     from langchain_redis_session.adapters.store import (
         RedisSessionStore,
+    )
+    from langchain_redis_session.budgets import (
+        UsageBudget,
     )
     from langchain_redis_session.callbacks import (
         AppendEventContext,
@@ -60,6 +77,7 @@ if TYPE_CHECKING:
     )
     from langchain_redis_session.errors import (
         BackendUnavailableError,
+        BudgetExceededError,
         ConfigurationError,
         CorruptEventError,
         EventRejectedError,
@@ -86,6 +104,7 @@ if TYPE_CHECKING:
         SummaryBoundary,
         SummaryRequest,
         TrackEvent,
+        Usage,
     )
     from langchain_redis_session.runs import (
         Run,
@@ -118,6 +137,7 @@ _MODULES = {
     "AsyncSessionCallbackHandler": "callbacks",
     "AsyncTrackCallbackHandler": "adapters.run_tracks",
     "BackendUnavailableError": "errors",
+    "BudgetExceededError": "errors",
     "ConfigurationError": "errors",
     "CorruptEventError": "errors",
     "CorruptEventReport": "callbacks",
@@ -134,6 +154,7 @@ _MODULES = {
     "RedisInstanceNotFoundError": "errors",
     "RedisSessionChatMessageHistory": "adapters.history",
     "RedisSessionError": "errors",
+    "RedisSessionMemory": "adapters.classic_memory",
     "RedisSessionMemoryStore": "adapters.graph_store",
     "RedisSessionMiddleware": "adapters.middleware",
     "RedisSessionService": "service",
@@ -158,16 +179,21 @@ _MODULES = {
     "TrackCallbackHandler": "adapters.run_tracks",
     "TrackEvent": "models",
     "UnserializableMessageError": "errors",
+    "Usage": "models",
+    "UsageBudget": "budgets",
     "all_of": "summarizer",
     "any_of": "summarizer",
     "context_threshold": "summarizer",
     "event_threshold": "summarizer",
+    "install_error_handlers": "adapters.router_errors",
     "read_runs": "runs",
     "register_redis_instance": "connections",
+    "session_router": "adapters.router",
     "session_state": "adapters.middleware",
     "time_threshold": "summarizer",
     "token_threshold": "summarizer",
     "unregister_redis_instance": "connections",
+    "with_session": "adapters.runnable",
 }
 """Where each public name stands."""
 
@@ -177,6 +203,7 @@ __all__ = [
     "AsyncSessionCallbackHandler",
     "AsyncTrackCallbackHandler",
     "BackendUnavailableError",
+    "BudgetExceededError",
     "ConfigurationError",
     "CorruptEventError",
     "CorruptEventReport",
@@ -193,6 +220,7 @@ __all__ = [
     "RedisInstanceNotFoundError",
     "RedisSessionChatMessageHistory",
     "RedisSessionError",
+    "RedisSessionMemory",
     "RedisSessionMemoryStore",
     "RedisSessionMiddleware",
     "RedisSessionService",
@@ -217,17 +245,22 @@ __all__ = [
     "TrackCallbackHandler",
     "TrackEvent",
     "UnserializableMessageError",
+    "Usage",
+    "UsageBudget",
     "__version__",
     "all_of",
     "any_of",
     "context_threshold",
     "event_threshold",
+    "install_error_handlers",
     "read_runs",
     "register_redis_instance",
+    "session_router",
     "session_state",
     "time_threshold",
     "token_threshold",
     "unregister_redis_instance",
+    "with_session",
 ]
 
 

@@ -176,6 +176,7 @@ class ServiceOptions(ObjectOptions):
     summary_filter_allowlist: Annotated[
         tuple[str, ...] | None, BeforeValidator(_check_filter_keys)
     ] = None
+    track_usage: bool = False
     enable_tracing: bool = False
 
     @property

@@ -87,6 +87,10 @@ class EventRejectedError(RedisSessionError):
     """A hook vetoed the operation; nothing was written."""
 
 
+class BudgetExceededError(EventRejectedError):
+    """A `UsageBudget` is used up; nothing was written."""
+
+
 class RedisInstanceNotFoundError(RedisSessionError, LookupError):
     """No Redis instance is registered under this name."""
 

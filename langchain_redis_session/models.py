@@ -13,7 +13,6 @@ from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, Tool
 from pydantic import Field
 
 from langchain_redis_session._display.brief import BriefRepr, show_brief
-from langchain_redis_session._display.transcript import render_session
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session._wire.fields import Failure, Message, Nanoseconds, Portable
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
@@ -269,6 +268,8 @@ class Session:
         )
 
     def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import render_session
+
         return render_session(self)
 
 
@@ -394,3 +395,28 @@ class DeadLetter(BriefRepr):
     events: tuple[Annotated[TrackEvent | Event, Field(union_mode="left_to_right")], ...]
     error: Failure
     time_ns: Nanoseconds
+
+
+@dataclass(slots=True)
+class Usage:
+    """What models used, as stored assistant messages told.
+
+    Attributes:
+        messages: How many such messages there are, also of those that told nothing.
+        input: Tokens that models were given.
+        output: Tokens that they made.
+        total: Both.
+        cached: Of the input, what came from a provider's cache.
+        reasoning: Of the output, what was reasoning.
+        by_model: The same for each model, by its name; "" for messages that name none.
+        by_day: The same for each day in UTC, as in "2026-11-23"; of a session, nothing.
+    """
+
+    messages: int = 0
+    input: int = 0
+    output: int = 0
+    total: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    by_model: dict[str, Usage] = field(default_factory=dict)
+    by_day: dict[str, Usage] = field(default_factory=dict)

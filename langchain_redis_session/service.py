@@ -14,29 +14,27 @@ from typing import Any, Literal, TypeVar
 from typing_extensions import Self
 
 from langchain_redis_session._actions.context import ActionContext
-from langchain_redis_session._actions.summaries import SummaryMaker
-from langchain_redis_session._actions.summarizing import is_allowed, make_summarizing
+from langchain_redis_session._actions.summarizing import Summarizing, is_allowed, make_summarizing
 from langchain_redis_session._background.start import (
     keep_appends,
     start_summary_workers,
     start_write_behind,
 )
-from langchain_redis_session._background.summary_scheduler import WorkerScheduler
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
-from langchain_redis_session._observe.tracing import Tracing
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.appending import AppendMethods
 from langchain_redis_session._verbs.arguments import check_mapping, check_timeout
 from langchain_redis_session._verbs.finding import FindMethods
-from langchain_redis_session._verbs.reading import ReadMethods
+from langchain_redis_session._verbs.following import FollowMethods
 from langchain_redis_session._verbs.removing import RemoveMethods
 from langchain_redis_session._verbs.server import ServerMethods
 from langchain_redis_session._verbs.sessions import SessionMethods
 from langchain_redis_session._verbs.state import StateMethods
 from langchain_redis_session._verbs.summaries import SummaryMethods
 from langchain_redis_session._verbs.tracks import TrackMethods
+from langchain_redis_session._verbs.usage import UsageMethods
 from langchain_redis_session._verbs.users import UserMethods
 from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.config import (
@@ -59,13 +57,14 @@ class RedisSessionService(
     Rebuilt,
     SessionMethods,
     AppendMethods,
-    ReadMethods,
+    FollowMethods,
     FindMethods,
     RemoveMethods,
     UserMethods,
     SummaryMethods,
     StateMethods,
     TrackMethods,
+    UsageMethods,
     ServerMethods,
 ):
     """Chat sessions on Redis: events, state, summaries and tracks, for sync and async code.
@@ -145,6 +144,8 @@ class RedisSessionService(
             followed by the whole session's.
         summary_filter_allowlist: Only these filter keys, and those below them, are
             summarized. None = all.
+        track_usage: Whether to add up what models used, as the messages stored here tell
+            (`get_usage`, `get_session_usage`, `UsageBudget`).
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
         clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.
 
@@ -207,6 +208,7 @@ class RedisSessionService(
         summary_close_timeout: float = 10.0,
         cascade_full_session_summary: bool = True,
         summary_filter_allowlist: Collection[str] | None = None,
+        track_usage: bool = False,
         enable_tracing: bool = False,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -237,15 +239,21 @@ class RedisSessionService(
         self._keeper = self._write_behind or self._kept
         tracing = None
         if options.enable_tracing:
+            from langchain_redis_session._observe.tracing import Tracing
+
             queued = self._write_behind.count_waiting if self._write_behind else lambda: 0
             tracing = Tracing(context.counters, self._connections.any_client, queued)
         self._context = context
         self._actions = ActionContext(context, hooks, tracing)
         self._summary_maker = self._summary_workers = self._summary_scheduler = None
         if summarizing is not None:
-            self._start_summaries(SummaryMaker(self._actions, summarizing))
+            self._start_summaries(summarizing)
 
-    def _start_summaries(self, maker: SummaryMaker) -> None:
+    def _start_summaries(self, summarizing: Summarizing) -> None:
+        from langchain_redis_session._actions.summaries import SummaryMaker
+        from langchain_redis_session._background.summary_scheduler import WorkerScheduler
+
+        maker = SummaryMaker(self._actions, summarizing)
         options = self._context.options
         self._summary_maker = maker
         self._summary_workers = workers = start_summary_workers(
@@ -336,14 +344,14 @@ class RedisSessionService(
         self._require_open()
         if self._write_behind is not None:
             return self._write_behind.retry_dead_letters()
-        return self._run(self._kept.redeliver())
+        return self._run(self._kept.redeliver()) if self._kept else 0
 
     async def aretry_dead_letters(self) -> int:
         """Write all dead letters, without blocking the event loop; as `retry_dead_letters`."""
         self._require_open()
         if self._write_behind is not None:
             return self._write_behind.retry_dead_letters()
-        return await self._arun(self._kept.redeliver())
+        return await self._arun(self._kept.redeliver()) if self._kept else 0
 
     def close(self) -> None:
         """Write what is queued, finish summary jobs, then close the clients made here.

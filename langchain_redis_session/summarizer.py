@@ -199,6 +199,23 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         # A model's own repr may be long and tell its API key.
         return f"<{type(self).__name__}: {type(self._writer.runnable).__name__}>"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another does the same: it has the same model, and equal values of the rest."""
+        if self is other:
+            return True
+        if type(self) is not SessionSummarizer or type(other) is not SessionSummarizer:
+            return False  # a class of the user's own may do anything else
+        return (
+            self._writer.runnable is other._writer.runnable
+            and self._writer == other._writer
+            and self._trigger == other._trigger
+            and self._skip_recent == other._skip_recent
+            and self.name == other.name
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), id(self._writer.runnable)))
+
     @property
     def InputType(self) -> Any:
         """A request, or messages."""

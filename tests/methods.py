@@ -60,6 +60,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "remove_events": {},
     "trim_conversations": {},
     "clear_events": {},
+    "get_usage": {},
+    "get_session_usage": {},
     "flush": {"timeout": 30},
     "retry_dead_letters": {},
     "delete_session": {},

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Protocol
 
+from langchain_redis_session._actions.budgets import check_budgets
 from langchain_redis_session._actions.copies import copy_event
-from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, Submit, compute
+from langchain_redis_session._codec.sizes import estimate_events
+from langchain_redis_session._flow.requests import (
+    LARGE_BYTES,
+    Flow,
+    Submit,
+    compute,
+    off_loop,
+)
 from langchain_redis_session._hooks.hooks import Hooks, find_loop, in_this_context, refuse_in_sync
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.prepared import (
-    PreparedEvents,
-    measure_events,
-    prepare_events,
-)
+from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
 from langchain_redis_session.callbacks import AppendEventContext
 from langchain_redis_session.errors import (
     EventRejectedError,
@@ -123,11 +126,13 @@ def append_events(
             scheduler=scheduler,
             before=before,
         )
-    prepare = partial(
-        prepare_events, context, events, create=create, once=once, new_event_limit=new_event_limit
-    )
 
-    def go_on(prepared: PreparedEvents) -> Flow[AppendResult]:
+    def prepare() -> PreparedEvents:
+        return prepare_events(
+            context, events, create=create, once=once, new_event_limit=new_event_limit
+        )
+
+    def write(prepared: PreparedEvents) -> Flow[AppendResult]:
         if is_write_behind:
             flow = _queue(hooks, key, prepared, scheduler)
         else:
@@ -136,17 +141,16 @@ def append_events(
                 flow = _then_schedule(flow, key, prepared, scheduler)
         return flow if before is None else _after(before(prepared), flow)
 
-    size = measure_events(events)
-    return go_on(prepare()) if size <= LARGE_BYTES else _prepare_large(prepare, size, go_on)
+    if estimate_events(events, LARGE_BYTES) > LARGE_BYTES:
+        return _prepare_aside(prepare, write)
+    return write(prepare())
 
 
-def _prepare_large(
-    prepare: Callable[[], PreparedEvents],
-    size: int,
-    go_on: Callable[[PreparedEvents], Flow[AppendResult]],
+def _prepare_aside(
+    prepare: Callable[[], PreparedEvents], write: Callable[[PreparedEvents], Flow[AppendResult]]
 ) -> Flow[AppendResult]:
-    prepared = yield from compute(prepare, size)
-    return (yield from go_on(prepared))
+    prepared = yield from off_loop(prepare)
+    return (yield from write(prepared))
 
 
 def _after(first: Flow[None], flow: Flow[AppendResult]) -> Flow[AppendResult]:
@@ -203,6 +207,17 @@ def _append_with_hooks(
     places = [place for place, call in enumerate(calls) if not call.is_skipped]
     calls = [call for call, _ in kept]
     started_s = time.perf_counter()
+    seen = [call.event for call in calls]
+
+    def prepare() -> PreparedEvents:
+        return prepare_events(
+            context,
+            seen,
+            create=create,
+            once=once,
+            places=places,
+            new_event_limit=new_event_limit,
+        )
 
     def finish() -> None:
         for call, event in kept:
@@ -210,17 +225,8 @@ def _append_with_hooks(
             event.score = call.event.score
 
     try:
-        shown_events = [call.event for call in calls]
-        prepare = partial(
-            prepare_events,
-            context,
-            shown_events,
-            create=create,
-            once=once,
-            places=places,
-            new_event_limit=new_event_limit,
-        )
-        prepared = yield from compute(prepare, measure_events(shown_events))
+        yield from check_budgets(context, hooks.handlers, key, seen)
+        prepared = yield from compute(prepare, estimate_events(seen, LARGE_BYTES))
         if before is not None:
             yield from before(prepared)
         if is_write_behind:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from langchain_redis_session._hooks.hooks import Hooks
-from langchain_redis_session._observe.tracing import Tracing
 from langchain_redis_session._operations.context import Context
+
+if TYPE_CHECKING:
+    from langchain_redis_session._observe.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)

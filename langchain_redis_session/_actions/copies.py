@@ -10,10 +10,10 @@ from langchain_core.messages import (
     AIMessageChunk,
     BaseMessage,
     BaseMessageChunk,
-    message_chunk_to_message,
 )
 
 from langchain_redis_session._codec.chunks import list_calls
+from langchain_redis_session._wire.fields import to_whole
 from langchain_redis_session.models import (
     Event,
 )
@@ -58,7 +58,7 @@ def _to_whole_message(message: BaseMessage) -> BaseMessage:
     """A streamed chunk as the message that is stored of it."""
     if isinstance(message, BaseMessageChunk):
         with suppress(Exception):  # a subclass with ideas of its own; the codec knows
-            whole = message_chunk_to_message(message)
+            whole: BaseMessage = to_whole(message)
             if isinstance(message, AIMessageChunk):
                 whole = whole.model_copy(update=list_calls(message))
             return whole

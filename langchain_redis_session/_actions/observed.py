@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_session._flow.interception import intercept
 from langchain_redis_session._flow.requests import (
@@ -19,7 +19,6 @@ from langchain_redis_session._flow.requests import (
 from langchain_redis_session._flow.unreadable import note_unreadable
 from langchain_redis_session._hooks.hooks import Hooks, refuse_in_sync
 from langchain_redis_session._observe.custom_events import find_run, tell
-from langchain_redis_session._observe.tracing import OperationSpan, Tracing
 from langchain_redis_session.callbacks import CorruptEventReport
 from langchain_redis_session.models import (
     AppendResult,
@@ -29,6 +28,9 @@ from langchain_redis_session.models import (
     Summary,
     TrackEvent,
 )
+
+if TYPE_CHECKING:
+    from langchain_redis_session._observe.tracing import OperationSpan, Tracing
 
 T = TypeVar("T")
 _NOT_FOR_REDIS = (Call, Settle, Unreadable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_redis_session._operations.matching import is_below
 from langchain_redis_session.config import ServiceOptions
@@ -15,7 +15,9 @@ from langchain_redis_session.errors import (
 from langchain_redis_session.models import (
     Session,
 )
-from langchain_redis_session.summarizer import SessionSummarizer, to_summarizer
+
+if TYPE_CHECKING:
+    from langchain_redis_session.summarizer import SessionSummarizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ def make_summarizing(
     """
     if summarizer is not None and pick_summarizer is not None:
         raise ConfigurationError("summarizer= and pick_summarizer= exclude each other; pass one")
+    if summarizer is None and pick_summarizer is None:
+        return None
+    from langchain_redis_session.summarizer import to_summarizer  # what few need, and large
+
     if summarizer is not None:
         known = to_summarizer(summarizer)
         if isinstance(event_limit, int) and event_limit < known.minimum_events:
@@ -65,11 +71,11 @@ def make_summarizing(
                 stacklevel=3,
             )
         return Summarizing(lambda _: known, known.minimum_events, known.is_async_only)
-    if pick_summarizer is None:
-        return None
+    pick_any = pick_summarizer
+    assert pick_any is not None
 
     def pick(session: Session) -> SessionSummarizer | None:
-        picked = pick_summarizer(session)
+        picked = pick_any(session)
         return None if picked is None else to_summarizer(picked)
 
     return Summarizing(pick, 1, False)

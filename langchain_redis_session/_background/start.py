@@ -1,15 +1,12 @@
-"""Starting the background engines of a service."""
+"""Starting the background engines of a service; each is loaded only then."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_session._actions.context import ActionContext
-from langchain_redis_session._actions.summaries import SummaryMaker
 from langchain_redis_session._background.dead_letters import KeptAppends
-from langchain_redis_session._background.summary_workers import SummaryWorkers
-from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import RunFlow, run
 from langchain_redis_session._flow.requests import Flow
@@ -18,6 +15,11 @@ from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError
 from langchain_redis_session.models import DeadLetter
+
+if TYPE_CHECKING:
+    from langchain_redis_session._actions.summaries import SummaryMaker
+    from langchain_redis_session._background.summary_workers import SummaryWorkers
+    from langchain_redis_session._background.write_behind import WriteBehind
 
 T = TypeVar("T")
 
@@ -36,6 +38,8 @@ def start_write_behind(
     on_error: Callable[[DeadLetter], Any] | None,
 ) -> WriteBehind:
     """Make the engine that writes; its threads start with the first append."""
+    from langchain_redis_session._background.write_behind import WriteBehind
+
     run_flow = _make_runner(connections, context, None)
     return WriteBehind(context, run_flow, hooks.report_given_up, on_error)
 
@@ -59,6 +63,8 @@ def start_summary_workers(
         )
     if obstacle:
         return None
+    from langchain_redis_session._background.summary_workers import SummaryWorkers
+
     run_flow = _make_runner(connections, context, write_behind)
     return SummaryWorkers(context, maker, run_flow, settles=write_behind is not None)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, TypeAlias
 
-from langchain_core.messages import BaseMessage, convert_to_messages
-from langchain_core.prompt_values import PromptValue
+from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.plain_json import refuse, show
+
+MessageLike: TypeAlias = BaseMessage | list[str] | tuple[str, str] | str | dict[str, Any]
+"""As LangChain's `MessageLikeRepresentation`, whose module loads much that is not needed."""
 
 
 def to_messages(given: Any) -> list[BaseMessage]:
@@ -26,8 +29,9 @@ invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, respon
     """
     if isinstance(given, BaseMessage):
         return [given]
-    if isinstance(given, PromptValue):
-        return given.to_messages()
+    if _is_prompt_value(given):
+        messages: list[BaseMessage] = given.to_messages()
+        return messages
     if isinstance(given, (str, dict)):
         given = [given]
     return [
@@ -36,10 +40,29 @@ invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, respon
     ]
 
 
+def lacks_converter(given: Any) -> bool:
+    """Whether LangChain's converter may be needed for something, and is not loaded yet."""
+    if "langchain_core.prompt_values" in sys.modules:
+        return False
+    return type(given) not in (list, tuple) or not all(isinstance(m, BaseMessage) for m in given)
+
+
+def load_converter() -> None:
+    """Import what `to_messages` needs for what is no message yet; that takes its time."""
+    import langchain_core.prompt_values  # noqa: F401
+
+
+def _is_prompt_value(given: Any) -> bool:
+    prompts = sys.modules.get("langchain_core.prompt_values")  # else nobody has made one
+    return prompts is not None and isinstance(given, prompts.PromptValue)
+
+
 def _to_message(given: Any, place: int) -> BaseMessage:
     path = f"messages[{place}]"
     if not isinstance(given, (str, dict, tuple, list)):
         refuse(path, f"{type(given).__name__} is not a message: {show(given)}; leave it out")
+    from langchain_core.messages.utils import convert_to_messages
+
     try:
         (message,) = convert_to_messages([given])
     except Exception as error:  # of many types, and of the classes' validators

@@ -17,6 +17,7 @@ from langchain_redis_session._connections.checks import (
     parse_url_options,
 )
 from langchain_redis_session._connections.clients import Factory
+from langchain_redis_session._connections.defaults import add_defaults
 from langchain_redis_session._connections.driver import name_driver
 from langchain_redis_session._connections.twins import (
     loses_tls_options,
@@ -40,7 +41,8 @@ def make_cluster_factories(
         ConfigurationError: It, or an option, can't be used.
     """
     check_client_options(address, what, options)
-    given = name_driver({**options, **parse_url_options(address)})
+    chosen = {**options, **parse_url_options(address)}
+    given = name_driver(add_defaults(chosen, address.kind))
     if address.is_tls:
         given["ssl"] = True
 

@@ -17,6 +17,7 @@ from langchain_redis_session._connections.checks import (
     parse_url_options,
 )
 from langchain_redis_session._connections.clients import Factory
+from langchain_redis_session._connections.defaults import add_defaults
 from langchain_redis_session._connections.driver import name_driver
 from langchain_redis_session._connections.retries import add_retries, make_retry
 from langchain_redis_session._connections.twins import (
@@ -62,7 +63,8 @@ def make_sentinel_factories(
         of_sentinels = name.removeprefix("sentinel_")
         (to_server if of_sentinels == name else to_sentinels)[of_sentinels] = value
     check_client_options(address, what, options)
-    to_server = name_driver(add_retries({**to_server, **parse_url_options(address)}))
+    chosen = {**to_server, **parse_url_options(address)}
+    to_server = name_driver(add_retries(add_defaults(chosen, address.kind)))
     to_server["db"] = address.database or 0
     # Sentinels are reached as the server is, but for who asks.
     shared = ("socket_", "ssl_", "driver_info", "lib_", "client_name")

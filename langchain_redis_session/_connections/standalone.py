@@ -14,6 +14,7 @@ from langchain_redis_session._connections.checks import (
     try_connection,
 )
 from langchain_redis_session._connections.clients import Factory
+from langchain_redis_session._connections.defaults import add_defaults
 from langchain_redis_session._connections.driver import name_client
 from langchain_redis_session._connections.retries import add_retries
 from langchain_redis_session._connections.twins import make_twin_factory
@@ -30,9 +31,8 @@ def make_factories(
     check_client_options(address, what, options)
 
     def make() -> Any:
-        return try_connection(
-            name_client(redis.Redis.from_url(address.url, **add_retries(dict(options))))
-        )
+        chosen = add_retries(add_defaults(options, address.kind))
+        return try_connection(name_client(redis.Redis.from_url(address.url, **chosen)))
 
     client = check_together(make, address, what, options)
     return lambda: client, make_twin_factory(client)

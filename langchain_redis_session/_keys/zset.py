@@ -24,7 +24,7 @@ HashTag = Literal["app", "user"]
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
 _GLOB_ESCAPES = str.maketrans({c: "\\" + c for c in "\\*?[]^-"})
 
-_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed")
+_SESSION_KINDS = ("event", "track", "trackidx", "msgidx", "sumlease", "trimmed", "sessusage")
 _MEMORY_KINDS = ("usermem", "usermemvec")
 _USER_KINDS = ("sess", "userstate", "usermemidx")
 _APP_KINDS = ("appstate", "appmemidx")
@@ -62,6 +62,8 @@ class SessionKeys:
     removals: bytes
     user_state: bytes
     app_state: bytes
+    usage: bytes
+    session_usage: bytes
     track_prefix: str
     session_field: bytes
     """The session's field in `sessions`."""
@@ -126,6 +128,10 @@ class Keyspace:
     def summaries(self, app_name: str, user_id: str) -> bytes:
         """The hash of a user's summaries."""
         return self._scoped("sesssum", app_name, user_id).encode()
+
+    def usage(self, app_name: str, user_id: str) -> bytes:
+        """The hash of what models have used for a user."""
+        return self._scoped("usage", app_name, user_id).encode()
 
     def erasure(self, app_name: str, user_id: str, session_id: str | None = None) -> bytes:
         """The mark of a deleted user, or of one deleted session; with the app's hash tag.
@@ -246,6 +252,8 @@ class Keyspace:
             removals=f"{self._scoped('trimmed', app, user)}:{session}".encode(),
             user_state=self.user_state(app, user),
             app_state=self.app_state(app),
+            usage=self.usage(app, user),
+            session_usage=f"{self._scoped('sessusage', app, user)}:{session}".encode(),
             track_prefix=f"{self._scoped('track', app, user)}:{session}:",
             session_field=key.session_id.encode(),
             summary_field=session.encode() + b":",

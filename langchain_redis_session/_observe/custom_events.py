@@ -6,19 +6,15 @@ the handlers in `callbacks=`, inside the current run where there is one.
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import (
-    AsyncCallbackManager,
-    BaseCallbackHandler,
-    BaseCallbackManager,
-    CallbackManager,
-)
-from langchain_core.runnables import ensure_config
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._logs import logger
@@ -38,7 +34,8 @@ class CurrentRun:
 def find_run(manager: BaseCallbackManager | None = None) -> CurrentRun:
     """The run that goes on here, or the one that `manager` was made for."""
     if manager is None or manager.parent_run_id is None:
-        callbacks = ensure_config().get("callbacks")
+        runnables = sys.modules.get("langchain_core.runnables.config")  # else nothing runs
+        callbacks = runnables.ensure_config().get("callbacks") if runnables else None
         if not isinstance(callbacks, BaseCallbackManager):
             return CurrentRun()
         manager = callbacks
@@ -57,6 +54,8 @@ def tell_now(
     handlers: Sequence[BaseCallbackHandler], run: CurrentRun, name: str, data: Mapping[str, Any]
 ) -> None:
     """Give handlers an event, in synchronous code."""
+    from langchain_core.callbacks import CallbackManager
+
     manager = CallbackManager([*handlers], tags=run.tags, metadata=run.metadata)
     try:
         manager.on_custom_event(PREFIX + name, dict(data), run_id=run.run_id)
@@ -67,11 +66,18 @@ def tell_now(
 async def _atell(
     handlers: Sequence[BaseCallbackHandler], run: CurrentRun, name: str, data: Mapping[str, Any]
 ) -> None:
+    await asyncio.to_thread(_load_managers)
+    from langchain_core.callbacks import AsyncCallbackManager
+
     manager = AsyncCallbackManager([*handlers], tags=run.tags, metadata=run.metadata)
     try:
         await manager.on_custom_event(PREFIX + name, dict(data), run_id=run.run_id)
     except Exception as error:
         _log(name, error)
+
+
+def _load_managers() -> None:
+    import langchain_core.callbacks.manager  # noqa: F401
 
 
 def _log(name: str, error: Exception) -> None:

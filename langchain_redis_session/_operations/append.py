@@ -6,17 +6,20 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._codec.session_record import change_state, get_core, start_record
+from langchain_redis_session._codec.session_record import (
+    change_state,
+    get_core,
+    measure_state,
+    start_record,
+)
 from langchain_redis_session._flow.requests import Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.attempts import Attempts
-from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
-from langchain_redis_session._operations.pages import LARGEST_PAGE, Page, Walk
+from langchain_redis_session._operations.message_index import build_message_index
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session._operations.replicas import call_append
 from langchain_redis_session._operations.state import (
@@ -25,11 +28,12 @@ from langchain_redis_session._operations.state import (
     check_record_size,
     update_app_state,
 )
+from langchain_redis_session._operations.usage import measure
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
-from langchain_redis_session.errors import CorruptEventError, SessionNotFoundError
+from langchain_redis_session.errors import SessionNotFoundError
 from langchain_redis_session.models import AppendResult, SessionKey
 from langchain_redis_session.scripts import bindings
-from langchain_redis_session.scripts.bindings import Create, MessageIndex, StateWrite
+from langchain_redis_session.scripts.bindings import Create, StateWrite
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 
 _MOST_LOSING = 1000
@@ -56,7 +60,7 @@ class _Write:
             those that cover the events' filter keys.
         fresh: The places of the events that are expected to be new.
         record: The record to change; None before it was asked for.
-        index: The message index, where it had to be read from the events.
+        index_build: The build of the message index, where it had to be built.
     """
 
     context: Context
@@ -68,7 +72,15 @@ class _Write:
     summary_fields: Sequence[bytes]
     fresh: Collection[int]
     record: bytes | None = None
-    index: MessageIndex | None = None
+    index_build: bytes = b""
+
+    @property
+    def state_bytes(self) -> int:
+        """About how much state there is to encode."""
+        size = len(self.record or b"")
+        for change in self.prepared.changes.values():
+            size += measure_state(change.session)
+        return size
 
     def call(self) -> ScriptCall[Appended]:
         options, entries = self.context.options, self.prepared.entries
@@ -82,12 +94,13 @@ class _Write:
             session_ttl_ms=options.session_ttl,
             try_field_ttl=self.context.try_field_ttl,
             once=self.prepared.once and any(entry.message_id for entry in entries),
+            index_build=self.index_build,
             count_unsummarized=self.context.counts_unsummarized,
             summary_fields=self.summary_fields,
             entries=entries,
             with_app_state=self._app_state_is_near(),
+            uses=measure(self.prepared.events) if options.track_usage else None,
             state=self._state(change),
-            message_index=self.index,
         )
 
     def far_app_state(self, fates: Sequence[Fate]) -> dict[str, bytes]:
@@ -217,7 +230,7 @@ def _write(
     attempts = Attempts(key, "write to")
     while True:
         attempts.begin()
-        call = yield from compute(write.call, len(write.record or b""))
+        call = yield from compute(write.call, write.state_bytes)
         reply = yield from call_append(context, key, call)
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
@@ -241,7 +254,7 @@ def _write(
         elif reply.status is Status.FATES:
             write.fresh = [p for p, fate in enumerate(reply.fates) if fate is Fate.FRESH]
         elif reply.status is Status.INDEX:
-            write.index = yield from _read_message_index(context, keys)
+            write.index_build = yield from build_message_index(context, keys)
 
 
 def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes]:
@@ -263,36 +276,6 @@ def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
         segments = name.split("/")
         found.update("/".join(segments[:end]) for end in range(1, len(segments) + 1))
     return sorted(found)
-
-
-def _read_message_index(context: Context, keys: SessionKeys) -> Flow[MessageIndex]:
-    walk = Walk(context, keys.events)
-    size = 0
-    scores: dict[bytes, float] = {}
-    several: list[float] = []
-    while not walk.is_done:
-        count, found = yield from walk.read(LARGEST_PAGE, _find_message_ids)
-        size += count
-        for message_id, score in found:  # the last of several events counts
-            if scores.setdefault(message_id, score) != score:
-                several.append(scores[message_id])
-    if several:
-        scores[b""] = max(several)
-    pairs = [(message_id, format_score(score).encode()) for message_id, score in scores.items()]
-    return MessageIndex(size, walk.newest.encode(), pairs)
-
-
-def _find_message_ids(page: Page) -> tuple[int, list[tuple[bytes, float]]]:
-    """How many entries there are; the ids of messages in them, with their scores."""
-    found: list[tuple[bytes, float]] = []
-    for entry, score in zip(*page, strict=True):
-        try:
-            message = decode_event(entry).message
-        except CorruptEventError:
-            continue
-        if message is not None and message.id:
-            found.append((message.id.encode("utf-8", "surrogatepass"), float(score)))
-    return len(page[0]), found
 
 
 def _note_lost(context: Context, key: SessionKey, count: int) -> None:

@@ -83,10 +83,19 @@ def format_score(score: float) -> str:
 
 
 def _format_bound(moment: Moment, name: str) -> str:
-    if isinstance(moment, float) and moment == moment:  # a score; NaN is none
+    return format_score(to_score(moment, name))
+
+
+def to_score(moment: object, name: str) -> float:
+    """Give the score that a score, a datetime with a zone, or nanoseconds since 1970 stand for.
+
+    Raises:
+        ConfigurationError: It is something else, such as seconds.
+    """
+    if isinstance(moment, float) and moment == moment:  # NaN is no score
         _refuse_small(moment, name)
-        return format_score(moment)
-    return format_score(to_nanoseconds(moment, name))
+        return moment
+    return float(to_nanoseconds(moment, name))
 
 
 def to_nanoseconds(moment: object, name: str = "timestamp") -> int:

@@ -17,6 +17,10 @@ from langchain_redis_session.scripts.bindings import End
 LARGEST_PAGE = 5000
 """What one request brings of a long read, so that others have their turn between two."""
 
+PAGE_BYTES = 1024 * 1024
+"""About the most that a page of a walk brings; events may be large."""
+_FIRST_COUNT = 16
+
 Page: TypeAlias = "tuple[Sequence[bytes], Sequence[bytes | float]]"
 """Entries, and the score of each."""
 T = TypeVar("T")
@@ -80,6 +84,7 @@ class Walk:
         is_done: Whether there is no more.
         newest: The first score that was read; "" for none.
         bytes_read: How many were read.
+        entry_bytes: About as long an entry is; 0 as long as nobody knows.
     """
 
     context: Context
@@ -90,11 +95,12 @@ class Walk:
     is_done: bool = False
     newest: str = ""
     bytes_read: int = 0
+    entry_bytes: int = 0
     _seen: set[bytes] = field(default_factory=set)
 
     def read(self, count: int, decode: Callable[[Page], T]) -> Flow[T]:
-        """Read a page of so many entries, or the rest, and decode it."""
-        asked = count + len(self._seen)
+        """Read a page of so many entries, of fewer where they are long, or the rest; decode it."""
+        asked = self._fit(count) + len(self._seen)
         reply = yield page_command(
             self.key, first=self.first, highest=self.highest, lowest=self.lowest, count=asked
         )
@@ -105,10 +111,16 @@ class Walk:
         self.bytes_read += size
         seen = self._seen
         if entries:
+            self.entry_bytes = size // len(entries) + 1
             self.newest = self.newest or format_score(float(scores[0]))
             self._seen = find_repeated(page)
             self._start_at(scores[-1])
         return (yield from compute(lambda: decode(_leave_out(seen, page)), size))
+
+    def _fit(self, count: int) -> int:
+        if not self.entry_bytes:
+            return min(count, _FIRST_COUNT)
+        return max(1, min(count, PAGE_BYTES // self.entry_bytes))
 
     def _start_at(self, score: bytes | float) -> None:
         if self.first is End.NEWEST:

@@ -12,7 +12,6 @@ from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.corruption import is_dense
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session._flow.requests import LARGE_BYTES
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
@@ -29,10 +28,6 @@ from langchain_redis_session.errors import (
 )
 from langchain_redis_session.models import Event, is_from_user
 from langchain_redis_session.scripts.bindings import Entry
-
-_LARGE_FIELDS = ("tool_calls", "additional_kwargs", "artifact", "response_metadata")
-_SMALL = (int, float, type(None))
-_NODE_BYTES, _OBJECT_BYTES = 16, 1024
 
 _AUTHORS = {
     "ai": "assistant",
@@ -142,42 +137,6 @@ class PreparedEvents:
                 changes[place] = change
         entries = [_make_entry(*pair) for pair in zip(events, members, strict=True)]
         return cls(events, entries, changes, create, once, new_event_limit)
-
-
-def measure_events(events: Sequence[Event]) -> int:
-    """About how many bytes events take, as far as it is needed to tell the large from the small."""
-    size = 0
-    for event in events:
-        message = event.message
-        content = getattr(message, "content", "")
-        size += len(content) if type(content) is str else _measure(content)
-        if event.state_delta:
-            size += _measure(event.state_delta)
-        for name in _LARGE_FIELDS:
-            if value := getattr(message, name, None):
-                size += _measure(value)
-        if size > LARGE_BYTES:
-            break
-    return size
-
-
-def _measure(value: Any) -> int:
-    size, waiting = 0, [value]
-    while waiting and size <= LARGE_BYTES:
-        item = waiting.pop()
-        if isinstance(item, (str, bytes)):
-            size += len(item)
-            continue
-        size += _NODE_BYTES * (len(item) if isinstance(item, (dict, list, tuple)) else 1)
-        if size > LARGE_BYTES:
-            break
-        if isinstance(item, dict):
-            waiting += item.values()
-        elif isinstance(item, (list, tuple)):
-            waiting += item
-        elif not isinstance(item, _SMALL):  # what is converted takes longer, and nobody knows
-            size += _OBJECT_BYTES
-    return size
 
 
 def prepare_events(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._operations.append import write_state
 from langchain_redis_session._operations.attempts import Attempts
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.pages import StoredEvent
+from langchain_redis_session._operations.pages import PAGE_BYTES, StoredEvent
 from langchain_redis_session._operations.search import find_events
 from langchain_redis_session._operations.state import NO_CHANGE
 from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import RemovedEntry
 from langchain_redis_session.scripts.replies import Removed, Status
+
+_MOST_AT_ONCE = 500
 
 
 def clear_events(context: Context, key: SessionKey) -> Flow[int]:
@@ -44,9 +46,25 @@ def remove_events(
     """
     events_key = context.keyspace.session(key).events
     found = yield from find_events(context, events_key, event_ids)
-    if not found:
-        return 0
-    return (yield from remove_stored(context, key, found, token=token)).removed
+    removed = 0
+    for number, part in enumerate(_split(found)):
+        reply = yield from remove_stored(context, key, part, token=f"{token}{number:04x}")
+        removed += reply.removed
+    return removed
+
+
+def _split(stored: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    """What is removed in one go: nobody is held up for long."""
+    part: list[StoredEvent] = []
+    size = 0
+    for one in stored:
+        size += len(one.entry)
+        if part and (len(part) == _MOST_AT_ONCE or size > PAGE_BYTES):
+            yield part
+            part, size = [], len(one.entry)
+        part.append(one)
+    if part:
+        yield part
 
 
 def remove_stored(

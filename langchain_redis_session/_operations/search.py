@@ -77,10 +77,11 @@ def get_event_window(
     found = yield from find_events(context, events_key, [event_id])
     if not found:
         return []
-    event = found[0].event
+    entry, event = found[0]
     score = format_score(event.score or 0)
-    to_start = Walk(context, events_key, End.NEWEST, highest=score)
-    to_end = Walk(context, events_key, End.OLDEST, lowest=score)
+    size = len(entry)  # those around it are about as long
+    to_start = Walk(context, events_key, End.NEWEST, highest=score, entry_bytes=size)
+    to_end = Walk(context, events_key, End.OLDEST, lowest=score, entry_bytes=size)
     earlier = yield from _gather(to_start, event, before, has_role)
     later = yield from _gather(to_end, event, after, has_role)
     return [*reversed(earlier), event, *later]

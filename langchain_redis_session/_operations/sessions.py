@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from heapq import nlargest
 from itertools import count
 from typing import Any
 
@@ -31,7 +30,7 @@ from langchain_redis_session._operations.state import (
     update_app_state,
 )
 from langchain_redis_session._operations.stretch import make_event_stretch
-from langchain_redis_session._operations.user_sessions import find_sessions
+from langchain_redis_session._operations.user_sessions import choose_newest, find_sessions
 from langchain_redis_session.models import Session, SessionKey
 from langchain_redis_session.scripts.bindings import Create
 
@@ -69,10 +68,7 @@ def list_sessions(
     `events` says which of their events to read; None = none.
     """
     ages = yield from find_sessions(context, app_name, user_id)
-    if limit is None:
-        ages.sort(reverse=True)
-    else:
-        ages = nlargest(offset + limit, ages)
+    ages = yield from choose_newest(ages, None if limit is None else offset + limit)
     page = [SessionKey(app_name, user_id, field.decode()) for _, field in ages[offset:]]
     if events is not None:
         return (yield from _read_sessions(context, page, events))

@@ -19,7 +19,7 @@ from langchain_redis_session.errors import (
 from langchain_redis_session.models import (
     SummaryBoundary,
 )
-from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts import summary_bindings
 from langchain_redis_session.scripts.replies import Claim, Status
 
 LEASE_MARGIN_MS = 5_000
@@ -49,7 +49,7 @@ class SummaryLease:
             SummaryError: There is no place for a summary.
         """
         lease_ms = round(self.context.options.summary_job_timeout * 1000) + LEASE_MARGIN_MS
-        claim = yield from bindings.claim_summary(
+        claim = yield from summary_bindings.claim_summary(
             self.keys,
             filter_key=self.task.filter_key,
             token=self.token,
@@ -81,7 +81,7 @@ class SummaryLease:
         filter_key, score = self.task.filter_key, format_score(boundary.cutoff_score)
         kept = [*self._found.system_scores, *system_scores]
         parts = encode_summary(text, filter_key, boundary, score, kept)
-        stored = yield from bindings.put_summary(
+        stored = yield from summary_bindings.put_summary(
             self.keys,
             filter_key=filter_key,
             token=self.token,
@@ -119,6 +119,6 @@ class SummaryLease:
     def release(self) -> Flow[None]:
         """Give it back unused; where Redis is away, it runs out."""
         try:
-            yield from bindings.release_summary(self.keys, token=self.token)
+            yield from summary_bindings.release_summary(self.keys, token=self.token)
         except BackendUnavailableError:
             return

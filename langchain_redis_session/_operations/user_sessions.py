@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from heapq import nlargest
+from typing import Any, TypeAlias
 
 from langchain_redis_session._codec.session_record import parse_times
 from langchain_redis_session._flow.gather import gather_all
-from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._flow.requests import Command, Flow, compute
 from langchain_redis_session._flow.scripts import call_batch
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session.models import MAX_ID_BYTES, SessionKey
 from langchain_redis_session.scripts import bindings
 
-_FIRST_COUNT, _MOST_COUNT = 32, 250
+_FIRST_COUNT, _MOST_COUNT = 8, 250
 _PAGE_BYTES = 128 * 1024
 """About what one page brings: records may hold much state."""
 _MOST_PURGED = 100
 """The most expired sessions that one listing removes."""
 
 
-def find_sessions(context: Context, app_name: str, user_id: str) -> Flow[list[tuple[int, bytes]]]:
+_AGE_BYTES = 40
+"""What a session is counted as, where only its id and time are looked at."""
+
+_Age: TypeAlias = "tuple[int, bytes]"
+"""When a session was updated, in ns, and its id."""
+_Times: TypeAlias = "dict[bytes, tuple[int, int | None]]"
+"""By session, when it was updated, in ns, and when it expires, in ms."""
+
+
+def find_sessions(context: Context, app_name: str, user_id: str) -> Flow[list[_Age]]:
     """Find the sessions of a user that live: when each was updated, in ns, and its id.
 
     One that stands all the while is found, and once; expired ones are removed, a few at a time.
     """
     sessions_key = context.keyspace.sessions(app_name, user_id)
     now_ms, found = yield from _read_times(context, sessions_key)
-    alive: list[tuple[int, bytes]] = []
-    overdue: list[tuple[int, bytes]] = []
+    alive, overdue = yield from compute(
+        partial(_split_by_expiry, found, now_ms), len(found) * _AGE_BYTES
+    )
+    if overdue:
+        alive += yield from _drop_expired(context, app_name, user_id, overdue)
+    return alive
+
+
+def choose_newest(ages: list[_Age], count: int | None) -> Flow[list[_Age]]:
+    """The sessions that were updated last, so many or all, the last one first."""
+
+    def choose() -> list[_Age]:
+        return sorted(ages, reverse=True) if count is None else nlargest(count, ages)
+
+    return (yield from compute(choose, len(ages) * _AGE_BYTES))
+
+
+def _split_by_expiry(found: _Times, now_ms: int) -> tuple[list[_Age], list[_Age]]:
+    """Those before their time is over, and the others."""
+    alive: list[_Age] = []
+    overdue: list[_Age] = []
     for field, (updated_ns, expires_ms) in found.items():
         is_overdue = expires_ms is not None and expires_ms <= now_ms
         (overdue if is_overdue else alive).append((updated_ns, field))
-    return alive + (yield from _drop_expired(context, app_name, user_id, overdue))
+    return alive, overdue
 
 
 def _is_id(field: bytes) -> bool:
@@ -42,9 +72,6 @@ def _is_id(field: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return 0 < len(field) <= MAX_ID_BYTES
-
-
-_Times = dict[bytes, tuple[int, "int | None"]]
 
 
 def _read_times(context: Context, sessions_key: bytes) -> Flow[tuple[int, _Times]]:
@@ -81,10 +108,10 @@ def _parse_scan(reply: Any) -> tuple[int, Mapping[bytes, bytes]]:
 
 
 def _drop_expired(
-    context: Context, app_name: str, user_id: str, overdue: list[tuple[int, bytes]]
-) -> Flow[list[tuple[int, bytes]]]:
+    context: Context, app_name: str, user_id: str, overdue: list[_Age]
+) -> Flow[list[_Age]]:
     """Of sessions past their time, give those that have events; remove some of the others."""
-    alive: list[tuple[int, bytes]] = []
+    alive: list[_Age] = []
     gone: list[SessionKey] = []
     for start in range(0, len(overdue), _MOST_COUNT):
         part = overdue[start : start + _MOST_COUNT]

@@ -70,6 +70,7 @@ def delete_user(context: Context, app_name: str, user_id: str, *, now_ms: int) -
     shared = [
         keyspace.summaries(app_name, user_id),
         keyspace.user_state(app_name, user_id),
+        keyspace.usage(app_name, user_id),
         keyspace.user_memory(app_name, user_id).index,
     ]
     yield from unlink([*shared, sessions_key])

@@ -1,13 +1,18 @@
 """Methods that append events and messages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain_core.messages import MessageLikeRepresentation
+from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._actions.open_calls import is_made_answer
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._codec.message_input import (
+    MessageLike,
+    lacks_converter,
+    load_converter,
+)
+from langchain_redis_session._flow.requests import Flow, off_loop
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations.prepared import make_events
 from langchain_redis_session._verbs.arguments import (
@@ -76,7 +81,7 @@ class AppendMethods(FlowRunner):
     def append_messages(
         self,
         key: SessionKey,
-        messages: Sequence[MessageLikeRepresentation],
+        messages: Sequence[MessageLike],
         *,
         request_id: str = "",
         invocation_id: str = "",
@@ -131,26 +136,32 @@ class AppendMethods(FlowRunner):
         check_flags(create=create, once=once)
         if state_delta is not None:
             check_mapping("state_delta", state_delta)
-        said = list_messages("messages", messages)
-        new_events = make_events(
-            [message for message in said if not is_made_answer(message)],
-            time_ns=self._clock(),
-            author=author,
-            state_delta=state_delta,
-            request_id=request_id,
-            invocation_id=invocation_id,
-            branch=branch,
-            tag=tag,
-            filter_key=filter_key,
-        )
-        return self._append(
-            key,
-            new_events,
-            callbacks,
-            create=create,
-            once=once,
-            new_event_limit=check_event_limit("new_event_limit", new_event_limit),
-        )
+        check_event_limit("new_event_limit", new_event_limit)
+
+        def append(said: list[BaseMessage]) -> Flow[AppendResult]:
+            new_events = make_events(
+                [message for message in said if not is_made_answer(message)],
+                time_ns=self._clock(),
+                author=author,
+                state_delta=state_delta,
+                request_id=request_id,
+                invocation_id=invocation_id,
+                branch=branch,
+                tag=tag,
+                filter_key=filter_key,
+            )
+            return self._append(
+                key,
+                new_events,
+                callbacks,
+                create=create,
+                once=once,
+                new_event_limit=new_event_limit,
+            )
+
+        if lacks_converter(messages):
+            return _convert(messages, append)
+        return append(list_messages("messages", messages))
 
     aappend_messages = async_method(append_messages)
 
@@ -183,3 +194,10 @@ class AppendMethods(FlowRunner):
                 options["before"] = lambda _: self._keeper.redeliver(key)
             flow = appends.append_events(self._context, hooks, key, new_events, **options)
         return self._observed(operations.APPEND_EVENT, key, flow, hooks, new_events)
+
+
+def _convert(
+    messages: Any, append: Callable[[list[BaseMessage]], Flow[AppendResult]]
+) -> Flow[AppendResult]:
+    yield from off_loop(load_converter)
+    return (yield from append(list_messages("messages", messages)))

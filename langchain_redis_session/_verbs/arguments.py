@@ -89,6 +89,17 @@ def check_timeout(name: str, value: object) -> float | None:
     )
 
 
+def check_interval(name: str, value: object) -> float:
+    """Refuse what is no time to wait between two looks.
+
+    >>> check_interval("poll_s", 0.5)
+    0.5
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return value
+    raise ConfigurationError(f"{name} must be a number of seconds above 0, not {shorten(value)}")
+
+
 def check_filter(filter_key: object) -> str:
     """Refuse what can't be a filter key."""
     try:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from inspect import Signature
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, get_args
 
 from langchain_redis_session._actions.appends import Keeper, SummaryScheduler
 from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.observed import observe, tell_of_unreadable
-from langchain_redis_session._background.write_behind import WriteBehind
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
@@ -33,6 +32,9 @@ from langchain_redis_session.errors import (
     SessionServiceClosedError,
 )
 from langchain_redis_session.models import Event, SessionKey, TrackEvent
+
+if TYPE_CHECKING:
+    from langchain_redis_session._background.write_behind import WriteBehind
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,8 +1,8 @@
 """Methods on summaries."""
 
-from langchain_redis_session._actions.summaries import SummaryMaker
+from typing import TYPE_CHECKING
+
 from langchain_redis_session._actions.summarizing import is_allowed
-from langchain_redis_session._background.summary_workers import SummaryWorkers
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe.operations import GET_SUMMARY
 from langchain_redis_session._operations import summaries
@@ -22,12 +22,16 @@ from langchain_redis_session.callbacks import Handlers
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, Summary, new_id
 
+if TYPE_CHECKING:
+    from langchain_redis_session._actions.summaries import SummaryMaker
+    from langchain_redis_session._background.summary_workers import SummaryWorkers
+
 
 class SummaryMethods(FlowRunner):
     """Make summaries and read them."""
 
-    _summary_maker: SummaryMaker | None
-    _summary_workers: SummaryWorkers | None
+    _summary_maker: "SummaryMaker | None"
+    _summary_workers: "SummaryWorkers | None"
 
     @sync_method
     def create_summary(
@@ -92,7 +96,7 @@ class SummaryMethods(FlowRunner):
 
     def _make_task(
         self, key: SessionKey, filter_key: str, force: bool
-    ) -> tuple[SummaryMaker, SummaryTask]:
+    ) -> "tuple[SummaryMaker, SummaryTask]":
         check_key(key)
         check_flags(force=force)
         task = SummaryTask(key, check_filter(filter_key), force)

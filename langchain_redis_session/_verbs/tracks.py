@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_redis_session._actions import appends
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._codec.sizes import estimate
+from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, compute
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import tracks
 from langchain_redis_session._operations.bounds import Moment, make_bounds, to_nanoseconds
@@ -106,7 +107,10 @@ class TrackMethods(FlowRunner):
     def _append_track(
         self, key: SessionKey, track: str, events: list[TrackEvent]
     ) -> Flow[list[TrackEvent]]:
-        prepared = tracks.prepare_track_events(self._context, track, events)
+        size = estimate([event.payload for event in events], LARGE_BYTES)
+        prepared = yield from compute(
+            lambda: tracks.prepare_track_events(self._context, track, events), size
+        )
         if not events:
             return events
         if self._write_behind is None:

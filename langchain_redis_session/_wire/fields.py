@@ -22,7 +22,6 @@ from langchain_core.messages import (
     SystemMessageChunk,
     ToolMessage,
     ToolMessageChunk,
-    message_chunk_to_message,
 )
 from pydantic import (
     Field,
@@ -67,22 +66,36 @@ def _read_message(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(value, dict):
         value = unpack(value)
         chunk = _CHUNKS.get(value.get("type"))
-        message = validate(_to_whole(chunk(**value)) if chunk else value)
+        message = validate(to_whole(chunk(**value)) if chunk else value)
         for name in ("tool_calls", "invalid_tool_calls"):
             if value.get(name) == []:  # LangChain makes some of what else it finds
                 setattr(message, name, [])
         return message
-    return validate(value.model_dump() if type(value) is BaseMessage else _to_whole(value))
+    return validate(value.model_dump() if type(value) is BaseMessage else to_whole(value))
 
 
-def _to_whole(message: Any) -> Any:
-    return message_chunk_to_message(message) if isinstance(message, BaseMessageChunk) else message
+def to_whole(message: Any) -> Any:
+    """The message that a chunk is a chunk of; anything else as it is.
+
+    As LangChain's `message_chunk_to_message`, whose module loads much that is not needed.
+
+    >>> to_whole(AIMessageChunk("hi", id="m1", chunk_position="last"))
+    AIMessage(content='hi', additional_kwargs={}, response_metadata={}, id='m1', tool_calls=[], \
+invalid_tool_calls=[])
+    """
+    if not isinstance(message, BaseMessageChunk):
+        return message
+    dropped = {"type"}
+    if isinstance(message, AIMessageChunk):
+        dropped |= {"tool_call_chunks", "chunk_position"}
+    whole = type(message).__mro__[1]
+    return whole(**{name: v for name, v in message.__dict__.items() if name not in dropped})
 
 
 def _write_message(message: Any, info: core_schema.SerializationInfo) -> Any:
     # What is no message was put there by hand.
     is_message = isinstance(message, BaseMessage)
-    members = _to_whole(message).model_dump(warnings=False) if is_message else message
+    members = to_whole(message).model_dump(warnings=False) if is_message else message
     return pack(members) if info.mode_is_json() else members
 
 

@@ -19,6 +19,7 @@ from langchain_redis_session.config import ObjectOptions, ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
 from langchain_redis_session.service import RedisSessionService, Ttl
+from langchain_redis_session.summarizer import SessionSummarizer
 
 _Shelf = dict[Any, tuple[RedisSessionService, Any]]  # what was used last stands last
 _of_urls: _Shelf = {}
@@ -68,6 +69,7 @@ class SharedOptions(ClientOptions, total=False):
     summary_close_timeout: float
     cascade_full_session_summary: bool
     summary_filter_allowlist: Collection[str] | None
+    track_usage: bool
     enable_tracing: bool
     clock: Callable[[], int]
 
@@ -149,7 +151,7 @@ def share_service(
             **options,
         }
     )
-    name = (plain, tuple((option, id(value)) for option, value in sorted(objects.items())))
+    name = (plain, tuple((option, _identify(objects[option])) for option in sorted(objects)))
     with _shelves_lock:
         service, _ = shelf.pop(name, (None, None))
         if service is None or service.is_closed:
@@ -160,6 +162,11 @@ def share_service(
         if len(shelf) > most:
             del shelf[next(iter(shelf))]
         return service
+
+
+def _identify(value: object) -> object:
+    """What stands for an object: itself where it is equal to those that do the same."""
+    return value if isinstance(value, SessionSummarizer) else id(value)
 
 
 class _Comparable:

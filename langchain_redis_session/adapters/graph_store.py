@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
@@ -14,7 +14,14 @@ from langchain_redis_session.models import validate_id
 from langchain_redis_session.service import RedisSessionService
 
 try:
-    from langgraph.store.base import BaseStore, IndexConfig, TTLConfig, ensure_embeddings
+    from langgraph.store.base import (
+        BaseStore,
+        IndexConfig,
+        Op,
+        Result,
+        TTLConfig,
+        ensure_embeddings,
+    )
 
     from langchain_redis_session.adapters._memory.batch import Batch, Settings, to_ms
     from langchain_redis_session.adapters._memory.meaning import Embedder
@@ -23,9 +30,6 @@ except ImportError as error:
         "RedisSessionMemoryStore needs the package langgraph: pip install "
         "'langchain-redis-session[agents]'"
     ) from error
-
-if TYPE_CHECKING:
-    from langgraph.store.base import Op, Result
 
 Owner = str | Callable[[tuple[str, ...]], str | None] | None
 

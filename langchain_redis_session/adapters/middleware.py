@@ -42,6 +42,7 @@ from langchain_redis_session.service import RedisSessionService
 
 try:
     from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
     from langgraph.config import get_config
     from langgraph.types import Command
 except ImportError as error:
@@ -51,11 +52,13 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
-
     _AgentMiddleware = AgentMiddleware[Any, Any, Any]
-else:
+    _ModelRequest = ModelRequest[Any]
+    _ModelResponse = ModelResponse[Any]
+    _ToolRequest = ToolCallRequest
+else:  # the first releases have other type parameters, and keep the last one for type checkers
     _AgentMiddleware = AgentMiddleware
+    _ModelRequest = _ModelResponse = _ToolRequest = Any
 
 
 class RedisSessionMiddleware(_AgentMiddleware):
@@ -169,9 +172,9 @@ class RedisSessionMiddleware(_AgentMiddleware):
 
     def wrap_model_call(
         self,
-        request: ModelRequest[Any],
-        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
-    ) -> ModelResponse[Any]:
+        request: _ModelRequest,
+        handler: Callable[[_ModelRequest], _ModelResponse],
+    ) -> _ModelResponse:
         """Give the model what the session holds; store what is new, and what it says."""
         call = self._make_call(request, handler)
         try:
@@ -185,9 +188,9 @@ class RedisSessionMiddleware(_AgentMiddleware):
 
     async def awrap_model_call(
         self,
-        request: ModelRequest[Any],
-        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
-    ) -> ModelResponse[Any]:
+        request: _ModelRequest,
+        handler: Callable[[_ModelRequest], Awaitable[_ModelResponse]],
+    ) -> _ModelResponse:
         """Give the model what the session holds; as `wrap_model_call`."""
         call = self._make_call(request, handler)
         try:
@@ -200,7 +203,7 @@ class RedisSessionMiddleware(_AgentMiddleware):
         return _with_messages(response, said)  # type: ignore[no-any-return]
 
     def _make_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]
+        self, request: _ModelRequest, handler: Callable[[_ModelRequest], Any]
     ) -> ModelCall:
         messages = convert_to_messages(request.messages)
 
@@ -219,22 +222,22 @@ class RedisSessionMiddleware(_AgentMiddleware):
 
     def wrap_tool_call(
         self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
+        request: _ToolRequest,
+        handler: Callable[[_ToolRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
         """Store what a tool gives."""
         return run(self._call_tool(request, handler), None)
 
     async def awrap_tool_call(
         self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+        request: _ToolRequest,
+        handler: Callable[[_ToolRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """Store what a tool gives; as `wrap_tool_call`."""
         return await arun(self._call_tool(request, handler), None)
 
     def _call_tool(
-        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]
+        self, request: _ToolRequest, handler: Callable[[_ToolRequest], Any]
     ) -> Flow[ToolMessage | Command[Any]]:
         place = self._finder.find(request.runtime, _get_config(request.runtime))
         state = _list_state(request.state)

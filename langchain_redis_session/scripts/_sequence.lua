@@ -64,13 +64,6 @@ local function append_fresh(key, members, wanted, fates, scores, top)
   if #batch > 0 then redis.call('ZADD', key, unpack(batch)) end
 end
 
--- Whether the index of message ids knows one: others may have removed its event, so that only
--- counts where an event stands at exactly its score.
-local function is_indexed(index_key, key, id)
-  local score = redis.call('ZSCORE', index_key, id)
-  return score and redis.call('ZCOUNT', key, score, score) > 0
-end
-
 -- Remove the oldest above the limit (0 = none); gives how many. A large cut, by a limit that is
 -- new, is spread over several appends.
 local MOST_CUT = 1000

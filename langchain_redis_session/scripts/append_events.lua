@@ -1,7 +1,8 @@
 -- Append events to a session, with their changes of state; all or nothing.
 --
 -- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key
---       app_state_key       absent where it lives in another slot
+--       app_state_key       absent where it lives in another slot; any key where others follow
+--       usage_key, session_usage_key  absent where usage is not tracked
 -- ARGV  session_field
 --       create              'never'; 'missing': where there is no session; 'only': and else nothing
 --       record_start        a new session's record, up to its event limit
@@ -10,38 +11,40 @@
 --       session_ttl_ms      0 = never
 --       try_field_ttl       '1' = TTLs per field
 --       once                '1' = leave out messages whose id is stored
+--       index_build         the build of the message index that the caller has brought to an end
 --       count_unsummarized  '1' = count what the session's summary does not cover
---       summary_count, event_count
+--       summary_count, event_count, usage_count
 --       …                   the fields of the summaries whose lifetime starts anew, first the
 --                           session's own; {score, member, message id or ''} of each event;
---                           then, absent where state and message index have no part in it:
+--                           {position of its event, date, field, number} of what models used;
+--                           then, absent where state has no part in it:
 --                             '1' if the session's own state changes, the expected core, its
 --                             replacement ('' = not known yet)
 --                             the positions the state change was made for ("1,2"; '' = it
 --                             changes nothing)
 --                             user state TTL ms, count, {name, value}…
 --                             app state TTL ms, count, {name, value}…
---                             the message index as the caller read it from the events, if it
---                             did: their count, their top score, {score, message id}…
 -- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
 --       retention removed, and how many of these no summary covered; unsummarized is '' where
 --       it was not counted; the limit that holds. Or, nothing written:
 --       {'MISSING'}        no session, not even events, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
 --       {'PURGE'}          remains of an expired session must go first
---       {'INDEX'}          the message index must be read from the events first
+--       {'INDEX'}          the message index must be built from the events first
 --       {'FATES', fates}   the state change was made for other events than are fresh
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
-  app_state_key = unpack(KEYS)
+  app_state_key, usage_key, session_usage_key = unpack(KEYS)
 local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
-  once, count_unsummarized, summary_count, event_count = unpack(ARGV, 1, 11)
+  once, index_build, count_unsummarized, summary_count, event_count,
+  usage_count = unpack(ARGV, 1, 13)
 --#include _record
 --#include _sequence
 --#include _summaries
+--#include _message_index
 
 local ttl_ms = tonumber(session_ttl_ms)
-local cursor = 11
+local cursor = 13
 local function shift()
   cursor = cursor + 1
   return ARGV[cursor]
@@ -57,14 +60,11 @@ for i = 1, tonumber(event_count) do
   wanted[i], members[i], ids[i] = ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
   cursor = cursor + 3
 end
+local uses_at = cursor
+cursor = cursor + 4 * tonumber(usage_count)
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
 local user_ttl_ms, user_state = tonumber(shift()), shift_pairs()
 local app_ttl_ms, app_state = tonumber(shift()), shift_pairs()
-local index_size, index_top = tonumber(shift()), tonumber(shift())
-local index_pairs = {}
-while cursor < #ARGV do
-  index_pairs[#index_pairs + 1] = shift()
-end
 
 -- Reads come first, so that a key of the wrong type changes nothing.
 local record = redis.call('HGET', sessions_key, session_field)
@@ -72,6 +72,10 @@ local size = redis.call('ZCARD', events_key)
 local has_index = redis.call('ZCARD', index_key) > 0
 if #user_state > 0 then redis.call('HLEN', user_state_key) end
 if #app_state > 0 then redis.call('HLEN', app_state_key) end
+if usage_key then
+  redis.call('HLEN', usage_key)
+  redis.call('HLEN', session_usage_key)
+end
 local counts = count_unsummarized == '1'
 local cutoff
 if counts then
@@ -94,16 +98,14 @@ end
 
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
+local build
 if once == '1' then
-  if not has_index and size > 0
-      and (size ~= index_size or tonumber(top_score(events_key)) ~= index_top) then
-    return {'INDEX'}
-  end
-  local known, sent_before, last_known = {}, {}, 0
-  for i = 2, #index_pairs, 2 do known[index_pairs[i]] = true end
+  build = find_build(index_key)
+  if size > 0 and (not has_index or build and build ~= index_build) then return {'INDEX'} end
+  local sent_before, last_known = {}, 0
   for i = 1, #ids do
     if fates[i] == FRESH and ids[i] ~= '' then
-      if known[ids[i]] or has_index and is_indexed(index_key, events_key, ids[i]) then
+      if has_index and is_indexed(index_key, events_key, ids[i]) then
         fates[i], last_known = REPEATED, i
       elseif sent_before[ids[i]] then
         fates[i] = REPEATED
@@ -123,6 +125,7 @@ for i = 1, #fates do
   if fates[i] == FRESH then fresh[#fresh + 1] = i end
 end
 if #members > 0 and #fresh == 0 then
+  if build then redis.call('ZREM', index_key, build) end
   require_primary(sessions_key)
   return {'OK', 0, '', fates, scores, 0, '', limit}
 end
@@ -174,27 +177,31 @@ local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
 local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
 local keeps_index = has_index or once == '1'
 if keeps_index then
-  -- An id that is in several events has the score of the last, and the empty one stands for
-  -- them: a removal has to know.
-  local function index(id, score)
-    if redis.call('ZADD', index_key, score, id) == 0 then redis.call('ZADD', index_key, score, '') end
-  end
-  for i = 1, has_index and 0 or #index_pairs, 1000 do
-    redis.call('ZADD', index_key, unpack(index_pairs, i, math.min(i + 999, #index_pairs)))
-  end
   for _, i in ipairs(fresh) do
-    if ids[i] ~= '' then index(ids[i], scores[i]) end
+    if ids[i] ~= '' then index_message(index_key, ids[i], scores[i]) end
   end
+  if build then redis.call('ZREM', index_key, build) end
   if removed > 0 then
     local oldest = redis.call('ZRANGE', events_key, 0, 0, 'WITHSCORES')
     redis.call('ZREMRANGEBYSCORE', index_key, '-inf', '(' .. oldest[2])
   end
 end
 for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
+cursor = uses_at
+for i = 1, tonumber(usage_count) do
+  if fates[tonumber(ARGV[cursor + 1])] == FRESH then
+    local date, field, number = ARGV[cursor + 2], ARGV[cursor + 3], ARGV[cursor + 4]
+    -- Too large a sum, or a value of another program, is no reason to fail half-way.
+    redis.pcall('HINCRBY', usage_key, date .. ':' .. field, number)
+    redis.pcall('HINCRBY', session_usage_key, field, number)
+  end
+  cursor = cursor + 4
+end
 set_fields(user_state_key, user_state, user_ttl_ms)
 set_fields(app_state_key, app_state, app_ttl_ms)
 local field_ttl = save_record(sessions_key, session_field, core, updated, ttl_ms, try_field_ttl)
 touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
+if usage_key then set_ttl(session_usage_key, ttl_ms) end
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
 unsummarized = counts and unsummarized - lost or ''
 return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}

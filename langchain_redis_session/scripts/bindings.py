@@ -19,17 +19,16 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session.scripts.replies import (
     Appended,
-    Claim,
     FoundEntries,
+    IndexBuild,
     Page,
     Refreshed,
     Removed,
     Status,
     StoredSession,
     StoredSummaries,
-    StoredSummary,
     parse_appended,
-    parse_claim,
+    parse_build,
     parse_found,
     parse_now,
     parse_page,
@@ -37,7 +36,6 @@ from langchain_redis_session.scripts.replies import (
     parse_removed,
     parse_session,
     parse_status,
-    parse_stored_summary,
     parse_summaries,
 )
 
@@ -88,6 +86,22 @@ class RemovedEntry(NamedTuple):
     message_id: bytes = b""
 
 
+class Use(NamedTuple):
+    """What a model used for an event.
+
+    Attributes:
+        place: The event's.
+        date: The day in UTC.
+        field: What it is counted under.
+        number: How much.
+    """
+
+    place: int
+    date: str
+    field: bytes
+    number: int
+
+
 class StateWrite(NamedTuple):
     """A change of state that goes with an append.
 
@@ -112,21 +126,6 @@ class StateWrite(NamedTuple):
     app_ttl_ms: int = 0
 
 
-class MessageIndex(NamedTuple):
-    """The ids of a session's messages, as they were read from its events.
-
-    Attributes:
-        size: How many events it has.
-        top: The highest score; b"" for none.
-        scores: Each id, once, with the score of the last event that has it; b"" with the highest
-            score of an id that stands in several events, if there is one.
-    """
-
-    size: int
-    top: bytes
-    scores: Sequence[tuple[bytes, bytes]]
-
-
 def append_events(
     keys: SessionKeys,
     *,
@@ -137,12 +136,13 @@ def append_events(
     session_ttl_ms: int,
     try_field_ttl: bool,
     once: bool,
+    index_build: bytes,
     count_unsummarized: bool,
     summary_fields: Sequence[bytes],
     entries: Sequence[Entry],
     with_app_state: bool,
+    uses: Sequence[Use] | None = None,
     state: StateWrite | None = None,
-    message_index: MessageIndex | None = None,
 ) -> ScriptCall[Appended]:
     """Append events to a session, with their changes of state.
 
@@ -155,16 +155,20 @@ def append_events(
         session_ttl_ms: 0 = for ever.
         try_field_ttl: Whether the server may have TTLs per field.
         once: Whether to leave out messages whose id is stored.
+        index_build: What `index_messages` gave, once all ids were brought; b"" for none.
         count_unsummarized: Whether to count the events that the session's summary does not cover.
         summary_fields: The summaries that live on, first the session's own.
         entries: The events.
         with_app_state: Whether the app's state lies in the session's slot.
+        uses: What models used for them; None where that is not tracked.
         state: The changes of state, if there are any.
-        message_index: Given where the script has asked for it.
     """
     script_keys = (*keys.common, keys.user_state)
     if with_app_state:
         script_keys += (keys.app_state,)
+    if uses is not None:
+        stand_in = () if with_app_state else (keys.user_state,)
+        script_keys += (*stand_in, keys.usage, keys.session_usage)
     args: list[Argument] = [
         keys.session_field,
         create.value,
@@ -174,15 +178,18 @@ def append_events(
         session_ttl_ms,
         int(try_field_ttl),
         int(once),
+        index_build,
         int(count_unsummarized),
         len(summary_fields),
         len(entries),
+        len(uses or ()),
         *summary_fields,
     ]
     for entry in entries:
         args += entry
-    if state is not None or message_index is not None:
-        state = state or StateWrite()
+    for use in uses or ():
+        args += (use.place + 1, *use[1:])
+    if state is not None:
         args += [
             int(state.changes_session),
             state.expected,
@@ -195,10 +202,6 @@ def append_events(
             len(state.app),
             *_flatten(state.app),
         ]
-    if message_index is not None:
-        args += (message_index.size, message_index.top)
-        for message_id, score in message_index.scores:
-            args += (score, message_id)
     return ScriptCall("append_events", script_keys, args, parse_appended)
 
 
@@ -234,6 +237,22 @@ def append_track_events(
         args += (entry.score, entry.member)
     script_keys = [*keys.common, keys.track(track)]
     return ScriptCall("append_track_events", script_keys, args, parse_appended)
+
+
+def index_messages(
+    keys: SessionKeys, *, build: bytes, ids: Iterable[tuple[bytes, bytes]]
+) -> ScriptCall[IndexBuild]:
+    """Put ids of messages into the index that is built.
+
+    Args:
+        keys: The session's keys.
+        build: What the first call gave; b"" if this is the first.
+        ids: Each id, and its event's score.
+    """
+    args: list[Argument] = [build]
+    for message_id, score in ids:
+        args += (score, message_id)
+    return ScriptCall("index_messages", [keys.events, keys.message_index], args, parse_build)
 
 
 def clear_events(
@@ -289,7 +308,8 @@ def delete_session(
         created,
         *tracks,
     ]
-    script_keys = [*keys.common, keys.summary_lease, keys.removals, *track_keys]
+    script_keys = [*keys.common, keys.summary_lease, keys.removals, keys.session_usage]
+    script_keys += track_keys
     return ScriptCall("delete_session", script_keys, args, parse_status)
 
 
@@ -298,7 +318,8 @@ def refresh_ttl(
 ) -> ScriptCall[Refreshed]:
     """Start a session's lifetime anew."""
     args = _lifetime_args(keys, session_ttl_ms, try_field_ttl)
-    return ScriptCall("refresh_ttl", keys.common, args, parse_refreshed)
+    script_keys = (*keys.common, keys.session_usage)
+    return ScriptCall("refresh_ttl", script_keys, args, parse_refreshed)
 
 
 def read_events(
@@ -392,86 +413,6 @@ def get_summaries(
     return ScriptCall("get_summaries", script_keys, args, parse_summaries)
 
 
-def claim_summary(
-    keys: SessionKeys,
-    *,
-    filter_key: str,
-    token: str,
-    lease_ms: int,
-    created: bytes,
-    stored_cutoff: bytes,
-    last_score: str,
-) -> ScriptCall[Claim]:
-    """Take the lease to summarize a session.
-
-    Args:
-        keys: Its keys.
-        filter_key: Whose summary it is.
-        token: The owner's.
-        lease_ms: How long it holds.
-        created: The `createdAt` of the session meant.
-        stored_cutoff: The score that the stored summary goes to; b"" for none.
-        last_score: That of the last event to be covered.
-    """
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary(filter_key),
-        token,
-        lease_ms,
-        created,
-        stored_cutoff,
-        last_score,
-    ]
-    return ScriptCall("claim_summary", _summary_keys(keys), args, parse_claim)
-
-
-def put_summary(
-    keys: SessionKeys,
-    *,
-    filter_key: str,
-    token: str,
-    session_ttl_ms: int,
-    created: bytes,
-    head: bytes,
-    tail: bytes,
-    new_cutoff: str,
-    try_field_ttl: bool,
-    idle_cutoff: bytes,
-) -> ScriptCall[StoredSummary]:
-    """Store a summary and give the lease back.
-
-    Args:
-        keys: The session's keys.
-        filter_key: Whose summary it is.
-        token: The lease's.
-        session_ttl_ms: 0 = for ever.
-        created: The `createdAt` of the session meant.
-        head: The summary up to its `updated_at`.
-        tail: The rest, behind it.
-        new_cutoff: The score that it goes to.
-        try_field_ttl: Whether the server may have TTLs per field.
-        idle_cutoff: The score of a stored one that counts for nothing; b"" for none.
-    """
-    args: list[Argument] = [
-        keys.session_field,
-        keys.summary(filter_key),
-        token,
-        session_ttl_ms,
-        created,
-        head,
-        tail,
-        new_cutoff,
-        int(try_field_ttl),
-        idle_cutoff,
-    ]
-    return ScriptCall("put_summary", _summary_keys(keys), args, parse_stored_summary)
-
-
-def release_summary(keys: SessionKeys, *, token: str) -> ScriptCall[Status]:
-    """Give the lease back unused."""
-    return ScriptCall("release_summary", [keys.summary_lease], [token], parse_status)
-
-
 def update_state(
     state_key: bytes, *, values: Mapping[str, bytes], ttl_ms: int
 ) -> ScriptCall[Status]:
@@ -481,10 +422,6 @@ def update_state(
 
 def _lifetime_args(keys: SessionKeys, session_ttl_ms: int, try_field_ttl: bool) -> list[Argument]:
     return [keys.session_field, keys.summary_field, session_ttl_ms, int(try_field_ttl)]
-
-
-def _summary_keys(keys: SessionKeys) -> list[bytes]:
-    return [keys.sessions, keys.events, keys.summaries, keys.summary_lease]
 
 
 def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:

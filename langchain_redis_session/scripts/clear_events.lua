@@ -13,6 +13,7 @@ local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key 
 local session_field, summary_field, session_ttl_ms, try_field_ttl, highest = unpack(ARGV)
 --#include _record
 --#include _summaries
+--#include _message_index
 
 -- Gives how many it has removed. Mostly nothing newer, or little, stands there: then the key goes
 -- whole, which the server does aside, and what is newer comes back.
@@ -42,6 +43,10 @@ end
 delete_summaries(summaries_key, session_field, summary_field)
 redis.call('DEL', lease_key)  -- a summary that is being made is of what goes
 local removed = remove_up_to_highest(events_key)
-remove_up_to_highest(index_key)
+if find_build(index_key) then
+  redis.call('UNLINK', index_key)
+else
+  remove_up_to_highest(index_key)
+end
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 return {'OK', removed, field_ttl}

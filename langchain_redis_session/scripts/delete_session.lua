@@ -1,6 +1,7 @@
 -- Delete everything of a session, or what an expired one has left.
 --
 -- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key, removals_key
+--       session_usage_key
 --       …              its tracks
 -- ARGV  session_field
 --       summary_field  with which all of the session's begin
@@ -14,8 +15,8 @@
 --       {'TRACKS'}     it has other tracks than those given
 --       {'CHANGED'}    a later session of that id (this is a second try, and somebody has made
 --                      it meanwhile)
-local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key, removals_key =
-  unpack(KEYS, 1, 7)
+local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key, removals_key,
+  session_usage_key = unpack(KEYS, 1, 8)
 local session_field, summary_field, session_ttl_ms, only_expired, created = unpack(ARGV, 1, 5)
 --#include _record
 --#include _summaries
@@ -35,8 +36,8 @@ delete_summaries(summaries_key, session_field, summary_field)
 if record or only_expired ~= '1' or have_expired(events_key, tonumber(session_ttl_ms)) then
   redis.call('UNLINK', events_key, index_key)
 end
-redis.call('UNLINK', tracks_key, lease_key, removals_key)
-for cursor = 8, #KEYS do redis.call('UNLINK', KEYS[cursor]) end
+redis.call('UNLINK', tracks_key, lease_key, removals_key, session_usage_key)
+for cursor = 9, #KEYS do redis.call('UNLINK', KEYS[cursor]) end
 redis.call('HDEL', sessions_key, session_field)
 if not record then return {'MISSING'} end
 return {'OK'}

@@ -12,6 +12,7 @@
 local events_key = unpack(KEYS)
 local highest, skip, most = unpack(ARGV, 1, 3)
 
+local MOST_BYTES = 1000000
 local wanted, missing = {}, 0
 for cursor = 4, #ARGV do
   wanted[ARGV[cursor]], missing = true, missing + 1
@@ -21,7 +22,7 @@ local function holds_one(entry)
     if string.find(entry, text, 1, true) then return true end
   end
 end
-local found, looked, bytes, step = {}, 0, 0, 16
+local found, looked, bytes, step = {}, 0, 0, 4
 local offset, last, seen_of_last = tonumber(skip), highest, tonumber(skip)
 while missing > 0 do
   step = math.min(step, tonumber(most) - looked)
@@ -43,9 +44,9 @@ while missing > 0 do
     last, missing = '', 0
   elseif missing == 0 then
     last = ''
-  elseif looked >= tonumber(most) or bytes > 1000000 then
+  elseif looked >= tonumber(most) or bytes > MOST_BYTES then
     break
   end
-  step = step * 4
+  step = math.min(step * 4, math.ceil((MOST_BYTES - bytes + 1) * looked / (bytes + 1)))
 end
 return {'OK', found, last, seen_of_last}

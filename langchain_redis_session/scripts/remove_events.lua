@@ -19,6 +19,7 @@ local session_field, summary_field, session_ttl_ms, try_field_ttl, token, newest
   unpack(ARGV, 1, 6)
 --#include _record
 --#include _summaries
+--#include _message_index
 
 -- What was done lately, the last first: 'token=removed ' of each.
 local receipts = redis.call('GET', removals_key) or ''
@@ -47,9 +48,8 @@ if removed == 0 then
   require_primary(sessions_key)
   return {'OK', 0, ''}
 end
--- The empty id stands for ids that are in several events: of these, the next one to ask reads
--- the index anew.
-local stand_once = not redis.call('ZSCORE', index_key, '')
+-- Of ids that are in several events, the next one to ask builds the index anew.
+local stand_once = not (redis.call('ZSCORE', index_key, '') or find_build(index_key))
 for cursor = 7, #ARGV, 2 do
   if scores[cursor] then
     redis.call('ZREM', events_key, ARGV[cursor])

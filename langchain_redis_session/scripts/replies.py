@@ -24,7 +24,7 @@ class Status(Enum):
     FATES = b"FATES"
     """A change of state was made for other events than are fresh."""
     INDEX = b"INDEX"
-    """The message index must be read from the events first."""
+    """The message index must be built from the events first."""
     TRACKS = b"TRACKS"
     """The session has other tracks than those given."""
     CHANGED = b"CHANGED"
@@ -100,6 +100,13 @@ class Removed(NamedTuple):
     status: Status
     removed: int = 0
     field_ttl: bool | None = None
+
+
+class IndexBuild(NamedTuple):
+    """The build of a message index; `build` is b"" where there is nothing to build."""
+
+    status: Status
+    build: bytes = b""
 
 
 class Refreshed(NamedTuple):
@@ -234,6 +241,11 @@ def parse_appended(reply: list[Any]) -> Appended:
     if status is Status.FATES:
         return Appended(status, fates=[_FATES[fate] for fate in reply[1]])
     return Appended(status)
+
+
+def parse_build(reply: list[Any]) -> IndexBuild:
+    """Read the reply of index_messages."""
+    return IndexBuild(_STATUSES[reply[0]], *reply[1:])
 
 
 def parse_removed(reply: list[Any]) -> Removed:

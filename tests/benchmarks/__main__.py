@@ -13,6 +13,7 @@ from tests.benchmarks.hooks import hook_rows
 from tests.benchmarks.report import Row, print_rows, write_json
 from tests.benchmarks.rows import PARTS, QUICK, Bench, Plan
 from tests.benchmarks.server import start_server
+from tests.benchmarks.stores import store_rows
 from tests.benchmarks.write_behind import write_behind_rows
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with start_server() as server, Bench(server, plan) as bench:
         more = (
             ("An agent's memory", agent_rows),
+            ("Memory stores", store_rows),
             ("Hooks", hook_rows),
             ("Write-behind", write_behind_rows),
         )

@@ -2,27 +2,36 @@
 
 `python -m tests.benchmarks.growth` measures these alone. A row is one figure, in µs of a call at
 a size; what it is compared with is a read of the last 50 messages of the same session. `PARTS`
-has the subjects.
+has the subjects. At the end stands what kept the server busy for over 5 ms at a time, with the
+machine's load: a process that waits for a core counts as busy, so only a quiet machine tells.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langchain_redis_session import RedisSessionChatMessageHistory, RedisSessionService, SessionKey
+from langchain_redis_session._flow.scripts import load_script
+from langchain_redis_session.scripts import bindings
 from tests.benchmarks.report import Goal, Row, print_rows
 from tests.benchmarks.server import start_server
 from tests.servers import RedisServer
 
 SIZES = (100, 10_000, 100_000)
 QUICK_SIZES = (20, 200)
+MOST_US = 5000
+SCRIPTS = sorted(path.stem for path in Path(bindings.__file__).parent.glob("[!_]*.lua"))
 LAST = "a read of the last 50"
 TEXT = "The train to Lisbon leaves at ten past nine and arrives before noon, doesn't it? " * 2
 
@@ -38,6 +47,7 @@ class Growth:
     def __init__(self, server: RedisServer, sizes: Sequence[int], repeats: int) -> None:
         self.server, self.sizes, self.repeats = server, sizes, repeats
         self.service = RedisSessionService(server.url, session_event_limit=None)
+        self.client: Any = server.client()
         self._ids = count()
 
     def __enter__(self) -> Growth:
@@ -45,6 +55,7 @@ class Growth:
 
     def __exit__(self, *exc: object) -> None:
         self.service.close()
+        self.client.close()
 
     def fill(self, size: int) -> SessionKey:
         """Make a session of so many events: turns of a question and an answer."""
@@ -100,7 +111,14 @@ def _find_in(growth: Growth, size: int) -> Iterator[Row]:
     few = 1 if size > 1000 else growth.repeats
     times = min(growth.repeats, size // 8)
     ids = iter([event.id for event in service.get_events(key, limit=times + 1)][::-1])
+    known = make_message(0)
+
+    def append_once() -> None:
+        growth.client.unlink(f"msgidx:{{growth}}:ann:{key.session_id}")
+        service.append_messages(key, [known], once=True)
+
     calls: tuple[tuple[str, Callable[[], object], int, Goal | None], ...] = (
+        ("append with once=True, the first", append_once, few, None),
         (
             "get_event_window of the newest",
             lambda: service.get_event_window(key, newest),
@@ -141,7 +159,11 @@ def _find_in(growth: Growth, size: int) -> Iterator[Row]:
 
 
 def _work_in_loop(growth: Growth, key: SessionKey) -> float:
-    """Give the most CPU time in µs that an async read takes of its loop's thread at a time."""
+    """Give the most CPU time in µs that an async read takes of its loop's thread at a time.
+
+    That is the loop's own work. By the clock it may stand still for longer: while a thread decodes
+    what is large, the garbage collector, which looks through all that was built, stops everybody.
+    """
 
     async def measure() -> float:
         longest, is_over = 0.0, False
@@ -178,14 +200,33 @@ def growth_rows(server: RedisServer, *, is_quick: bool) -> Iterator[tuple[str, l
             yield title, list(part(growth))
 
 
+def print_slowlog(client: Any) -> None:
+    """Say which commands the server was busy with for over 5 ms at a time."""
+    names = {load_script(name).sha.encode(): name for name in SCRIPTS}
+    slow: dict[str, list[int]] = {}
+    for entry in client.slowlog_get(10_000):
+        command, *args = entry["command"].split(b" ")
+        what = f"{command.decode()} {names.get(args[0], '') if args else ''}".strip()
+        slow.setdefault(what, []).append(entry["duration"])
+    load = ", ".join(f"{figure:.1f}" for figure in os.getloadavg())
+    print(f"SLOWLOG over {MOST_US} µs (load {load} on {os.cpu_count()} cores):")
+    for what, taken in sorted(slow.items(), key=lambda item: -max(item[1])):
+        print(f"  {what}: {len(taken)} times, {max(taken):,} µs at most")
+    if not slow:
+        print("  nothing")
+
+
 def main() -> None:
     """Measure what grows alone, on a server of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little of everything: does it work?")
     options = parser.parse_args()
-    with start_server() as server:
+    with start_server() as server, contextlib.closing(server.client()) as client:
+        client.config_set("slowlog-log-slower-than", MOST_US)
+        client.config_set("slowlog-max-len", 10_000)
         for title, rows in growth_rows(server, is_quick=options.quick):
             print_rows(title, rows)
+        print_slowlog(client)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,8 @@ def main(url: str, options: str) -> None:
         given["client"] = RedisCluster.from_url(url.partition(",")[0].replace("+cluster", ""))
     else:
         given["redis_url"] = url
+    with RedisSessionService(**given):  # the first of its options loads what these need
+        pass
     install_detector()
     print(json.dumps(asyncio.run(call_all(lambda: RedisSessionService(**given)))))
 

@@ -93,6 +93,7 @@ async def test_clearing_leaves_state_and_tracks(
         mapping={
             b"s1:": b'{"summary":"x"}',
             b"s1:app/tools": b'{"summary":"x"}',
+            b":s1": b"9:app/tools",  # which filter keys it has
             b"s1": b'{"":{"summary":"as trpc-agent-go writes"}}',
             **neighbours,
         },

@@ -8,12 +8,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_redis_session import SessionKey, models
+from langchain_redis_session import (
+    BackendUnavailableError,
+    RedisSessionService,
+    SessionKey,
+    models,
+)
+from langchain_redis_session._operations import message_index
 from tests.contract.backends import Backend, RedisProbe, Verbs
-from tests.contract.intercept import intercept
-from tests.contract.narrow import each_server, one_mode
+from tests.contract.intercept import Commands, intercept
+from tests.contract.narrow import each_server, one_mode, server_kinds
 from tests.contract.store import (
     NOON,
     Clock,
@@ -430,7 +437,7 @@ async def test_ids_that_are_taken_back_are_forgotten_one_by_one(
     await verbs.append_messages(KEY, messages("d"), once=True)
     await verbs.trim_conversations(KEY)
     (index,) = redis_probe.keys("msgidx:*")
-    assert redis_probe.zrange(index, 0, -1) == [b"a", b"b", b"c"]
+    assert redis_probe.zrange(index, 0, -1) == [b"id-a", b"id-b", b"id-c"]
 
     if is_indexed:
         await verbs.append_messages(KEY, messages("a", "e"))
@@ -442,6 +449,55 @@ async def test_ids_that_are_taken_back_are_forgotten_one_by_one(
     result = await verbs.append_messages(KEY, messages("a", "b", "d", "e"), once=True)
     assert texts(result.events) == ["d", "e"]
     assert texts(await verbs.get_messages(KEY)) == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("what", ["append", "trim", "clear", "crash", "other"])
+@pytest.mark.parametrize("mode", ["sync"], indirect=True)
+@server_kinds
+async def test_what_comes_while_the_index_is_built(
+    backend: Backend,
+    make_verbs: Callable[..., Verbs],
+    redis_probe: RedisProbe,
+    key_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    """It is believed only when it is whole, and what has gone is not in it."""
+    monkeypatch.setattr(message_index, "_PAGE", 2)
+    verbs, interceptor = intercept(backend, make_verbs)
+    aside = RedisSessionService(
+        client=backend.client, key_prefix=key_prefix, hash_tag=backend.hash_tag
+    )
+    await create(verbs)
+    await verbs.append_messages(KEY, messages("a", "b", "c", "d", "a", "e"))
+
+    def change(commands: Commands) -> None:
+        if not redis_probe.keys("msgidx:*") or commands[0][0] != "ZREVRANGEBYSCORE":
+            return
+        interceptor.before = None  # the build has begun
+        if what == "append":
+            aside.append_messages(KEY, messages("f"))
+        elif what == "trim":
+            aside.trim_conversations(KEY)
+        elif what == "clear":
+            aside.clear_events(KEY)
+        elif what == "other":
+            aside.append_messages(KEY, messages("b", "g"), once=True)
+        else:
+            raise redis.ConnectionError("the process ends here")
+
+    interceptor.before = change
+    sent = messages("a", "c", "e", "f", "g")
+    if what == "crash":
+        with pytest.raises(BackendUnavailableError):
+            await verbs.append_messages(KEY, sent, once=True)
+        assert len(await verbs.get_messages(KEY)) == 6
+    await verbs.append_messages(KEY, sent, once=True)
+    assert interceptor.before is None
+    expected = {"clear": "acefg", "append": "abcdaefg", "other": "abcdaegf"}.get(what, "abcdaefg")
+    assert texts(await verbs.get_messages(KEY)) == [*expected]
+    (index,) = redis_probe.keys("msgidx:*")
+    assert {*redis_probe.zrange(index, 0, -1)} - {b""} == {f"id-{x}".encode() for x in expected}
 
 
 async def test_a_whole_history_sent_each_time(limited: Verbs) -> None:

@@ -10,13 +10,16 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session import (
+    AppendEventContext,
     CorruptEventError,
     Event,
+    EventTooLargeError,
     RedisSessionChatMessageHistory,
+    SessionCallbackHandler,
     SessionKey,
 )
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session._operations import counting, pages, stretch
+from langchain_redis_session._operations import counting, pages, prepared, stretch
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import Commands, intercept
 from tests.contract.narrow import each_server, one_mode, one_server
@@ -230,3 +233,48 @@ async def test_large_pages_are_decoded_in_a_thread(
     threads.clear()
     await verbs.get_messages(session)
     assert {*threads.values()} == {here}
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["", "hooked"])
+@one_server
+@one_mode
+async def test_large_appends_are_encoded_in_a_thread(
+    make_verbs: Callable[..., Verbs], key: SessionKey, monkeypatch: pytest.MonkeyPatch, hooked: bool
+) -> None:
+    threads: set[int] = set()
+
+    def encode(event: Event, **options: Any) -> bytes:
+        threads.add(threading.get_ident())
+        return encode_event(event, **options)
+
+    monkeypatch.setattr(prepared, "encode_event", encode)
+    verbs = make_verbs(callbacks=[Watching()] if hooked else None)
+    await verbs.create_session("shop", "ann", "s1")
+    here, text = threading.get_ident(), "x" * 70_000
+    part = {"type": "text", "text": text}
+    call = {"name": "f", "args": {"x": [text]}, "id": "1"}
+    for event in (
+        Event(HumanMessage(text)),
+        Event(HumanMessage([part])),
+        Event(AIMessage("", tool_calls=[call])),
+        Event(ToolMessage("x", tool_call_id="1", artifact={"x": text})),
+        Event(HumanMessage("x"), state_delta={"k": text}),
+    ):
+        threads.clear()
+        assert (await verbs.append_events(key, [event])).written == 1
+        assert threads
+        assert here not in threads
+    threads.clear()
+    await verbs.append_messages(key, [HumanMessage("small")])
+    assert threads == {here}
+    threads.clear()
+    await verbs.append_messages(key, [HumanMessage("small")] * 400)
+    assert here not in threads
+    with pytest.raises(EventTooLargeError, match=r"events\[1\]"):
+        await verbs.append_messages(key, [HumanMessage("x"), HumanMessage("x" * 9_000_000)])
+
+
+class Watching(SessionCallbackHandler):
+    """Makes that appends go their longer way."""
+
+    def on_append_event_start(self, context: AppendEventContext) -> None: ...

@@ -9,7 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_redis_session import Event, SessionKey
 from tests.contract.backends import Backend, RedisProbe, Verbs
-from tests.contract.narrow import each_server
+from tests.contract.intercept import intercept
+from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, make_events, tag_of, texts
 
 
@@ -66,3 +67,32 @@ async def test_what_is_far_back_is_found(
         await verbs.append_events(session, make_events(*range(start, start + 700)))
     assert await verbs.remove_events(session, [f"{n:032x}" for n in (0, 650, 2099)]) == 3
     assert await verbs.count_events(session) == 2097
+
+
+@one_server
+@one_mode
+async def test_long_events_come_and_go_a_few_at_a_time(
+    backend: Backend, make_verbs: Callable[..., Verbs], session: SessionKey
+) -> None:
+    """No command takes or brings much more than a page's bytes, but for what it gives back."""
+    verbs, interceptor = intercept(backend, make_verbs)
+    long = [HumanMessage("x" * 300_000, id=f"i{number}") for number in range(24)]
+    for message in long:
+        await verbs.append_messages(session, [message])
+    ids = [event.id for event in await verbs.get_events(session)][::-1]
+    interceptor.requests.clear()
+    assert await verbs.remove_events(session, ids[:8]) == 8
+    # The first one was sent again, as its node lacked the script.
+    large = [c for (c,) in interceptor.requests if sum(map(_size, c)) > 200_000]
+    removals = [command for command in large if command[0] == "EVALSHA"]
+    assert len(removals) == 3
+    assert all(sum(map(_size, command)) < 1_100_000 for command in removals)
+    interceptor.requests.clear()
+    await verbs.append_messages(session, [HumanMessage("again", id="i0")], once=True)
+    pages = [c for (c,) in interceptor.requests if c[0] == "ZREVRANGEBYSCORE"]
+    assert [command[-1] for command in pages] == [16, 4]
+    assert len(await verbs.get_messages(session)) == 16  # it is known
+
+
+def _size(argument: object) -> int:
+    return len(argument) if isinstance(argument, (bytes, str)) else 0

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_redis_session import (
+    ConfigurationError,
     Event,
     RedisSessionChatMessageHistory,
     SessionKey,
@@ -180,6 +181,32 @@ async def test_sessions_are_listed_by_their_last_change_newest_first(verbs: Verb
         assert listed[0].tracks == ("t",)
         assert listed[0].updated_at > listed[1].updated_at > listed[2].updated_at
     assert full[0] == await verbs.get_session(full[0].key)
+
+
+async def test_sessions_are_listed_with_a_part_of_their_events(
+    verbs: Verbs, key: SessionKey
+) -> None:
+    talk = [HumanMessage("q1"), AIMessage("a1"), HumanMessage("q2"), AIMessage("a2")]
+    await verbs.append_messages(key, [*talk, AIMessage("a3")], create=True)
+    await verbs.create_session("shop", "ann", "empty")
+
+    async def list_parts(**options: Any) -> list[list[str]]:
+        listed = await verbs.list_sessions("shop", "ann", include_events=True, **options)
+        by_id = {session.key.session_id: session for session in listed}
+        full = by_id["s1"]
+        assert (full.event_count, full.last_message.text) == (5, "a3")
+        part = await verbs.get_session(
+            key, limit=options["events_limit"], start_on=options.get("events_start_on")
+        )
+        assert part.events == full.events
+        return [texts(by_id[name].events) for name in ("s1", "empty")]
+
+    assert await list_parts(events_limit=2) == [["a2", "a3"], []]
+    assert await list_parts(events_limit=4, events_start_on="human") == [["q2", "a2", "a3"], []]
+    assert await list_parts(events_limit=2, events_start_on="human") == [["q2", "a2", "a3"], []]
+    for options in ({"events_limit": 1}, {"events_start_on": "human"}):
+        with pytest.raises(ConfigurationError, match="include_events"):
+            await verbs.list_sessions("shop", "ann", **options)
 
 
 async def test_a_session_shown_in_a_notebook(verbs: Verbs, key: SessionKey) -> None:

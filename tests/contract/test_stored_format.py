@@ -43,7 +43,9 @@ class Writer:
         self._probe = probe
         options = {**lifetimes}
         self._default_ttl = TTLConfig(default_ttl=options.pop("default_ttl") / 60)
-        self.verbs = make_verbs(summarizer=self._summarize, auto_summarize=False, **options)
+        self.verbs = make_verbs(
+            summarizer=self._summarize, auto_summarize=False, track_usage=True, **options
+        )
 
     def _look(self) -> None:
         for name, ttl_ms in self._probe.ttls().items():

@@ -30,6 +30,7 @@ from langchain_redis_session import RedisSessionMiddleware, RedisSessionService
 from tests.integration.agent_bench import AgentBench, add, calling, say_all
 from tests.integration.scripted import ScriptedModel, script
 from tests.servers import RedisServer
+from tests.waits import PATIENCE_S
 
 Situation = Callable[[AgentBench], Awaitable[None]]
 SITUATIONS: dict[str, Situation] = {}
@@ -570,7 +571,7 @@ async def a_run_that_is_cut_off(bench: AgentBench) -> None:
     bench.make(model=HangingModel(answer=answer, hangs_after=2))
     if bench.is_async:
         run = asyncio.create_task(bench.stream("count", stream_mode="messages"))
-        await asyncio.wait_for(bench.model.reached.wait(), 30)  # type: ignore[attr-defined]
+        await asyncio.wait_for(bench.model.reached.wait(), PATIENCE_S)  # type: ignore[attr-defined]
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
@@ -618,7 +619,7 @@ class HangingModel(ScriptedModel):
         for number, chunk in enumerate(super()._stream(*args, **kwargs)):
             if number == self.hangs_after:
                 self.reached.set()
-                await asyncio.Event().wait()
+                await asyncio.wait_for(asyncio.Event().wait(), PATIENCE_S)
             yield chunk
 
 
@@ -627,13 +628,17 @@ class HangingModel(ScriptedModel):
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("name", SITUATIONS)
-async def test_in_memory(memory_service: RedisSessionService, name: str, mode: str) -> None:
+async def test_each_situation_in_memory(
+    memory_service: RedisSessionService, name: str, mode: str
+) -> None:
     await try_out(memory_service, name, mode)
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("name", SITUATIONS)
-async def test_on_a_server(server_service: RedisSessionService, name: str, mode: str) -> None:
+async def test_each_situation_on_a_server(
+    server_service: RedisSessionService, name: str, mode: str
+) -> None:
     await try_out(server_service, name, mode)
 
 

@@ -26,9 +26,11 @@ from langchain_redis_session import (
     RedisSessionService,
     SessionCallbackHandler,
 )
+from langchain_redis_session._verbs import answers
 from langchain_redis_session.models import list_messages
 from tests.contract.intercept import AsyncInterceptor, Commands, Interceptor
 from tests.integration.agent_bench import AgentBench, calling, say_all
+from tests.waits import PATIENCE_S, await_until
 
 SUM: list[AIMessage | str] = [calling((1, 2)), "It is 3."]
 SUM_STORED = ["1+2?", "add()", "= 3", "It is 3."]
@@ -253,11 +255,11 @@ async def test_a_letter_holds_what_a_hook_has_made_of_it(mode: str) -> None:
 async def test_with_write_behind_an_answer_waits_in_its_queue(mode: str) -> None:
     async with open_bench(mode, enable_async_persist=True) as (bench, faults):
         bench.make(*SUM, "Bye.")
-        assert bench.service.flush(30)
+        assert bench.service.flush(PATIENCE_S)
         faults.plan(1, count=6)  # after the read; some are tries
         await bench.run("1+2")
         await bench.run("thanks")
-        assert bench.service.flush(30)
+        assert bench.service.flush(PATIENCE_S)
         assert bench.stored == ["hi?", "Hello.", *SUM_STORED, "thanks?", "Bye."]
 
 
@@ -267,7 +269,7 @@ async def test_an_answer_that_a_full_queue_refuses_is_a_letter(
 ) -> None:
     async with open_bench(mode, enable_async_persist=True) as (bench, _):
         bench.make("One.", "Two.")
-        assert bench.service.flush(30)
+        assert bench.service.flush(PATIENCE_S)
         engine: Any = vars(bench.service)["_write_behind"]
         accept: Callable[..., bool] = vars(type(engine))["_accept"].__get__(engine)
 
@@ -281,33 +283,32 @@ async def test_an_answer_that_a_full_queue_refuses_is_a_letter(
         assert len(bench.service.dead_letters()) == 1
         monkeypatch.undo()
         await bench.run("b")
-        assert bench.service.flush(30)
+        assert bench.service.flush(PATIENCE_S)
         assert bench.stored == ["hi?", "Hello.", "a?", "One.", "b?", "Two."]
 
 
-async def test_an_answer_is_stored_to_the_end_where_the_run_is_cancelled_meanwhile() -> None:
+async def test_an_answer_is_stored_to_the_end_where_the_run_is_cancelled_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with open_bench("async") as (bench, _):
         started, goes_on = asyncio.Event(), asyncio.Event()
-        client: Any = vars(bench.service)["_connections"].running_client()
-        send = client.execute_command
+        append = answers.aappend_messages
 
-        async def slow(*command: Any, **options: Any) -> Any:
-            if any(b"The answer." in part for part in command if isinstance(part, bytes)):
+        async def slow(*arguments: Any, **options: Any) -> Any:
+            if options["keeps"]:
                 started.set()
-                await goes_on.wait()
-            return await send(*command, **options)
+                await asyncio.wait_for(goes_on.wait(), PATIENCE_S)
+            return await append(*arguments, **options)
 
-        client.execute_command = slow
+        monkeypatch.setattr(answers, "aappend_messages", slow)
         bench.make("The answer.")
         run = asyncio.create_task(bench.run("go"))
-        await asyncio.wait_for(started.wait(), 30)
+        await asyncio.wait_for(started.wait(), PATIENCE_S)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
         goes_on.set()
-        while bench.stored[-1] == "go?":  # ends, or the test's time-out does
-            await asyncio.sleep(0)
-        assert bench.stored[-1] == "The answer."
+        await await_until(lambda: bench.stored[-1] == "The answer.")
         assert [event.tag for event in bench.service.get_events(bench.key())][-1] == ""
 
 

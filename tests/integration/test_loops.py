@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 import pytest
+from langchain_core.language_models import FakeListLLM
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -17,6 +18,10 @@ from langchain_redis_session import (
     RedisSessionChatMessageHistory,
     RedisSessionService,
     SessionKey,
+    SessionSummarizer,
+    any_of,
+    event_threshold,
+    time_threshold,
 )
 from tests.processes import run_python
 from tests.servers import RedisServer
@@ -83,6 +88,42 @@ def test_a_list_that_changes_later_changes_no_service() -> None:
     allowed.append("b")
     second = RedisSessionChatMessageHistory("s", url, summary_filter_allowlist=allowed)
     assert first.service is not second.service
+
+
+def test_summarizers_that_do_the_same_share_a_service() -> None:
+    model = FakeListLLM(responses=["so far"])
+
+    def make(**changed: Any) -> RedisSessionService:
+        options: dict[str, Any] = {
+            "prompt": "Sum up {conversation_text}",
+            "trigger": any_of(event_threshold(9), time_threshold(60)),
+            "skip_recent": 2,
+        }
+        summarizer = SessionSummarizer(changed.pop("model", model), **options | changed)
+        history = RedisSessionChatMessageHistory("s", "redis://nowhere", summarizer=summarizer)
+        return history.service
+
+    first = make()
+    assert make() is first
+    for changed in (
+        {"model": FakeListLLM(responses=["so far"])},  # its equal may have another key
+        {"prompt": "Shorten {conversation_text}"},
+        {"trigger": event_threshold(9)},
+        {"skip_recent": 3},
+        {"max_input_tokens": 5000},
+        {"name": "other"},
+    ):
+        assert make(**changed) is not first, changed
+
+
+def test_a_summarizer_of_the_users_own_class_is_another() -> None:
+    class Own(SessionSummarizer):
+        pass
+
+    model = FakeListLLM(responses=["so far"])
+    first = Own(model)
+    assert first not in (Own(model), SessionSummarizer(model))
+    assert SessionSummarizer(model) in (SessionSummarizer(model),)
 
 
 def test_objects_made_for_each_history_get_a_word_of_warning() -> None:

@@ -13,6 +13,7 @@ import redis.asyncio
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
+from langchain_redis_session._connections.defaults import DEFAULTS
 from tests.servers import HOST, PATIENT, RedisServer
 from tests.waits import PATIENCE_S, still_waits
 
@@ -77,6 +78,20 @@ async def test_tasks_wait_for_connections(
     if client is not None:
         await client.aclose()
         await pool.aclose()
+    assert count_connections(redis_server, name) == 0
+
+
+async def test_tasks_leave_no_more_open_than_the_default(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
+    name = quote(key_prefix)
+    url = f"{redis_server.url}?client_name={name}&socket_timeout={PATIENCE_S}"
+    service = RedisSessionService(url, key_prefix=key_prefix, pool_timeout=PATIENCE_S)
+    key = SessionKey("pools", "u", "s")
+    found = await asyncio.gather(*(service.aget_messages(key) for _ in range(TASKS)))
+    assert found == [[]] * TASKS
+    assert 1 < count_connections(redis_server, name) <= DEFAULTS["max_connections"]
+    await service.aclose()
     assert count_connections(redis_server, name) == 0
 
 

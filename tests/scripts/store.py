@@ -56,6 +56,8 @@ class Store:
             removals=self.removals,
             user_state=self.user,
             app_state=self.app,
+            usage=self.key("usage"),
+            session_usage=self.key("session usage"),
             track_prefix=self._start,
             session_field=b"s",
             summary_field=b"s:",

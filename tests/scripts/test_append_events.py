@@ -10,7 +10,7 @@ import pytest
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._times import trim_time
 from langchain_redis_session.scripts import bindings
-from langchain_redis_session.scripts.bindings import Create, Entry, MessageIndex, StateWrite
+from langchain_redis_session.scripts.bindings import Create, Entry, StateWrite, Use
 from langchain_redis_session.scripts.replies import Appended, Fate, Status
 from tests.scripts.store import (
     CORE,
@@ -44,13 +44,14 @@ def appending(
     user_ttl: int = 0,
     app: dict[str, bytes] | None = None,
     app_ttl: int = 0,
-    index: tuple[int, float, dict[str, float]] | None = None,
+    build: str = "",
     counts: bool = False,
     filter_keys: tuple[str, ...] = (),
     with_app_state: bool = True,
+    uses: list[Use] | None = None,
 ) -> ScriptCall[Appended]:
     """Call the script with events as (score, member, message id or nothing)."""
-    write = found = None
+    write = None
     if state or made_for or user or app:
         expected, replacement = state or ("", "")
         write = StateWrite(
@@ -63,10 +64,6 @@ def appending(
             app=app or {},
             app_ttl_ms=app_ttl,
         )
-    if index:
-        size, top, ids = index
-        scores = [(name.encode(), f"{score:.17g}".encode()) for name, score in ids.items()]
-        found = MessageIndex(size, top=f"{top:.17g}".encode(), scores=scores)
     return bindings.append_events(
         store.keys,
         create=create,
@@ -76,6 +73,7 @@ def appending(
         session_ttl_ms=ttl,
         try_field_ttl=try_field_ttl,
         once=once,
+        index_build=build.encode(),
         count_unsummarized=counts,
         summary_fields=[store.keys.summary(name) for name in ("", *filter_keys)],
         entries=[
@@ -83,8 +81,8 @@ def appending(
             for score, member, *message_id in sent
         ],
         with_app_state=with_app_state,
+        uses=uses,
         state=write,
-        message_index=found,
     )
 
 
@@ -281,14 +279,15 @@ def test_messages_with_known_ids_are_not_stored_again(store: Store) -> None:
     store.put_events("old", "older")
     before = store.dump()
     assert append(store, (9, "a", "i"), once=True) == INDEX
-    assert append(store, (9, "a", "i"), once=True, index=(2, 1, {"x": 1})) == INDEX
-    assert append(store, (9, "a", "i"), once=True, index=(1, 2, {"x": 1})) == INDEX
+    assert append(store, (9, "a", "i"), once=True, build="building 1") == INDEX
     assert store.dump() == before
+    store.client.zadd(store.index, {"x": 1, "building 1": "inf"})
+    assert append(store, (9, "a", "i"), once=True, build="building 2") == INDEX
     reply = append(
         store,
         *((9, "a", "x"), (9, "b", "i"), (9, "c", "i"), (9, "d", ""), (9, "e", "")),
         once=True,
-        index=(2, 2, {"x": 1}),
+        build="building 1",
     )
     assert reply.fates == [REPEATED, FRESH, REPEATED, FRESH, FRESH]
     assert store.scored(store.index) == [("x", 1), ("i", 9)]
@@ -298,6 +297,18 @@ def test_messages_with_known_ids_are_not_stored_again(store: Store) -> None:
     assert [name for name, _ in store.scored(store.index)] == ["j"]
     full = append(store, (99, "h", "gone"), (99, "k", "j"), (99, "l", "m"), once=True, limit=2)
     assert full.fates == [REMOVED, REPEATED, FRESH]
+
+
+def test_an_append_that_stores_nothing_ends_the_build(store: Store) -> None:
+    store.put_record()
+    store.put_events("old")
+    build = {"x": 1, "building 1": "inf"}
+    store.client.zadd(store.index, build)
+    state = ("other", CORE)
+    reply = append(store, (9, "a", "y"), once=True, build="building 1", state=state)
+    assert (reply.status, len(store.scored(store.index))) == (Status.STATE, 2)
+    assert append(store, (9, "a", "x"), once=True, build="building 1").fates == [REPEATED]
+    assert store.scored(store.index) == [("x", 1)]
 
 
 def test_remains_of_an_expired_session(store: Store) -> None:
@@ -344,12 +355,14 @@ def test_the_ttl_of_every_key(store: Store) -> None:
     assert re.search(r',"expiresAtMs":\d{13},"updatedAt":"[^"]*"}$', store.record)
 
 
-@pytest.mark.parametrize("wrong", ["sessions", "events", "index", "user", "app"])
+@pytest.mark.parametrize(
+    "wrong", ["sessions", "events", "index", "user", "app", "usage", "session usage"]
+)
 def test_a_key_of_the_wrong_type(store: Store, wrong: str) -> None:
     store.put_record()
     store.put_events("x")
     state: dict[str, Any] = {"user": {"u": b"1"}, "app": {"a": b"1"}, "made_for": (0,)}
-    call = appending(store, (1, "a", "i"), create=Create.MISSING, ttl=MINUTE, **state)
+    call = appending(store, (1, "a", "i"), create=Create.MISSING, ttl=MINUTE, uses=USES, **state)
     assert store.refuses(store.key(wrong), call)
 
 
@@ -393,3 +406,47 @@ def test_what_no_summary_covers_is_counted(store: Store, covered: int | None) ->
     assert (again.lost, again.unsummarized) == (0, None)  # a second try
     unasked = append(store, (10, "g"), limit=3)
     assert (unasked.lost, unasked.unsummarized) == (0, None)
+
+
+USES = [Use(0, "2026-11-23", b"total:m:1", 5), Use(1, "2026-11-24", b"total:m:1", 7)]
+SUMS = {b"2026-11-23:total:m:1": b"5", b"2026-11-24:total:m:1": b"7"}
+
+
+@pytest.mark.parametrize("with_app_state", [True, False])
+def test_what_models_used_is_added_up_once_for_each_event(
+    store: Store, with_app_state: bool
+) -> None:
+    events = [(1, "a"), (2, "b")]
+    state: dict[str, Any] = {"user": {"u": b"1"}} | ({"app": {"a": b"1"}} if with_app_state else {})
+    for _ in range(2):
+        append(
+            store,
+            *events,
+            create=Create.MISSING,
+            ttl=MINUTE,
+            uses=USES,
+            with_app_state=with_app_state,
+            **state,
+        )
+        assert store.client.hgetall(store.key("usage")) == SUMS
+        assert store.client.hgetall(store.key("session usage")) == {b"total:m:1": b"12"}
+    assert store.ttls()["usage"] == -1
+    assert store.ttls()["session usage"] == 1
+    append(store, (3, "c"), ttl=2 * MINUTE, uses=[])
+    assert store.ttls()["session usage"] == 2
+    assert ("app" in store.names()) == with_app_state
+
+
+def test_what_models_used_for_events_that_are_not_stored_is_not_counted(store: Store) -> None:
+    append(store, (1, "a", "i"), create=Create.MISSING, once=True, uses=USES[:1])
+    append(store, (2, "b", "i"), (3, "c", "j"), once=True, uses=USES)
+    assert store.client.hgetall(store.key("session usage")) == {b"total:m:1": b"12"}
+    assert append(store, (4, "d"), create=Create.ONLY, uses=USES[:1]).status is Status.EXISTS
+    assert store.client.hgetall(store.key("usage")) == SUMS
+
+
+def test_a_sum_that_can_not_be_made_does_not_stop_an_append(store: Store) -> None:
+    store.client.hset(store.key("usage"), "2026-11-23:total:m:1", "text")
+    reply = append(store, (1, "a"), (2, "b"), create=Create.MISSING, uses=USES)
+    assert reply.fates == [Fate.FRESH, Fate.FRESH]
+    assert store.client.hget(store.key("usage"), "2026-11-24:total:m:1") == b"7"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from langchain_redis_session._flow.scripts import ScriptCall
-from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts import summary_bindings
 from langchain_redis_session.scripts.replies import Claim, Status
 from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, Store, make_summary
 
@@ -20,7 +20,7 @@ def claiming(
     cutoff: str = "",
     last: float = 2,
 ) -> ScriptCall[Claim]:
-    return bindings.claim_summary(
+    return summary_bindings.claim_summary(
         store.keys,
         filter_key="",
         token=token,

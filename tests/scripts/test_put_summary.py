@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_redis_session._flow.scripts import ScriptCall
-from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts import summary_bindings
 from langchain_redis_session.scripts.replies import Status, StoredSummary
 from tests.scripts.store import CORE, CREATED, CREATED_BY_GO, MINUTE, Store, make_summary
 
@@ -27,7 +27,7 @@ def storing(
 ) -> ScriptCall[StoredSummary]:
     tail = f',"boundary":{{"version":1,"cutoff_score":"{score:.17g}"}}}}'
     head = f'{{"summary":"{text}"'
-    return bindings.put_summary(
+    return summary_bindings.put_summary(
         store.keys,
         filter_key=filter_key,
         token=token,

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import redis
 
-from langchain_redis_session.scripts import bindings
+from langchain_redis_session.scripts import summary_bindings
 from langchain_redis_session.scripts.replies import Status
 from tests.scripts.store import Store
 
 
 def release(store: Store, token: str) -> Status:
-    return store.call(bindings.release_summary(store.keys, token=token))
+    return store.call(summary_bindings.release_summary(store.keys, token=token))
 
 
 def test_only_its_owner_gives_a_lease_back(store: Store) -> None:

@@ -52,6 +52,13 @@ def test_entries_go_and_only_once(store: Store) -> None:
     assert store.dump() == after
 
 
+def test_a_build_of_the_index_ends(store: Store) -> None:
+    fill(store)
+    store.client.zadd(store.index, {"building 1": "inf"})
+    remove(store, "c")
+    assert store.scored(store.index) == []
+
+
 def test_nothing_changes_where_nothing_is_to_remove(store: Store) -> None:
     fill(store)
     before = store.dump()

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
+from fastapi import APIRouter, Depends, FastAPI
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
+from langgraph.store.base import Result
 from typing_extensions import assert_type
 
 from langchain_redis_session import (
@@ -15,6 +17,8 @@ from langchain_redis_session import (
     AsyncTrackCallbackHandler,
     Event,
     RedisSessionChatMessageHistory,
+    RedisSessionMemory,
+    RedisSessionMemoryStore,
     RedisSessionService,
     RedisSessionStore,
     Run,
@@ -29,10 +33,16 @@ from langchain_redis_session import (
     any_of,
     context_threshold,
     event_threshold,
+    install_error_handlers,
     read_runs,
+    session_router,
+    session_state,
     time_threshold,
     token_threshold,
+    with_session,
 )
+from langchain_redis_session.adapters._middleware.state_view import SessionState
+from langchain_redis_session.adapters.runnable import RunnableWithSession
 from langchain_redis_session.summarizer import SummaryResult, SummaryTrigger
 
 
@@ -70,6 +80,39 @@ async def store(store: RedisSessionStore) -> None:
     assert_type(await store.amset([("a", 1)]), None)
     assert_type(await store.amdelete(["a"]), None)
     assert_type(store.ayield_keys(), AsyncIterator[str])
+
+
+def chain(service: RedisSessionService) -> None:
+    model = FakeListLLM(responses=["s"])
+    chain = with_session(model, service)
+    assert_type(with_session(model, service, max_messages=5), RunnableWithSession)
+    assert_type(chain.invoke("hi"), Any)
+    assert_type(chain.stream("hi"), Iterator[Any])
+    assert_type(chain.astream("hi"), AsyncIterator[Any])
+
+
+def classic(service: RedisSessionService) -> None:
+    classic = RedisSessionMemory(service, "s", user_id="u", return_messages=True)
+    assert_type(classic.memory_variables, list[str])
+    assert_type(classic.load_memory_variables({}), dict[str, Any])
+    assert_type(classic.save_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(classic.clear(), None)
+
+
+async def async_classic(classic: RedisSessionMemory) -> None:
+    assert_type(await classic.aload_memory_variables({}), dict[str, Any])
+    assert_type(await classic.asave_context({"input": "hi"}, {"output": "hello"}), None)
+    assert_type(await classic.aclear(), None)
+
+
+def routes(service: RedisSessionService, app: FastAPI) -> None:
+    assert_type(session_router(service, user=Depends(lambda: "ann")), APIRouter)
+    assert_type(install_error_handlers(app), None)
+
+
+async def memory(memory: RedisSessionMemoryStore) -> None:
+    assert_type(memory.batch([]), list[Result])
+    assert_type(await memory.abatch([]), list[Result])
 
 
 def summarizer(session: Session, request: SummaryRequest) -> None:
@@ -118,6 +161,10 @@ def values(context: AppendEventContext, event: Event, key: SessionKey, session: 
     assert_type(event.timestamp, datetime)
     assert_type(key.scope, tuple[str, str, str])
     assert_type(session.messages, list[BaseMessage])
+
+
+def agents(runtime: object) -> None:
+    assert_type(session_state(runtime), SessionState)
 
 
 def triggers() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from datetime import date
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -19,6 +21,7 @@ from langchain_redis_session import (
     SummarizedMessages,
     Summary,
     TrackEvent,
+    Usage,
 )
 
 
@@ -37,6 +40,8 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.create_session("a", "u", "s", {"k": 1}), Session)
     assert_type(service.list_sessions("a", "u", limit=1, include_events=True), list[Session])
     assert_type(service.delete_session(key), bool)
+    assert_type(service.get_usage("a", "u", since=date(2026, 1, 1)), Usage)
+    assert_type(service.get_session_usage(key), Usage)
     assert_type(service.list_apps(), list[str])
     assert_type(service.list_users("a"), list[str])
     assert_type(service.delete_user("a", "u"), DeletedUser)
@@ -52,6 +57,7 @@ def sync_methods(service: RedisSessionService, key: SessionKey, event: Event) ->
     assert_type(service.get_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(service.search_events(key, "q", limit=None), list[Event])
     assert_type(service.count_events(key), int)
+    assert_type(service.follow(key, 1.5, poll_s=1), Iterator[Event])
     assert_type(service.clear_events(key), int)
     assert_type(service.remove_events(key, ["e"]), int)
     assert_type(service.trim_conversations(key, count=2), list[Event])
@@ -91,6 +97,8 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
         await service.alist_sessions("a", "u", include_events=True, events_limit=1), list[Session]
     )
     assert_type(await service.adelete_session(key), bool)
+    assert_type(await service.aget_usage("a", "u", until=None), Usage)
+    assert_type(await service.aget_session_usage(key), Usage)
     assert_type(await service.alist_apps(), list[str])
     assert_type(await service.alist_users("a"), list[str])
     assert_type(await service.adelete_user("a", "u"), DeletedUser)
@@ -110,6 +118,7 @@ async def async_methods(service: RedisSessionService, key: SessionKey, event: Ev
     assert_type(await service.aget_event_window(key, "e", before=1, roles=["user"]), list[Event])
     assert_type(await service.asearch_events(key, "q", limit=None), list[Event])
     assert_type(await service.acount_events(key), int)
+    assert_type(service.afollow(key, 1.5, poll_s=1), AsyncIterator[Event])
     assert_type(await service.aclear_events(key), int)
     assert_type(await service.aremove_events(key, ["e"]), int)
     assert_type(await service.atrim_conversations(key, count=2), list[Event])

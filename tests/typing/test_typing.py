@@ -24,8 +24,11 @@ CHECKERS = {
 # How the files call what is of a class, where it has members of ours.
 OWNERS = {
     "service": "RedisSessionService",
+    "memory": "RedisSessionMemoryStore",
     "store": "RedisSessionStore",
     "history": "RedisSessionChatMessageHistory",
+    "chain": "RunnableWithSession",
+    "classic": "RedisSessionMemory",
     "summarizer": "SessionSummarizer",
     "tracks": "TrackCallbackHandler",
     "async_tracks": "AsyncTrackCallbackHandler",

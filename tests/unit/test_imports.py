@@ -28,6 +28,7 @@ FLOORS: list[set[str]] = [
     {"_actions"},
     {"summarizer", "_summarizer"},
     {"_hooks"},
+    {"budgets"},
     {"callbacks"},
     {"_observe"},
     {"_runs"},
@@ -62,6 +63,9 @@ PLACES: dict[str, set[str]] = {
     "langchain": {"adapters.middleware"},
     "langgraph": {"adapters.middleware", "adapters.graph_store", "adapters._memory.batch"},
     "numpy": {"adapters._memory.meaning"},
+    "fastapi": {"adapters.router", "adapters.router_errors"},
+    "langchain_classic": {"adapters.classic_memory"},
+    "sse_starlette": {"adapters.router"},
     "opentelemetry": {"_observe.tracing"},
     "langchain_core.chat_history": {"adapters.history"},
     "langchain_core.runnables.history": set(),
@@ -71,8 +75,25 @@ PLACES: dict[str, set[str]] = {
 
 # What an extra brings may only be imported where the module's name says so; elsewhere inside
 # of the function that needs it.
-EXTRAS = {"fakeredis", "langchain", "langgraph", "opentelemetry", "rich", "typer"}
-OF_AN_EXTRA = {"adapters.middleware", "adapters.graph_store", "adapters._memory.batch"}
+EXTRAS = {
+    "fakeredis",
+    "fastapi",
+    "langchain",
+    "langchain_classic",
+    "langgraph",
+    "opentelemetry",
+    "rich",
+    "sse_starlette",
+    "typer",
+}
+OF_AN_EXTRA = {
+    "adapters._memory.batch",
+    "adapters.classic_memory",
+    "adapters.graph_store",
+    "adapters.middleware",
+    "adapters.router",
+    "adapters.router_errors",
+}
 
 
 class Import(NamedTuple):

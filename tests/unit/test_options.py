@@ -30,6 +30,7 @@ LATER = {
     "driver_info",
     "event_dispatcher",
     "legacy_responses",
+    "load_balancing_strategy",
     "maint_notifications_config",
     "ssl_exclude_verify_flags",
     "ssl_include_verify_flags",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
+from langchain_redis_session.adapters._ids import as_text
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey
 
@@ -86,7 +86,7 @@ class PlaceFinder:
                 "3.10, asynchronous runs need context= or session=)"
             )
         app_name = _first(_look_up(context, "app_name"), self.app_name)
-        return SessionKey(*map(_as_text, (app_name, user_id, session_id)))
+        return SessionKey(*map(as_text, (app_name, user_id, session_id)))
 
 
 def _first(*values: Any) -> Any:
@@ -97,12 +97,6 @@ def _look_up(context: Any, name: str) -> Any:
     if isinstance(context, Mapping):
         return context.get(name)
     return getattr(context, name, None)
-
-
-def _as_text(value: Any) -> Any:
-    """Ids of databases are often numbers; what is no id at all, `SessionKey` refuses."""
-    is_number = isinstance(value, int | UUID) and not isinstance(value, bool)
-    return str(value) if is_number else value
 
 
 def _is_sub_agent(runtime: Any, config: Mapping[str, Any], key: SessionKey) -> bool:

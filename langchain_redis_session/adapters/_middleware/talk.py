@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, message_to_dict
 
@@ -30,6 +29,7 @@ from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.adapters._middleware.turns import Turn, Turns
 from langchain_redis_session.adapters._middleware.view import find_head_end, make_view
 from langchain_redis_session.adapters._windows import ModelWindow, find_cut, list_with_events
+from langchain_redis_session.adapters._writes import unbroken
 from langchain_redis_session.errors import (
     EventRejectedError,
     RedisSessionError,
@@ -38,9 +38,7 @@ from langchain_redis_session.errors import (
 from langchain_redis_session.models import AppendResult, is_from_user, new_id
 from langchain_redis_session.service import RedisSessionService
 
-T = TypeVar("T")
 OnStoreError = Literal["report", "raise"]
-_writes: set[asyncio.Task[Any]] = set()  # a loop holds its tasks only weakly
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ class Talk:
         append = partial(answers.append_messages, *arguments, **options)
         aappend = partial(answers.aappend_messages, *arguments, **options)
         try:
-            result: AppendResult = yield Call(append, aappend if not keeps else _unbroken(aappend))
+            result: AppendResult = yield Call(append, aappend if not keeps else unbroken(aappend))
         except RedisSessionError:
             turn.state.put_back(changes)
             raise
@@ -302,15 +300,3 @@ def _showing(turn: Turn, call: Call) -> Flow[Any]:
         return (yield call)
     finally:
         current_state.reset(token)
-
-
-def _unbroken(start: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:
-    """Have a write go on to its end where the run is cancelled meanwhile."""
-
-    async def write() -> T:
-        task = asyncio.ensure_future(start())
-        _writes.add(task)
-        task.add_done_callback(_writes.discard)
-        return await asyncio.shield(task)
-
-    return write

@@ -14,14 +14,14 @@ from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.memory import NamespaceKeys
 from langchain_redis_session._keys.zset import Keyspace, SessionKeys
 from langchain_redis_session.models import SessionKey
-from langchain_redis_session.scripts import bindings, memory_bindings, replies
+from langchain_redis_session.scripts import bindings, memory_bindings, replies, summary_bindings
 from langchain_redis_session.scripts.bindings import (
     Create,
     End,
     Entry,
-    MessageIndex,
     RemovedEntry,
     StateWrite,
+    Use,
 )
 from langchain_redis_session.scripts.memory_bindings import ItemWrite
 from langchain_redis_session.scripts.replies import Fate, Status
@@ -140,7 +140,7 @@ def test_every_script_has_its_tests(name: str) -> None:
 
 BINDINGS: dict[str, Callable[..., ScriptCall[Any]]] = {
     name: function
-    for module in (bindings, memory_bindings)
+    for module in (bindings, memory_bindings, summary_bindings)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 }
@@ -158,14 +158,15 @@ EXAMPLES: dict[Any, Any] = {
     NamespaceKeys: Keyspace().app_memory("shop").namespace(b"facts:"),
     Iterable[RemovedEntry]: [],
     Iterable[bytes]: [],
+    Iterable[tuple[bytes, bytes]]: [],
     Iterable[str]: [],
     Mapping[str, bytes]: {},
     Sequence[Entry]: [],
     Sequence[bytes]: [],
     Create: Create.NEVER,
     End: End.NEWEST,
-    MessageIndex | None: None,
     SessionKeys: Keyspace().session(SessionKey("shop", "ann", "s1")),
+    Sequence[Use] | None: [],
     StateWrite | None: None,
 }
 

@@ -24,6 +24,7 @@ from langchain_redis_session import (
     Event,
     RedisSessionChatMessageHistory,
     RedisSessionError,
+    RedisSessionMemoryStore,
     RedisSessionService,
     RedisSessionStore,
     SessionCallbackHandler,
@@ -31,6 +32,7 @@ from langchain_redis_session import (
     SessionSummarizer,
     TrackCallbackHandler,
     TrackEvent,
+    UsageBudget,
     all_of,
     any_of,
     context_threshold,
@@ -45,9 +47,12 @@ NOBODY = "redis://127.0.0.1:1"
 SERVICE = RedisSessionService(NOBODY, unserializable="raise")
 HUGE = 2**63 - 1
 
+INDEX = {"dims": 1, "embed": print}
+
 NO_ID = ["", 5, True, b"s", ["s"], "x" * 513, "\ud800"]
 NO_COUNT = [None, -1, True, 1.5, "5", [1], HUGE]
 NO_MOMENT = ["now", True, float("nan"), 10**30, [1], datetime(2026, 1, 1)]
+NO_DAY: list[Any] = [5, True, "2026-11-23", ["x"]]
 NO_HOW: list[Any] = [5, True, "answers", ["keep"]]
 NO_FLAG: list[Any] = [None, 1, "yes", []]
 NO_TEXT = [5, True, ["x"], b"x", "\ud800"]
@@ -89,6 +94,7 @@ WRONG: dict[str, list[Any]] = {
     "request_id": [None, *NO_TEXT],
     "roles": [5, True, "user", ["robot"], [5], [["user"]]],
     "session_id": NO_ID,
+    "since": NO_DAY,
     "start_on": ["user", 5, True, ["human"]],
     "state": NO_STATE,
     "state_delta": NO_STATE,
@@ -97,6 +103,7 @@ WRONG: dict[str, list[Any]] = {
     "timeout": NO_TIME,
     "timestamp": [*NO_MOMENT, 1.5],
     "track": [None, *NO_ID],
+    "until": NO_DAY,
     "user_id": [None, *NO_ID],
     "values": [None, *NO_STATE],
 }
@@ -228,6 +235,7 @@ OPTIONS: dict[str, list[Any]] = {
     "summary_close_timeout": [None, 0, *NO_TIME],
     "cascade_full_session_summary": [None, 5, "x", []],
     "summary_filter_allowlist": [5, True, "app", [5], ["\ud800"]],
+    "track_usage": [None, 5, "x", []],
     "enable_tracing": [None, 5, "x", []],
     "clock": [None, *NO_FUNCTION],
 }
@@ -266,6 +274,25 @@ MAKERS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, list[Any]]]] = 
     RedisSessionChatMessageHistory: ({"session_id": "s1"}, HISTORY),
     TrackCallbackHandler: ({"service": SERVICE, "key": KEY}, TRACKING),
     AsyncTrackCallbackHandler: ({"service": SERVICE, "key": KEY}, TRACKING),
+    UsageBudget: (
+        {"limit": 5},
+        {
+            "limit": [None, -1, True, 1.5, "5"],
+            "per": [None, 5, "week"],
+            "kind": [None, 5, "money"],
+            "model": [5, ["x"]],
+        },
+    ),
+    RedisSessionMemoryStore: (
+        {"service": SERVICE},
+        {
+            "service": [None, *NO_SERVICE],
+            "app_name": [None, *NO_ID],
+            "user": [5, True, "", b"s", ["s"], "x" * 513],
+            "index": [5, "x", {}, {"dims": 0, "embed": print}, {**INDEX, "fields": "x"}],
+            "ttl": [5, "x", {"default": 5}, {"default_ttl": 0}, {"default_ttl": "x"}],
+        },
+    ),
     RedisSessionStore: (
         {"service": SERVICE, "key": KEY},
         {"service": [None, *NO_SERVICE], "key": WRONG["key"]},

@@ -126,7 +126,14 @@ async def test_a_misspelt_argument_is_reported_with_the_one_that_was_meant(
     assert raised.value.__suppress_context__
 
 
-TAKES_NOTHING = ("ping", "aping", "list_apps", "alist_apps")
+TAKES_NOTHING = (
+    "ping",
+    "aping",
+    "list_apps",
+    "alist_apps",
+    "retry_dead_letters",
+    "aretry_dead_letters",
+)
 
 
 async def test_where_nothing_is_near_all_arguments_are_listed(service: RedisSessionService) -> None:

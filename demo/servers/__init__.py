@@ -1,0 +1,1 @@
+"""Chat servers with memory, each in one file: FastAPI, and LangServe."""

@@ -1,0 +1,1 @@
+"""What `with_session` does around a run."""
