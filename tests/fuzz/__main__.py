@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             entry_count=options.entries, message_count=options.messages, name_count=options.names
         )
         findings = fuzzer.run(console)
-    for finding, path in zip(findings, write(findings), strict=False):
-        console.print(f"{path.name}: {finding.kind}: {finding.error}", markup=False)
+    for path in write(findings):
+        console.print(f"{path}:\n{path.read_text('utf-8')}", markup=False)
     return 1 if findings else 0
 
 

@@ -209,7 +209,7 @@ class Field:
         listed = {session.key for session in service.list_sessions(APP, bad.user_id)}
         if listed != {whole, bad}:
             raise AssertionError("list_sessions has lost a session")
-        if not _has_good([str(m.content) for m in service.get_messages(whole)]):
+        if not _has_good(_texts_of(service.get_messages(whole))):
             raise AssertionError("the other session has lost messages")
         for strict in STRICT:
             self.reads += 1
@@ -230,6 +230,11 @@ def _describe(error: Exception) -> str:
         frame = frame.tb_next
     where = f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}" if frame else ""
     return f"{type(error).__name__} in {where}: {str(error)[:200]}"
+
+
+def _texts_of(messages: Sequence[Any]) -> list[str]:
+    contents = [getattr(message, "content", None) for message in messages]
+    return [content for content in contents if isinstance(content, str)]
 
 
 def _has_good(texts: Sequence[str]) -> bool:
@@ -295,10 +300,10 @@ READS: dict[str, Callable[[RedisSessionService, SessionKey], Any]] = {
 """Every read method of a service and a history, and what shows what was read."""
 
 _TEXTS: dict[str, Callable[[Any], list[str]]] = {
-    "get_session": lambda session: [str(m.content) for m in session.messages],
-    "get_events": lambda events: [str(e.message.content) for e in events if e.message],
-    "get_messages": lambda messages: [str(m.content) for m in messages],
-    "history": lambda messages: [str(m.content) for m in messages],
+    "get_session": lambda session: _texts_of(session.messages),
+    "get_events": lambda events: _texts_of([e.message for e in events]),
+    "get_messages": _texts_of,
+    "history": _texts_of,
 }
 
 STRICT: list[Callable[[RedisSessionService, SessionKey], Any]] = [

@@ -29,6 +29,8 @@ _PIECES = [
     " ",
     "/",
 ]
+_FIELD = b"\xff"
+"""Stands in no key, between that of a hash and a field."""
 SECRET = "Kangaroo"
 _FORMS = [
     *("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", "memory://", ""),
@@ -63,8 +65,8 @@ class Tenants:
                 keys.sessions: (app, user),
                 keys.user_state: (app, user),
                 keys.app_state: (app,),
-                keys.summaries + b"\0" + keys.summary("f"): (*key.scope, "f"),
-                keys.sessions + b"\0" + keys.session_field: key.scope,
+                keys.summaries + _FIELD + keys.summary("f"): (*key.scope, "f"),
+                keys.sessions + _FIELD + keys.session_field: key.scope,
             }
             for name, owner in owned.items():
                 known = self._owners.setdefault(b"%d" % place + name, owner)
