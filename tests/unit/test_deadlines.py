@@ -11,11 +11,11 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 
-# Where the tools are that everything else uses. (The benchmarks measure: that is their use.)
+# Where the tools are that everything else uses. (The benchmarks and the fuzzer measure.)
 TOOLS = {
     "starts a process": {"processes.py", "forked.py"},
     "reads a clock": {
-        *("processes.py", "servers.py", "waits.py", "benchmarks"),
+        *("processes.py", "servers.py", "waits.py", "benchmarks", "fuzz"),
         *("forked.py", "interrupted.py"),  # programs, with a deadline of their own
     },
     "waits for ever": set[str](),
