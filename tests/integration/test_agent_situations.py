@@ -21,7 +21,8 @@ from langchain.agents.structured_output import (
     StructuredOutputValidationError,
     ToolStrategy,
 )
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain.tools import ToolRuntime
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
@@ -159,6 +160,56 @@ async def answers_that_come_out_of_a_cache(bench: AgentBench) -> None:
     for _ in range(3):
         await bench.run("hi")
     assert bench.stored == ["hi?", "Hello."] * 3
+
+
+class Canned(others.AgentMiddleware):
+    """Answers in the model's place, with messages as they are."""
+
+    def __init__(self, *ids: str | None) -> None:
+        self.ids = ids
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return self.answer()
+
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        return self.answer()
+
+    def answer(self) -> Any:
+        said = [AIMessage(f"part {number}", id=given) for number, given in enumerate(self.ids)]
+        return others.ModelResponse(result=said)
+
+
+@situation
+async def answers_without_ids_or_with_the_same(bench: AgentBench) -> None:
+    parts = ["part 0", "part 1"]
+    for number, ids in enumerate([(None, None), ("", ""), ("same", "same")]):
+        bench.session_id += str(number)
+        bench.make(inner=[Canned(*ids)], saves=True)
+        await bench.run("a")
+        result = await bench.run("b")
+        assert bench.stored == ["a?", *parts, "b?", *parts]
+        assert say_all(result["messages"]) == bench.stored
+    bench.make("Bye.")
+    await bench.run("c")
+
+
+@tool
+def tell(a: int, b: int, runtime: ToolRuntime) -> Any:
+    """Say several things."""
+    result = ToolMessage("told", tool_call_id=runtime.tool_call_id or "")
+    return Command(update={"messages": [result, ("human", "also"), AIMessage("Well.")]})
+
+
+@situation
+async def a_tool_that_adds_messages_without_ids(bench: AgentBench) -> None:
+    for saves in (False, True):
+        bench.session_id += str(saves)
+        bench.make(calling((1, 2), name="tell"), "Done.", "Bye.", tools=[tell], saves=saves)
+        await bench.run("go")
+        await bench.run("on")
+        told = ["go?", "tell()", "= told", "also?", "Well.", "Done."]
+        assert bench.stored == [*told, "on?", "Bye."]
+        assert bench.saw[-1] == bench.stored[:-1]
 
 
 # --- Streams --------------------------------------------------------------------------------------

@@ -34,10 +34,10 @@ def find_question(messages: Sequence[BaseMessage]) -> BaseMessage | None:
     return messages[0] if messages else None
 
 
-def name_results(
+def name_all(
     messages: Iterable[BaseMessage], before: Sequence[BaseMessage] = ()
 ) -> list[BaseMessage]:
-    """Give tool results that have no id one that is made of their call.
+    """Give messages that have no id one: a tool's result one that is made of its call.
 
     Args:
         messages: Messages, of which those that lack an id are copied.
@@ -45,21 +45,26 @@ def name_results(
     """
     seen, named = list(before), []
     for message in messages:
-        if isinstance(message, ToolMessage) and not message.id:
-            message = message.model_copy(update={"id": make_result_id(message, seen)})
+        if not message.id:
+            if isinstance(message, ToolMessage):
+                made = make_result_id(message, seen)
+            else:
+                made = str(uuid4())
+            message = message.model_copy(update={"id": made})
         seen.append(message)
         named.append(message)
     return named
 
 
 def name_anew(messages: Iterable[BaseMessage], known: Collection[str]) -> list[BaseMessage]:
-    """Give answers that have an older one's id, as out of a cache, one of their own."""
-    return [
-        message.model_copy(update={"id": f"lc_run--{uuid4()}"})
-        if isinstance(message, AIMessage) and message.id in known
-        else message
-        for message in messages
-    ]
+    """Give answers that have the id of one before, as out of a cache, one of their own."""
+    taken, named = set(known), []
+    for message in messages:
+        if isinstance(message, AIMessage) and message.id in taken:
+            message = message.model_copy(update={"id": f"lc_run--{uuid4()}"})
+        taken.add(message.id or "")
+        named.append(message)
+    return named
 
 
 def make_result_id(result: ToolMessage, before: Sequence[BaseMessage]) -> str:

@@ -20,8 +20,8 @@ from langchain_redis_session.adapters._middleware.messages import (
     find_ids,
     find_question,
     is_stored,
+    name_all,
     name_anew,
-    name_results,
 )
 from langchain_redis_session.adapters._middleware.partial_answer import PartialAnswer
 from langchain_redis_session.adapters._middleware.places import Place, calling_session
@@ -251,7 +251,7 @@ class ModelCall:
         self._turn = None
         said = response.result if hasattr(response, "result") else [response]
         known = turn.known | {message.id or "" for message in self.state}
-        said = name_results(name_anew(said, known), before=self.state)
+        said = name_all(name_anew(said, known), before=self.state)
         yield from talk.store(turn, said)
         if not any(isinstance(message, AIMessage) and message.tool_calls for message in said):
             talk.turns.end(turn)
@@ -286,7 +286,7 @@ def store_results(
     talk: Talk, turn: Turn, state: Sequence[BaseMessage], results: Iterable[BaseMessage]
 ) -> Flow[list[BaseMessage]]:
     """Store what a tool gave; gives it back, each message with an id."""
-    named = name_results(results, before=state)
+    named = name_all(results, before=state)
     yield from talk.store(turn, named)
     return named
 
