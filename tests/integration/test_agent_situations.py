@@ -307,6 +307,34 @@ async def a_human_rejects_a_call(bench: AgentBench) -> None:
     assert bench.stored == ["1+2?", "add()", REJECTED, "It is 3."]
 
 
+@situation
+async def a_human_rejects_one_of_two_calls(bench: AgentBench) -> None:
+    human = others.HumanInTheLoopMiddleware(interrupt_on={"add": True})
+    for number, rejected in enumerate((0, 1)):
+        bench.session_id += str(number)
+        answers = [calling((1, 2), (3, 4)), "Well.", "Bye."]
+        bench.make(*answers, inner=[human], saves=True)
+        await bench.run("both")
+        decisions: list[Any] = [{"type": "approve"}, {"type": "approve"}]
+        decisions[rejected] = {"type": "reject", "message": "No."}
+        await bench.run(Command(resume={"decisions": decisions}))
+        approved = "= 7" if rejected == 0 else "= 3"
+        assert bench.stored == ["both?", "add() add()", approved, REJECTED, "Well."]
+        bench.saver = None  # what the session holds is all there is
+        bench.make("Bye.")
+        await bench.run("on")
+        assert bench.saw[-1] == [*bench.stored[:-1]]
+
+
+@situation
+async def beside_a_limit_of_tool_calls(bench: AgentBench) -> None:
+    limit = others.ToolCallLimitMiddleware(run_limit=1)
+    bench.make(calling((1, 2), (3, 4)), "3.", inner=[limit])
+    await bench.run("both")
+    refused = "= Tool call limit exceeded. Do not make additional tool calls."
+    assert bench.stored == ["both?", "add() add()", "= 3", refused, "3."]
+
+
 # --- Errors ---------------------------------------------------------------------------------------
 
 
@@ -388,6 +416,15 @@ async def the_same_question_sent_again_by_its_id(bench: AgentBench) -> None:
         await bench.run([HumanMessage("hi", id=f"q-{bench.session_id}")])
     assert bench.stored == ["hi?", "One.", "Two."]
     assert bench.saw == [["hi?"], ["hi?"]]
+
+
+@situation
+async def an_old_question_sent_again_by_its_id(bench: AgentBench) -> None:
+    bench.make("One.", "Two.", "Three.", options={"max_messages": 2})
+    for number in (0, 1, 0):  # the last one is beyond what is read
+        await bench.run([HumanMessage(f"q{number}", id=f"q{number}-{bench.session_id}")])
+    assert bench.stored == ["q0?", "One.", "q1?", "Two.", "Three."]
+    assert bench.saw[-1][-1] == "q0?"
 
 
 @situation

@@ -104,6 +104,20 @@ def find_ids(
     return ids
 
 
+def find_first_new(
+    messages: Sequence[BaseMessage], ids: Sequence[str], known: Collection[str]
+) -> int:
+    """Find where the messages begin that a session may lack: behind those that it has.
+
+    Of the results of one answer's calls, the session may have the later ones only: those that
+    another middleware gave in a tool's place stand first.
+    """
+    last = max((place for place, found in enumerate(ids) if found in known), default=-1)
+    while last > 0 and isinstance(messages[last], ToolMessage):
+        last -= 1
+    return last + 1
+
+
 def find_aliases(
     messages: Sequence[BaseMessage], stored: Sequence[BaseMessage], known: Collection[str]
 ) -> dict[str, str]:
