@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[1:2] != ["cancel"]:
+if __name__ == "__main__" and sys.argv[1:2] != ["cancel"]:
     sys.modules["hiredis"] = None  # type: ignore[assignment]
 
 import asyncio
