@@ -127,7 +127,7 @@ def interrupt_by_signals(service: RedisSessionService, seconds: float, tally: An
             tally["interruptions"] += 1
         is_calm = True
     stop.set()
-    other.join()
+    other.join(60)
 
 
 def look_on(service: RedisSessionService, stop: threading.Event, tally: Any) -> None:

@@ -21,7 +21,8 @@ from langchain.agents.structured_output import (
     StructuredOutputValidationError,
     ToolStrategy,
 )
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain.tools import ToolRuntime
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
@@ -161,6 +162,56 @@ async def answers_that_come_out_of_a_cache(bench: AgentBench) -> None:
     assert bench.stored == ["hi?", "Hello."] * 3
 
 
+class Canned(others.AgentMiddleware):
+    """Answers in the model's place, with messages as they are."""
+
+    def __init__(self, *ids: str | None) -> None:
+        self.ids = ids
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return self.answer()
+
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        return self.answer()
+
+    def answer(self) -> Any:
+        said = [AIMessage(f"part {number}", id=given) for number, given in enumerate(self.ids)]
+        return others.ModelResponse(result=said)
+
+
+@situation
+async def answers_without_ids_or_with_the_same(bench: AgentBench) -> None:
+    parts = ["part 0", "part 1"]
+    for number, ids in enumerate([(None, None), ("", ""), ("same", "same")]):
+        bench.session_id += str(number)
+        bench.make(inner=[Canned(*ids)], saves=True)
+        await bench.run("a")
+        result = await bench.run("b")
+        assert bench.stored == ["a?", *parts, "b?", *parts]
+        assert say_all(result["messages"]) == bench.stored
+    bench.make("Bye.")
+    await bench.run("c")
+
+
+@tool
+def tell(a: int, b: int, runtime: ToolRuntime) -> Any:
+    """Say several things."""
+    result = ToolMessage("told", tool_call_id=runtime.tool_call_id or "")
+    return Command(update={"messages": [result, ("human", "also"), AIMessage("Well.")]})
+
+
+@situation
+async def a_tool_that_adds_messages_without_ids(bench: AgentBench) -> None:
+    for saves in (False, True):
+        bench.session_id += str(saves)
+        bench.make(calling((1, 2), name="tell"), "Done.", "Bye.", tools=[tell], saves=saves)
+        await bench.run("go")
+        await bench.run("on")
+        told = ["go?", "tell()", "= told", "also?", "Well.", "Done."]
+        assert bench.stored == [*told, "on?", "Bye."]
+        assert bench.saw[-1] == bench.stored[:-1]
+
+
 # --- Streams --------------------------------------------------------------------------------------
 
 MODES = ["values", "updates", "messages", "custom", "debug", "tasks"]
@@ -256,6 +307,34 @@ async def a_human_rejects_a_call(bench: AgentBench) -> None:
     assert bench.stored == ["1+2?", "add()", REJECTED, "It is 3."]
 
 
+@situation
+async def a_human_rejects_one_of_two_calls(bench: AgentBench) -> None:
+    human = others.HumanInTheLoopMiddleware(interrupt_on={"add": True})
+    for number, rejected in enumerate((0, 1)):
+        bench.session_id += str(number)
+        answers = [calling((1, 2), (3, 4)), "Well.", "Bye."]
+        bench.make(*answers, inner=[human], saves=True)
+        await bench.run("both")
+        decisions: list[Any] = [{"type": "approve"}, {"type": "approve"}]
+        decisions[rejected] = {"type": "reject", "message": "No."}
+        await bench.run(Command(resume={"decisions": decisions}))
+        approved = "= 7" if rejected == 0 else "= 3"
+        assert bench.stored == ["both?", "add() add()", approved, REJECTED, "Well."]
+        bench.saver = None  # what the session holds is all there is
+        bench.make("Bye.")
+        await bench.run("on")
+        assert bench.saw[-1] == [*bench.stored[:-1]]
+
+
+@situation
+async def beside_a_limit_of_tool_calls(bench: AgentBench) -> None:
+    limit = others.ToolCallLimitMiddleware(run_limit=1)
+    bench.make(calling((1, 2), (3, 4)), "3.", inner=[limit])
+    await bench.run("both")
+    refused = "= Tool call limit exceeded. Do not make additional tool calls."
+    assert bench.stored == ["both?", "add() add()", "= 3", refused, "3."]
+
+
 # --- Errors ---------------------------------------------------------------------------------------
 
 
@@ -337,6 +416,15 @@ async def the_same_question_sent_again_by_its_id(bench: AgentBench) -> None:
         await bench.run([HumanMessage("hi", id=f"q-{bench.session_id}")])
     assert bench.stored == ["hi?", "One.", "Two."]
     assert bench.saw == [["hi?"], ["hi?"]]
+
+
+@situation
+async def an_old_question_sent_again_by_its_id(bench: AgentBench) -> None:
+    bench.make("One.", "Two.", "Three.", options={"max_messages": 2})
+    for number in (0, 1, 0):  # the last one is beyond what is read
+        await bench.run([HumanMessage(f"q{number}", id=f"q{number}-{bench.session_id}")])
+    assert bench.stored == ["q0?", "One.", "q1?", "Two.", "Three."]
+    assert bench.saw[-1][-1] == "q0?"
 
 
 @situation

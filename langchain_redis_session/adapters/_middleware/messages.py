@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session.models import is_from_user
 
 _SUMMARY = "Here is a summary of the conversation to date:"
@@ -34,10 +35,10 @@ def find_question(messages: Sequence[BaseMessage]) -> BaseMessage | None:
     return messages[0] if messages else None
 
 
-def name_results(
+def name_all(
     messages: Iterable[BaseMessage], before: Sequence[BaseMessage] = ()
 ) -> list[BaseMessage]:
-    """Give tool results that have no id one that is made of their call.
+    """Give messages that have no id one: a tool's result one that is made of its call.
 
     Args:
         messages: Messages, of which those that lack an id are copied.
@@ -45,21 +46,26 @@ def name_results(
     """
     seen, named = list(before), []
     for message in messages:
-        if isinstance(message, ToolMessage) and not message.id:
-            message = message.model_copy(update={"id": make_result_id(message, seen)})
+        if not message.id:
+            if isinstance(message, ToolMessage):
+                made = make_result_id(message, seen)
+            else:
+                made = str(uuid4())
+            message = message.model_copy(update={"id": made})
         seen.append(message)
         named.append(message)
     return named
 
 
 def name_anew(messages: Iterable[BaseMessage], known: Collection[str]) -> list[BaseMessage]:
-    """Give answers that have an older one's id, as out of a cache, one of their own."""
-    return [
-        message.model_copy(update={"id": f"lc_run--{uuid4()}"})
-        if isinstance(message, AIMessage) and message.id in known
-        else message
-        for message in messages
-    ]
+    """Give answers that have the id of one before, as out of a cache, one of their own."""
+    taken, named = set(known), []
+    for message in messages:
+        if isinstance(message, AIMessage) and message.id in taken:
+            message = message.model_copy(update={"id": f"lc_run--{uuid4()}"})
+        taken.add(message.id or "")
+        named.append(message)
+    return named
 
 
 def make_result_id(result: ToolMessage, before: Sequence[BaseMessage]) -> str:
@@ -69,8 +75,10 @@ def make_result_id(result: ToolMessage, before: Sequence[BaseMessage]) -> str:
     """
     for message in reversed(before):
         if isinstance(message, AIMessage) and _has_call(message, result.tool_call_id):
-            return str(uuid5(NAMESPACE_URL, f"{message.id}/{result.tool_call_id}"))
-    return str(uuid5(NAMESPACE_URL, result.tool_call_id))
+            return str(
+                uuid5(NAMESPACE_URL, approximate_text(f"{message.id}/{result.tool_call_id}"))
+            )
+    return str(uuid5(NAMESPACE_URL, approximate_text(result.tool_call_id)))
 
 
 def _has_call(message: AIMessage, call_id: str) -> bool:
@@ -97,6 +105,20 @@ def find_ids(
             found = made if made in known or not found else found
         ids.append(found)
     return ids
+
+
+def find_first_new(
+    messages: Sequence[BaseMessage], ids: Sequence[str], known: Collection[str]
+) -> int:
+    """Find where the messages begin that a session may lack: behind those that it has.
+
+    Of the results of one answer's calls, the session may have the later ones only: those that
+    another middleware gave in a tool's place stand first.
+    """
+    last = max((place for place, found in enumerate(ids) if found in known), default=-1)
+    while last > 0 and isinstance(messages[last], ToolMessage):
+        last -= 1
+    return last + 1
 
 
 def find_aliases(

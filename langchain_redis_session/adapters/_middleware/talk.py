@@ -17,11 +17,12 @@ from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._verbs import answers, windows
 from langchain_redis_session.adapters._middleware.messages import (
     find_aliases,
+    find_first_new,
     find_ids,
     find_question,
     is_stored,
+    name_all,
     name_anew,
-    name_results,
 )
 from langchain_redis_session.adapters._middleware.partial_answer import PartialAnswer
 from langchain_redis_session.adapters._middleware.places import Place, calling_session
@@ -114,11 +115,13 @@ class Talk:
     def store_new(self, turn: Turn, state: Sequence[BaseMessage]) -> Flow[None]:
         """Store what the session does not have, before the model is asked."""
         ids = find_ids(state, turn.known, turn.aliases)
-        newest = max((i for i, found in enumerate(ids) if found in turn.known), default=-1)
+        first = find_first_new(state, ids, turn.known)
+        # The question, and what follows it, is shown however old it is: it is what is asked.
+        running = set(ids[ids.index(turn.request_id) :] if turn.request_id in ids else ())
         new: list[tuple[str, BaseMessage]] = []
         request_id = turn.request_id
-        for message, found in zip(state[newest + 1 :], ids[newest + 1 :], strict=True):
-            if not is_stored(message):
+        for message, found in zip(state[first:], ids[first:], strict=True):
+            if found in turn.known or not is_stored(message):
                 continue
             if is_from_user(message):
                 request_id = found
@@ -129,7 +132,7 @@ class Talk:
             result = yield from self._append(turn, messages, request_id=request_id, keeps=False)
             if result is not None and not result.queued:
                 fresh = {event.message.id for event in result.events if event.message is not None}
-                turn.older |= {message.id or "" for message in messages} - fresh
+                turn.older |= {message.id or "" for message in messages} - fresh - running
         if turn.is_new and new:  # what the app and the user have is known only now
             session = yield from self._read(turn.place, 1)
             turn.state = SessionState(session.state if session is not None else {})
@@ -251,7 +254,7 @@ class ModelCall:
         self._turn = None
         said = response.result if hasattr(response, "result") else [response]
         known = turn.known | {message.id or "" for message in self.state}
-        said = name_results(name_anew(said, known), before=self.state)
+        said = name_all(name_anew(said, known), before=self.state)
         yield from talk.store(turn, said)
         if not any(isinstance(message, AIMessage) and message.tool_calls for message in said):
             talk.turns.end(turn)
@@ -286,7 +289,7 @@ def store_results(
     talk: Talk, turn: Turn, state: Sequence[BaseMessage], results: Iterable[BaseMessage]
 ) -> Flow[list[BaseMessage]]:
     """Store what a tool gave; gives it back, each message with an id."""
-    named = name_results(results, before=state)
+    named = name_all(results, before=state)
     yield from talk.store(turn, named)
     return named
 
