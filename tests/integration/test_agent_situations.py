@@ -648,6 +648,18 @@ async def time_travel(bench: AgentBench) -> None:
     assert len(set(requests)) == 3
 
 
+@situation
+async def time_travel_to_before_the_window(bench: AgentBench) -> None:
+    bench.make("b", "d", "f", "h", saves=True, options={"max_messages": 3})
+    await bench.run("a")
+    past = bench.agent.get_state(bench.config()).config["configurable"]["checkpoint_id"]
+    await bench.run("c")
+    await bench.run("e")
+    bench.make("h", options={"max_messages": 3}, saves=True)  # as in another process
+    await bench.run("g", bench.config(checkpoint_id=past))
+    assert bench.saw[-1] == ["a?", "b", "g?"]
+
+
 # --- Cut off --------------------------------------------------------------------------------------
 
 

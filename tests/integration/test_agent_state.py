@@ -15,16 +15,18 @@ pytest.importorskip("langchain.agents.middleware")
 from langchain.agents import create_agent
 from langchain.agents import middleware as others
 from langchain.tools import ToolRuntime
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 
 import langchain_redis_session
 from langchain_redis_session import (
+    AppendEventContext,
     ConfigurationError,
     InvalidSessionKeyError,
     RedisSessionMiddleware,
     RedisSessionService,
+    SessionCallbackHandler,
     SessionKey,
     session_state,
 )
@@ -109,6 +111,28 @@ async def test_what_a_tool_changes_is_stored_with_its_result(
         "lang=de cart=[1, 2, 3]",
         "lang=de cart=[]",
     ]
+
+
+class Refusing(SessionCallbackHandler):
+    """Refuses tool results."""
+
+    run_inline = True
+
+    def on_append_event_start(self, context: AppendEventContext) -> None:
+        if isinstance(context.event.message, ToolMessage):
+            raise ValueError("no results")
+
+
+@both_modes
+async def test_what_a_tool_changes_is_stored_also_where_its_result_is_refused(mode: str) -> None:
+    with RedisSessionService(f"memory://{uuid4()}", callbacks=[Refusing()]) as service:
+        bench = AgentBench(service, is_async=mode == "async")
+        bench.make(calling((1, 2), name="put"), "Done.", tools=[put])
+        await bench.run("go")
+        session = service.get_session(bench.key())
+        assert session is not None
+        assert session.state == {"cart": [1, 2], "user:seen": True}
+        assert bench.stored == ["go?", "put()", "Done."]
 
 
 @both_modes

@@ -239,6 +239,20 @@ async def test_what_a_hook_refuses_is_no_letter(mode: str) -> None:
 
 
 @both_modes
+async def test_what_a_hook_refused_once_ends_no_later_run(mode: str) -> None:
+    async with open_bench(mode, callbacks=[Guard()]) as (bench, _):
+        bench.make("the secret", "Fine.", saves=True)  # whose state has the refused answer
+        await bench.run("go")
+        await bench.run("on")
+        assert bench.stored == ["hi?", "Hello.", "go?", "on?", "Fine."]
+        with pytest.raises(EventRejectedError):
+            await bench.run("secret")
+        bench.make("the secret", saves=True, options={"on_store_error": "raise"})
+        with pytest.raises(EventRejectedError):
+            await bench.run([AIMessage("the secret"), HumanMessage("a")])
+
+
+@both_modes
 async def test_a_letter_holds_what_a_hook_has_made_of_it(mode: str) -> None:
     guard = Guard()
     async with open_bench(mode, callbacks=[guard]) as (bench, faults):

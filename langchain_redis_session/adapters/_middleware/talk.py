@@ -129,7 +129,13 @@ class Talk:
             new.append((request_id, named))
         for request_id, group in groupby(new, key=lambda pair: pair[0]):
             messages = [message for _, message in group]
-            result = yield from self._append(turn, messages, request_id=request_id, keeps=False)
+            try:
+                result = yield from self._append(turn, messages, request_id=request_id, keeps=False)
+            except EventRejectedError:
+                if self.on_store_error == "raise" or all(map(is_from_user, messages)):
+                    raise
+                yield from self._store_singly(turn, messages, request_id)
+                continue
             if result is not None and not result.queued:
                 fresh = {event.message.id for event in result.events if event.message is not None}
                 turn.older |= {message.id or "" for message in messages} - fresh - running
@@ -137,6 +143,24 @@ class Talk:
             session = yield from self._read(turn.place, 1)
             turn.state = SessionState(session.state if session is not None else {})
         turn.is_new = False
+
+    def _store_singly(
+        self, turn: Turn, messages: Sequence[BaseMessage], request_id: str
+    ) -> Flow[None]:
+        """Store what hooks don't refuse. Where that is a user's message, the run ends."""
+        for message in messages:
+            try:
+                yield from self._append(turn, [message], request_id=request_id, keeps=False)
+            except EventRejectedError as error:
+                if is_from_user(message):
+                    raise
+                self._note_refused(turn, [message], error)
+
+    def _note_refused(
+        self, turn: Turn, messages: Sequence[BaseMessage], error: EventRejectedError
+    ) -> None:
+        logger.warning("a hook refused to store an agent's message: %s", error)
+        turn.known |= {message.id for message in messages if message.id}  # not tried once more
 
     def store(self, turn: Turn, messages: Sequence[BaseMessage], *, tag: str = "") -> Flow[None]:
         """Store what a model or a tool has said: it is paid for, and not lost."""
@@ -151,7 +175,7 @@ class Talk:
         except EventRejectedError as error:
             if is_raised:
                 raise
-            logger.warning("a hook refused to store an agent's message: %s", error)
+            self._note_refused(turn, messages, error)
 
     def _append(
         self,

@@ -30,7 +30,7 @@ class Turn:
         state: The session's state.
         summary: What stands for the session's older messages.
         is_cut: Whether older ones were not read, for whatever reason.
-        known: The ids of messages that are known to be stored.
+        known: The ids of messages that are known to be stored, or were refused by a hook.
         aliases: The ids of messages that are stored under another one.
         older: The ids of messages in the agent's state that are older than the head.
         is_read: Whether the session was read.
