@@ -175,7 +175,9 @@ class Canned(others.AgentMiddleware):
         return self.answer()
 
     def answer(self) -> Any:
-        said = [AIMessage(f"part {number}", id=given) for number, given in enumerate(self.ids)]
+        said: list[Any] = [
+            AIMessage(f"part {number}", id=given) for number, given in enumerate(self.ids)
+        ]
         return others.ModelResponse(result=said)
 
 
