@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from langchain_redis_session.errors import ConfigurationError, shorten, suggest
+from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import MAX_ID_BYTES, DeadLetter, Session
 
 DEFAULT_EVENT_LIMIT = 1000
@@ -203,23 +201,3 @@ def parse_options(values: Mapping[str, Any]) -> ServiceOptions:
 def _describe(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     return f"{problem['loc'][0]}={shorten(problem['input'])} can't work: {message}"
-
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-def explain_unknown(constructor: F) -> F:
-    """Let a constructor tell, of an option that it does not have, which was meant."""
-    _, *known = inspect.signature(constructor).parameters
-
-    @functools.wraps(constructor)
-    def construct(self: object, *args: Any, **kwargs: Any) -> None:
-        for name in kwargs:
-            if name not in known:
-                raise ConfigurationError(
-                    f"there is no option {name!r}"
-                    + (suggest(name, known) or f"; the options are: {', '.join(known)}")
-                )
-        constructor(self, *args, **kwargs)
-
-    return cast("F", construct)

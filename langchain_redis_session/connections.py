@@ -175,7 +175,10 @@ def find_address(redis_url: object, options: dict[str, Any]) -> tuple[Address, s
         ConfigurationError: It can't be used.
     """
     if redis_url is not None and not isinstance(redis_url, str):
-        raise ConfigurationError(f"redis_url must be a string, not {type(redis_url).__name__}")
+        advice = "; a client goes to client=" if hasattr(redis_url, "execute_command") else ""
+        raise ConfigurationError(
+            f"redis_url must be a string, not {type(redis_url).__name__}{advice}"
+        )
     from_environment = os.environ.get("REDIS_URL")
     names_server = any(options.get(name) is not None for name in ("host", "port", "path"))
     if not redis_url and (names_server or not from_environment):

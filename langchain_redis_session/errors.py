@@ -135,5 +135,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("colour", ["session_ttl", "key_prefix"])
     ''
     """
-    near = difflib.get_close_matches(name, known, 1)
+    known = list(known)
+    near = (
+        difflib.get_close_matches(name, known, 1, 0.8)
+        or [each for each in known if name.endswith(f"_{each}")]  # redis_client: client
+        or difflib.get_close_matches(name, known, 1)
+    )
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -20,6 +20,7 @@ from langchain_redis_session._background.start import (
     start_summary_workers,
     start_write_behind,
 )
+from langchain_redis_session._connections.checks import explain_unknown
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
@@ -42,7 +43,6 @@ from langchain_redis_session.config import (
     DEFAULT_MAX_EVENT_BYTES,
     DEFAULT_MAX_STATE_BYTES,
     ServiceOptions,
-    explain_unknown,
     parse_options,
 )
 from langchain_redis_session.connections import open_connections

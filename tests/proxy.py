@@ -4,6 +4,8 @@
     proxy.cut_before(b"EVALSHA")            # the server never hears of it
     proxy.refuse()                          # nobody listens; `accept()` ends it
     proxy.stall()                           # no reply comes; `resume()` ends it
+    proxy.silence()                         # connections stay open, and nothing passes any more
+    proxy.drip()                            # replies come a byte at a time
 
 A proxy with certificates speaks TLS on its own side: `rediss://` in front of a server that
 was built without.
@@ -55,6 +57,7 @@ class CuttingProxy:
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
+        self._drips = False
         self._trap: _Trap | None = None
         self._listener: socket.socket | None = None
         self._links: set[_Link] = set()
@@ -130,6 +133,16 @@ class CuttingProxy:
         """Let the replies go on."""
         self._flowing.set()
 
+    def silence(self) -> None:
+        """Let nothing pass on the connections that are open, as a firewall may; new ones work."""
+        with self._lock:
+            for link in self._links:
+                link.is_silent = True
+
+    def drip(self) -> None:
+        """Pass replies on a byte at a time."""
+        self._drips = True
+
     def forget(self) -> None:
         """Take the traps away that have not snapped."""
         with self._lock:
@@ -201,6 +214,8 @@ class CuttingProxy:
             if not data or (end is link.client and self._is_trap(link, data)):
                 link.shut()
                 return False
+            if link.is_silent:
+                continue
             if end is link.client:
                 link.server.sendall(data)
                 continue
@@ -211,7 +226,8 @@ class CuttingProxy:
                 link.shut()
                 return False
             link.left = None if link.left is None else link.left - len(data)
-            link.client.sendall(data)
+            for start in range(0, len(data), 1 if self._drips else len(data)):
+                link.client.sendall(data[start : start + 1] if self._drips else data)
         return True
 
     def _is_trap(self, link: _Link, data: bytes) -> bool:
@@ -237,6 +253,7 @@ class _Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
+        self.is_silent = False
         self.left: int | None = None
         """How many bytes of replies still pass, once a trap has snapped."""
         self.request = b""

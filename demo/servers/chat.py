@@ -3,7 +3,8 @@
     $ pip install "langchain-redis-session[server]" uvicorn
     $ export REDIS_URL=redis://localhost:6379
     $ uvicorn demo.servers.chat:app --workers 2
-    $ curl -N localhost:8000/chat/s1 -H "Authorization: Bearer token-of-ann" --json '{"text": "Hi"}'
+    $ ANN="Authorization: Bearer token-of-ann"
+    $ curl localhost:8000/chat/s1 -NH "$ANN" -H "Content-Type: application/json" -d '{"text": "Hi"}'
 
 A page that is loaded anew shows `GET /sessions/s1`, and what comes after it: `…/s1/follow?after=`
 with the last event's `score`. A client that leaves in mid-answer finds what was said until then.

@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 OpenToolCalls: TypeAlias = Literal["answer", "drop", "keep"]
@@ -159,7 +160,7 @@ def _make_answer(call_id: str, name: str) -> ToolMessage:
         tool_call_id=call_id,
         name=name or None,
         status="error",
-        id=f"open-{uuid5(NAMESPACE_URL, call_id)}",
+        id=f"open-{uuid5(NAMESPACE_URL, approximate_text(call_id))}",
         additional_kwargs={_MARK: True},
     )
 

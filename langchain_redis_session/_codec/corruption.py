@@ -51,6 +51,9 @@ literal for int() with base 10: b'x'")
 _SMALL_BYTES = 4096
 _MOST_TIMES = 32
 _FREE_BYTES = 1024 * 1024
+_OLD_DICT_BYTES = max(0, sys.getsizeof({"": 0}) - 184)
+"""What Python 3.10 needs beyond later ones, so that all read the same."""
+_LARGE_BYTES = 32 * 1024
 
 
 class Allowance:
@@ -82,6 +85,8 @@ def measure_containers(value: dict[str, Any] | list[Any]) -> int:
     size, containers = 0, [value]
     for container in containers:  # it grows on the way
         size += sys.getsizeof(container)
+        if type(container) is dict and container:
+            size -= _OLD_DICT_BYTES
         for item in container.values() if type(container) is dict else container:
             if type(item) is dict or type(item) is list:
                 containers.append(item)
@@ -103,3 +108,14 @@ def allow(document: Any, data: bytes, *, is_tagged: bool = False) -> Allowance |
     if not is_small:
         allowance.take(measure_containers(document))
     return allowance
+
+
+def is_dense(data: bytes) -> bool:
+    """Whether an entry holds so many containers that it might be refused when it is read.
+
+    >>> is_dense(b'{"a":"' + b"x" * 100_000 + b'"}'), is_dense(b"[" * 100_000 + b"]" * 100_000)
+    (False, True)
+    """
+    if len(data) <= _LARGE_BYTES:
+        return False
+    return 192 * data.count(b"{") + 64 * data.count(b"[") > _MOST_TIMES // 2 * len(data)

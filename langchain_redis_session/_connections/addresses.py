@@ -130,7 +130,9 @@ def parse_address(url: str, what: str = "redis_url=") -> Address:
     """
     scheme, separator, rest = url.strip().partition("://")
     if scheme not in _FORMS or not separator:
-        raise ConfigurationError(f"{what}… must begin with one of {_SCHEMES}")
+        raise ConfigurationError(
+            f"{what}… must begin with one of {_SCHEMES}, as in redis://localhost:6379"
+        )
     pattern, form = _FORMS[scheme]
     match = re.fullmatch(pattern, rest, re.DOTALL)
     found = match.groupdict(default="") if match and _is_text(rest) else None

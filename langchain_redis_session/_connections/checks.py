@@ -6,9 +6,11 @@ there may be a piece of a password.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
 import redis
@@ -17,9 +19,10 @@ from redis.connection import parse_url
 from langchain_redis_session._connections.addresses import Address
 from langchain_redis_session._connections.driver import name_client
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
-from langchain_redis_session.errors import ConfigurationError, suggest
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., None])
 _ANYWHERE = Address("rediss", (("localhost", 6379),))
 _TLS = frozenset(name for name in ClientOptions.__annotations__ if name.startswith("ssl_"))
 
@@ -121,6 +124,19 @@ def _find_problem(address: Address, options: Mapping[str, Any]) -> Exception | N
         try_connection(name_client(redis.Redis.from_url(url, **every)))
     except (ValueError, TypeError, redis.RedisError) as error:
         return error
+    return _find_wrong_time(every)
+
+
+def _find_wrong_time(options: Mapping[str, Any]) -> Exception | None:
+    # Clients find these only when they connect, and then with an error of the socket module.
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        value = options.get(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (is_number and value > 0):
+            return ValueError(f"{name}={shorten(value)} must be seconds above 0, or None for ever")
+    value = options.get("health_check_interval", 0)
+    if not isinstance(value, (int, float)):
+        return ValueError(f"health_check_interval={shorten(value)} must be seconds, 0 for never")
     return None
 
 
@@ -133,3 +149,23 @@ def try_connection(client: redis.Redis) -> redis.Redis:
     pool = client.connection_pool
     pool.connection_class(**pool.connection_kwargs)
     return client
+
+
+def explain_unknown(constructor: F) -> F:
+    """Let a constructor tell, of an option that it does not have, which was meant."""
+    _, *known = inspect.signature(constructor).parameters
+
+    @functools.wraps(constructor)
+    def construct(self: object, *args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in known:
+                raise ConfigurationError(f"there is no option {name!r}{_advise(name, known)}")
+        constructor(self, *args, **kwargs)
+
+    return cast("F", construct)
+
+
+def _advise(name: str, known: list[str]) -> str:
+    if find_unknown([name]) is None:
+        return f"; it is one of redis-py's clients: extra_options={{{name!r}: …}}"
+    return suggest(name, known) or f"; the options are: {', '.join(known)}"

@@ -16,6 +16,12 @@ def _is_async(client: Any) -> bool:
     return inspect.iscoroutinefunction(getattr(client, "execute_command", None))
 
 
+def _name_kind(client: Any) -> str:
+    if isinstance(client, type):
+        return f"the class {client.__qualname__}"
+    return type(client).__qualname__
+
+
 def _find_misuse(client: Any, other: str, *, is_async: bool) -> str:
     """What to do with what is no client of its kind; "" where it is one."""
     if type(client).__module__ == "unittest.mock":
@@ -30,21 +36,21 @@ def _find_misuse(client: Any, other: str, *, is_async: bool) -> str:
     return "" if all(map(callable, methods)) and _is_async(client) is is_async else other
 
 
-def check_clients(client: Any, async_client: Any, *, name: str = "client") -> None:
-    """Refuse what is no client, by the name of the sync one's argument.
+def check_clients(client: Any, async_client: Any, *, name: str = "client=") -> None:
+    """Refuse what is no client, by what the sync one is called.
 
     Raises:
         ConfigurationError: One of them is no client of its kind.
     """
-    an_async, a_sync = "an async one goes to async_client=", f"a sync one goes to {name}="
+    an_async, a_sync = "an async one goes to async_client=", f"a sync one goes to {name}"
     if client is not None and (misuse := _find_misuse(client, an_async, is_async=False)):
         raise ConfigurationError(
-            f"{name}= must be a sync client of redis-py, not {type(client).__qualname__}; {misuse}"
+            f"{name} must be a sync client of redis-py, not {_name_kind(client)}; {misuse}"
         )
     if async_client is not None and (misuse := _find_misuse(async_client, a_sync, is_async=True)):
         raise ConfigurationError(
             "async_client= must be a client of redis.asyncio, not "
-            f"{type(async_client).__qualname__}; {misuse}"
+            f"{_name_kind(async_client)}; {misuse}"
         )
 
 
@@ -65,7 +71,7 @@ def open_factory(factory: Callable[[], Any], description: str) -> Connections:
 
     def make_sync() -> Any:
         client = factory()
-        check_clients(client, None, name="what factory= gives,")
+        check_clients(client, None, name="what factory= gives")
         return client
 
     async def make_async() -> Any:

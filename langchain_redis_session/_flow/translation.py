@@ -65,12 +65,19 @@ def translate_error(error: Exception) -> RedisSessionError:
     if isinstance(error, (*_UNAVAILABLE, *_STUMBLES)) or _REFUSALS.search(str(error)[:300]):
         advice = advice or "check that the server runs, can be reached, and accepts writes"
         ours = BackendUnavailableError(
-            f"Redis did not take the command ({type(error).__name__}: {error}); {advice}"
+            f"Redis did not take the command ({type(error).__name__}: {_tell(error)}); {advice}"
         )
     else:
-        ours = RedisSessionError(f"Redis refused the command: {error}" + (advice and f"; {advice}"))
+        ours = RedisSessionError(
+            f"Redis refused the command: {_tell(error)}" + (advice and f"; {advice}")
+        )
     ours.__cause__ = error
     return ours
+
+
+def _tell(error: Exception) -> str:
+    """Give an error's text without the clients that redis-py writes out in it, of 2 kB each."""
+    return re.sub(r"<redis\..*>", "<…>", str(error), flags=re.DOTALL)
 
 
 PERMISSIONS = (
@@ -112,6 +119,16 @@ _ADVICE = [
         (
             "cluster mode is not enabled|cluster support disabled",
             "that server is no node of a cluster; write redis://host:port",
+        ),
+        (
+            "unknown command .?sentinel",
+            "that server is no Sentinel; write redis://host:port, or the Sentinels' port "
+            "(commonly 26379)",
+        ),
+        (
+            "db index is out of range|invalid db index",
+            "the server has no database of this number (commonly there are 0 to 15; in a cluster "
+            "only 0); write another behind the / in the URL, or as db=",
         ),
         (
             "unknown command .?evalsha",

@@ -216,7 +216,7 @@ class Keyspace:
         SessionKey(app_name='shop', user_id='u:1', session_id='s')
         """
         text = key.decode("utf-8", "replace").removeprefix(f"{self.key_prefix}:")
-        match = re.match(r"(?:event|track|trackidx|msgidx):\{([^:}]+).*?\}:([^:]+):([^:]+)", text)
+        match = re.match(r"(?:event|track|trackidx|msgidx):\{([^:}]+)[^}]*\}:([^:]+):([^:]+)", text)
         try:
             return SessionKey(*map(unescape_id, match.groups())) if match else None
         except InvalidSessionKeyError:  # a foreign writer's

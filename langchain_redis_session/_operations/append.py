@@ -56,7 +56,7 @@ class _Write:
         prepared: The events, and the changes of state by their event's place.
         create: Whether the session may be created.
         drop_names: Names to remove from the session's state.
-        summary_fields: The summaries that live on with this write: the session's own, and
+        more_summaries: The summaries that live on with this write, beside the session's own:
             those that cover the events' filter keys.
         fresh: The places of the events that are expected to be new.
         record: The record to change; None before it was asked for.
@@ -69,7 +69,7 @@ class _Write:
     prepared: PreparedEvents
     create: Create
     drop_names: Collection[str]
-    summary_fields: Sequence[bytes]
+    more_summaries: Sequence[bytes]
     fresh: Collection[int]
     record: bytes | None = None
     index_build: bytes = b""
@@ -96,7 +96,7 @@ class _Write:
             once=self.prepared.once and any(entry.message_id for entry in entries),
             index_build=self.index_build,
             count_unsummarized=self.context.counts_unsummarized,
-            summary_fields=self.summary_fields,
+            more_summaries=self.more_summaries,
             entries=entries,
             with_app_state=self._app_state_is_near(),
             uses=measure(self.prepared.events) if options.track_usage else None,
@@ -224,7 +224,7 @@ def _write(
         prepared=prepared,
         create=create,
         drop_names=drop_names,
-        summary_fields=_find_summaries(keys, prepared.filter_keys),
+        more_summaries=_find_summaries(keys, prepared.filter_keys),
         fresh=range(len(prepared.entries) or 1),
     )
     attempts = Attempts(key, "write to")
@@ -258,20 +258,20 @@ def _write(
 
 
 def _find_summaries(keys: SessionKeys, filter_keys: Sequence[str]) -> list[bytes]:
-    """The fields of the summaries that cover these filter keys, the session's own first."""
+    """The fields of the summaries that cover these filter keys, without the session's own."""
     if not filter_keys:  # the usual case
-        return [keys.summary_field]
+        return []
     # What names the filter keys has to live as long.
     return [*map(keys.summary, _filter_keys_above(filter_keys)), keys.summary_index]
 
 
 def _filter_keys_above(filter_keys: Iterable[str]) -> list[str]:
-    """These filter keys and all that cover them, the whole session's first.
+    """These filter keys and all that cover them, but for the whole session's.
 
     >>> _filter_keys_above(["app/tools/search"])
-    ['', 'app', 'app/tools', 'app/tools/search']
+    ['app', 'app/tools', 'app/tools/search']
     """
-    found = {""}
+    found: set[str] = set()
     for name in filter_keys:
         segments = name.split("/")
         found.update("/".join(segments[:end]) for end in range(1, len(segments) + 1))

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from langchain_core.messages import BaseMessage
 
+from langchain_redis_session._codec.corruption import is_dense
 from langchain_redis_session._codec.events import decode_event, encode_event
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
@@ -20,7 +21,11 @@ from langchain_redis_session._operations.state import (
     route_encoded,
 )
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
-from langchain_redis_session.errors import EventTooLargeError, UnserializableMessageError
+from langchain_redis_session.errors import (
+    CorruptEventError,
+    EventTooLargeError,
+    UnserializableMessageError,
+)
 from langchain_redis_session.models import Event, is_from_user
 from langchain_redis_session.scripts.bindings import Entry
 
@@ -193,8 +198,20 @@ def _encode(
                 f"{options.max_event_bytes:,}; store large content elsewhere and keep a link, or "
                 "raise max_event_bytes"
             )
+        if is_dense(data):
+            _require_readable(data, _place_of(place, places))
         entries.append(_make_entry(event, data))
     return entries
+
+
+def _require_readable(data: bytes, place: int) -> None:
+    try:
+        decode_event(data)
+    except CorruptEventError as error:
+        raise EventTooLargeError(
+            f"events[{place}] could not be read again: {error}; store so many small objects "
+            "elsewhere and keep a link"
+        ) from error
 
 
 def _place_of(place: int, places: Sequence[int]) -> int:

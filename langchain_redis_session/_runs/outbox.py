@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session.models import TrackEvent
 
 _MOST_IN_BATCH = 500
@@ -37,6 +38,7 @@ class Outbox:
 
     def __init__(self, most: int) -> None:
         self._lock = threading.RLock()  # the garbage collector may end a stream in here
+        renew_in_child(self)
         self._most = most
         self._waiting: deque[TrackEvent] = deque()
         self._flight: Flight | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session._runs import values
 from langchain_redis_session._runs.outbox import Outbox
 
@@ -61,6 +62,7 @@ class Recorder:
         self._most = max_chars
         self._batch_size = batch_size
         self._lock = threading.RLock()
+        renew_in_child(self)
         self._open: dict[UUID, _OpenRun] = {}
         self.outbox = Outbox(max_waiting)
 

@@ -25,8 +25,10 @@ _MOST = 2**31 - 1
 def check_key(key: object) -> SessionKey:
     """Refuse what is no session's key."""
     if not isinstance(key, SessionKey):
+        has_key = isinstance(getattr(key, "key", None), SessionKey)
         raise InvalidSessionKeyError(
             f"key must be a SessionKey(app_name, user_id, session_id), not {shorten(key)}"
+            + ("; give its .key" if has_key else "")
         )
     return key
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
+
+from langchain_redis_session.errors import shorten
 
 
 def as_text(value: Any) -> Any:
@@ -14,3 +17,16 @@ def as_text(value: Any) -> Any:
     """
     is_number = isinstance(value, int | UUID) and not isinstance(value, bool)
     return str(value) if is_number else value
+
+
+def tell_names(names: Iterable[object]) -> str:
+    """Give the end of a message on missing ids: what else was named, as it may be misspelled.
+
+    >>> tell_names(["user", "__pregel_send"])
+    "; what it names besides: 'user'"
+    >>> tell_names([])
+    ''
+    """
+    others = {str(name) for name in names} - {"user_id", "session_id", "app_name"}
+    own = sorted(name for name in others if not name.startswith(("__", "checkpoint")))
+    return f"; what it names besides: {', '.join(map(shorten, own[:5]))}" if own else ""

@@ -124,7 +124,7 @@ def share_service(
     """Give the service that others with the same options have, or a new one."""
     own = {name: options.pop(name) for name in list(options) if name in ServiceOptions.model_fields}
     own = {"session_ttl": ttl, "key_prefix": key_prefix, **own}
-    check_clients(redis_client, async_client, name="redis_client")
+    check_clients(redis_client, async_client, name="redis_client=")
     clients = (redis_client, async_client)
 
     def make() -> RedisSessionService:

@@ -42,7 +42,7 @@ from langchain_redis_session.service import RedisSessionService
 
 try:
     from langchain.agents.middleware import AgentMiddleware
-    from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
+    from langchain.agents.middleware.types import ModelRequest, ModelResponse
     from langgraph.config import get_config
     from langgraph.types import Command
 except ImportError as error:
@@ -50,6 +50,11 @@ except ImportError as error:
         "RedisSessionMiddleware needs the package langchain: pip install "
         "'langchain-redis-session[agents]'"
     ) from error
+
+try:
+    from langchain.agents.middleware.types import ToolCallRequest
+except ImportError:  # not in langchain 1.0.0
+    ToolCallRequest = Any  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     _AgentMiddleware = AgentMiddleware[Any, Any, Any]

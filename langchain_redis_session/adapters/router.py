@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.bounds import format_score
@@ -103,7 +103,10 @@ _STATE: TypeAdapter[Any] = TypeAdapter(Portable[dict[str, Any]])
 _Limit = Annotated[int, Query(ge=1, le=1000, description="The most, the newest.")]
 _Offset = Annotated[int, Query(ge=0, description="How many of the newest to leave out.")]
 _Score = Annotated[
-    float | None, Query(allow_inf_nan=False, description="An event's `score`, inclusive.")
+    float | None,
+    # The + of 1.7e+18, as JSON has it, is a space in a URL where nobody percent-encoded it.
+    BeforeValidator(lambda score: score.replace(" ", "+") if isinstance(score, str) else score),
+    Query(allow_inf_nan=False, description="An event's `score`, inclusive."),
 ]
 _NO_SESSION: dict[int | str, dict[str, Any]] = {404: {"description": "No such session."}}
 

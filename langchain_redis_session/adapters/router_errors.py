@@ -19,6 +19,7 @@ from langchain_redis_session.errors import (
     SessionServiceClosedError,
     StateTooLargeError,
     UnserializableMessageError,
+    shorten,
 )
 
 try:
@@ -67,11 +68,16 @@ def install_error_handlers(app: FastAPI) -> None:
     Args:
         app: The app.
 
+    Raises:
+        ConfigurationError: It is none.
+
     Example:
         >>> from fastapi import FastAPI
         >>> app = FastAPI()
         >>> install_error_handlers(app)
     """
+    if not hasattr(app, "add_exception_handler"):
+        raise ConfigurationError(f"app must be a FastAPI app, not {shorten(app)}")
     for kind in STATUSES:
         app.add_exception_handler(kind, _answer)
 

@@ -30,7 +30,7 @@ from langchain_redis_session._actions.open_calls import OpenToolCalls
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._verbs.arguments import check_flags
-from langchain_redis_session.adapters._ids import as_text
+from langchain_redis_session.adapters._ids import as_text, tell_names
 from langchain_redis_session.adapters._runnable.forms import Forms, merge_chunks
 from langchain_redis_session.adapters._runnable.turn import Memory, OnStoreError, Turn
 from langchain_redis_session.adapters._sharing import check_service
@@ -153,6 +153,12 @@ def with_session(
     for name, key in keys.items():
         if key is not None and (not isinstance(key, str) or not key):
             raise ConfigurationError(f"{name} must be a string, or None, not {shorten(key)}")
+    if history_messages_key is not None and history_messages_key == input_messages_key:
+        raise ConfigurationError(
+            f"input_messages_key and history_messages_key are both {shorten(input_messages_key)}, "
+            "so the history would stand in the question's place; name two places, or leave out "
+            "history_messages_key, which puts the history before the question"
+        )
     if on_store_error not in get_args(OnStoreError):
         raise ConfigurationError(
             f'on_store_error must be "raise" or "report", not {shorten(on_store_error)}'
@@ -260,7 +266,7 @@ class RunnableWithSession(Runnable[Any, Any]):
         if missing:
             raise InvalidSessionKeyError(
                 f"this run names no {' and no '.join(missing)}; pass a config with "
-                '{"configurable": {"user_id": …, "session_id": …}}'
+                '{"configurable": {"user_id": …, "session_id": …}}' + tell_names(configurable)
             )
         return SessionKey(self._app_name, **ids)
 

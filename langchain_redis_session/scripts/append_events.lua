@@ -4,29 +4,33 @@
 --       app_state_key       absent where it lives in another slot; any key where others follow
 --       usage_key, session_usage_key  absent where usage is not tracked
 -- ARGV  session_field
---       create              'never'; 'missing': where there is no session; 'only': and else nothing
+--       flags               any of: 'c' create the session where there is none, 'n' likewise, and
+--                           else write nothing, 't' try TTLs per field, 'o' leave out messages
+--                           whose id is stored, 'u' count what the session's summary does not
+--                           cover
 --       record_start        a new session's record, up to its event limit
 --       first_us            the time of its first event in µs since 1970 ('' = it gets none)
 --       event_limit         0 = none; '' = as the session's record says
 --       session_ttl_ms      0 = never
---       try_field_ttl       '1' = TTLs per field
---       once                '1' = leave out messages whose id is stored
---       index_build         the build of the message index that the caller has brought to an end
---       count_unsummarized  '1' = count what the session's summary does not cover
---       summary_count, event_count, usage_count
---       …                   the fields of the summaries whose lifetime starts anew, first the
---                           session's own; {score, member, message id or ''} of each event;
---                           {position of its event, date, field, number} of what models used;
---                           then, absent where state has no part in it:
+--       summary_field       the session's summary, whose lifetime starts anew
+--       event_count
+--       …                   {score, member, message id or ''} of each event; then, absent where
+--                           they have no part in it:
+--                             count, the fields of further summaries whose lifetime starts anew
+--                             count, {position of its event, date, field, number} of what models
+--                             used
+--                             the build of the message index that the caller has brought to an end
 --                             '1' if the session's own state changes, the expected core, its
 --                             replacement ('' = not known yet)
 --                             the positions the state change was made for ("1,2"; '' = it
 --                             changes nothing)
 --                             user state TTL ms, count, {name, value}…
 --                             app state TTL ms, count, {name, value}…
--- Gives {'OK', removed, TTL per field, fates, scores, lost, unsummarized, limit}: how many events
---       retention removed, and how many of these no summary covered; unsummarized is '' where
---       it was not counted; the limit that holds. Or, nothing written:
+-- Gives {'OK', removed, TTL per field, limit, fates, scores, lost, unsummarized}: how many events
+--       retention removed; the limit that holds; how many of the removed no summary covered;
+--       unsummarized is '' where it was not counted. In the usual case the first four, the events
+--       being fresh, each at the score that it wants or the next above the one before.
+--       Or, nothing written:
 --       {'MISSING'}        no session, not even events, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
 --       {'PURGE'}          remains of an expired session must go first
@@ -35,36 +39,46 @@
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
   app_state_key, usage_key, session_usage_key = unpack(KEYS)
-local session_field, create, record_start, first_us, event_limit, session_ttl_ms, try_field_ttl,
-  once, index_build, count_unsummarized, summary_count, event_count,
-  usage_count = unpack(ARGV, 1, 13)
+local session_field, flags, record_start, first_us, event_limit, session_ttl_ms, summary_field,
+  event_count = unpack(ARGV, 1, 8)
+local ttl_ms = tonumber(session_ttl_ms)
+local cursor = 8
+--#include _clock
+--#include _usual_append
+
+local usual = append_usually(cursor)
+if usual then return {'OK', unpack(usual)} end
+
 --#include _record
 --#include _sequence
 --#include _summaries
 --#include _message_index
 
-local ttl_ms = tonumber(session_ttl_ms)
-local cursor = 13
 local function shift()
   cursor = cursor + 1
   return ARGV[cursor]
 end
-local function shift_pairs()
+local function shift_list(size)
   local list = {}
-  for i = 1, tonumber(shift() or 0) * 2 do list[i] = shift() end
+  for i = 1, tonumber(shift() or 0) * size do list[i] = shift() end
   return list
 end
-local summary_fields, wanted, members, ids = {}, {}, {}, {}
-for i = 1, tonumber(summary_count) do summary_fields[i] = shift() end
+local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
+local once, counts, try_field_ttl = has('o'), has('u'), has('t') and '1' or '0'
+local wanted, members, ids = {}, {}, {}
 for i = 1, tonumber(event_count) do
   wanted[i], members[i], ids[i] = ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
   cursor = cursor + 3
 end
+local summary_fields = shift_list(1)
+table.insert(summary_fields, 1, summary_field)
+local usage_count = tonumber(shift() or 0)
 local uses_at = cursor
-cursor = cursor + 4 * tonumber(usage_count)
+cursor = cursor + 4 * usage_count
+local index_build = shift()
 local changes_state, expected, replacement, made_for = shift() == '1', shift(), shift(), shift()
-local user_ttl_ms, user_state = tonumber(shift()), shift_pairs()
-local app_ttl_ms, app_state = tonumber(shift()), shift_pairs()
+local user_ttl_ms, user_state = tonumber(shift()), shift_list(2)
+local app_ttl_ms, app_state = tonumber(shift()), shift_list(2)
 
 -- Reads come first, so that a key of the wrong type changes nothing.
 local record = redis.call('HGET', sessions_key, session_field)
@@ -76,7 +90,6 @@ if usage_key then
   redis.call('HLEN', usage_key)
   redis.call('HLEN', session_usage_key)
 end
-local counts = count_unsummarized == '1'
 local cutoff
 if counts then
   local theirs = read_foreign(redis.call('HGET', summaries_key, session_field))['']
@@ -99,7 +112,7 @@ end
 local fates, scores, top = sort_out(events_key, members, wanted, limit, size)
 
 local build
-if once == '1' then
+if once then
   build = find_build(index_key)
   if size > 0 and (not has_index or build and build ~= index_build) then return {'INDEX'} end
   local sent_before, last_known = {}, 0
@@ -127,19 +140,19 @@ end
 if #members > 0 and #fresh == 0 then
   if build then redis.call('ZREM', index_key, build) end
   require_primary(sessions_key)
-  return {'OK', 0, '', fates, scores, 0, '', limit}
+  return {'OK', 0, '', limit, fates, scores, 0, ''}
 end
 
 local foreign = record and core == nil
 if record then
   if is_dead(record, events_key, ttl_ms) then return {'PURGE'} end
-  if create == 'only' then
+  if has('n') then
     require_primary(sessions_key)
     return {'EXISTS'}
   end
 elseif is_evicted then
   if have_expired(events_key, ttl_ms) then return {'PURGE'} end
-elseif create == 'never' then
+elseif not (has('c') or has('n')) then
   require_primary(sessions_key)
   return {'MISSING'}
 elseif redis.call('EXISTS', tracks_key) == 1 then
@@ -175,7 +188,7 @@ local unsummarized = size + #fresh
 if cutoff then unsummarized = redis.call('ZCOUNT', events_key, '(' .. cutoff, '+inf') end
 local removed = apply_limit(events_key, limit, size + #fresh, #fresh)
 local lost = counts and math.max(0, unsummarized - (size + #fresh - removed)) or 0
-local keeps_index = has_index or once == '1'
+local keeps_index = has_index or once
 if keeps_index then
   for _, i in ipairs(fresh) do
     if ids[i] ~= '' then index_message(index_key, ids[i], scores[i]) end
@@ -188,7 +201,7 @@ if keeps_index then
 end
 for _, field in ipairs(leftovers) do redis.call('HDEL', summaries_key, field) end
 cursor = uses_at
-for i = 1, tonumber(usage_count) do
+for i = 1, usage_count do
   if fates[tonumber(ARGV[cursor + 1])] == FRESH then
     local date, field, number = ARGV[cursor + 2], ARGV[cursor + 3], ARGV[cursor + 4]
     -- Too large a sum, or a value of another program, is no reason to fail half-way.
@@ -204,4 +217,4 @@ touch_keys(events_key, keeps_index and index_key, tracks_key, ttl_ms)
 if usage_key then set_ttl(session_usage_key, ttl_ms) end
 touch_summaries(summaries_key, summary_fields, ttl_ms, try_field_ttl)
 unsummarized = counts and unsummarized - lost or ''
-return {'OK', removed, field_ttl, fates, scores, lost, unsummarized, limit}
+return {'OK', removed, field_ttl, limit, fates, scores, lost, unsummarized}

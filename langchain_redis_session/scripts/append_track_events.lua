@@ -10,13 +10,14 @@
 --       expected_core   the record that was read, without its end
 --       replacement     a core that names the track ('' = not known yet)
 --       …               {score, member} of each event
--- Gives {'OK', removed, TTL per field, fates, scores, 0, '', limit}, as append_events. Or, nothing
+-- Gives {'OK', removed, TTL per field, limit, fates, scores, 0, ''}, as append_events. Or, nothing
 --       written:
 --       {'MISSING'}        no session
 --       {'STATE', record}  the track is new, and the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, track_key = unpack(KEYS)
 local session_field, summary_field, track, event_limit, session_ttl_ms, track_ttl_ms,
   try_field_ttl, expected_core, replacement = unpack(ARGV, 1, 9)
+--#include _clock
 --#include _record
 --#include _sequence
 
@@ -37,7 +38,7 @@ for i = 1, #fates do
 end
 if fresh == 0 then
   require_primary(sessions_key)
-  return {'OK', 0, '', fates, scores, 0, '', limit}
+  return {'OK', 0, '', limit, fates, scores, 0, ''}
 end
 if not record or is_dead(record, events_key, ttl_ms) then
   require_primary(sessions_key)
@@ -59,4 +60,4 @@ local field_ttl = save_record(sessions_key, session_field, core, format_now(), t
   try_field_ttl)
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)
-return {'OK', removed, field_ttl, fates, scores, 0, '', limit}
+return {'OK', removed, field_ttl, limit, fates, scores, 0, ''}

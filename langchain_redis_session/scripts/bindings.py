@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Argument
@@ -44,12 +45,12 @@ EventLimit: TypeAlias = 'int | Literal["session"] | None'
 
 
 class Create(Enum):
-    """Whether a write may create its session."""
+    """Whether a write may create its session: a flag of the script."""
 
-    NEVER = "never"
-    MISSING = "missing"
+    NEVER = ""
+    MISSING = "c"
     """Where there is none."""
-    ONLY = "only"
+    ONLY = "n"
     """Where there is none; else nothing is to be written."""
 
 
@@ -136,9 +137,9 @@ def append_events(
     session_ttl_ms: int,
     try_field_ttl: bool,
     once: bool,
-    index_build: bytes,
+    index_build: bytes | None,
     count_unsummarized: bool,
-    summary_fields: Sequence[bytes],
+    more_summaries: Sequence[bytes],
     entries: Sequence[Entry],
     with_app_state: bool,
     uses: Sequence[Use] | None = None,
@@ -155,9 +156,9 @@ def append_events(
         session_ttl_ms: 0 = for ever.
         try_field_ttl: Whether the server may have TTLs per field.
         once: Whether to leave out messages whose id is stored.
-        index_build: What `index_messages` gave, once all ids were brought; b"" for none.
+        index_build: What `index_messages` gave, once all ids were brought; b"" or None for none.
         count_unsummarized: Whether to count the events that the session's summary does not cover.
-        summary_fields: The summaries that live on, first the session's own.
+        more_summaries: The summaries that live on beside the session's own.
         entries: The events.
         with_app_state: Whether the app's state lies in the session's slot.
         uses: What models used for them; None where that is not tracked.
@@ -171,24 +172,21 @@ def append_events(
         script_keys += (*stand_in, keys.usage, keys.session_usage)
     args: list[Argument] = [
         keys.session_field,
-        create.value,
+        create.value + "t" * try_field_ttl + "o" * once + "u" * count_unsummarized,
         record_start,
         "" if first_us is None else first_us,
         "" if event_limit == "session" else event_limit or 0,
         session_ttl_ms,
-        int(try_field_ttl),
-        int(once),
-        index_build,
-        int(count_unsummarized),
-        len(summary_fields),
+        keys.summary_field,
         len(entries),
-        len(uses or ()),
-        *summary_fields,
     ]
     for entry in entries:
         args += entry
-    for use in uses or ():
-        args += (use.place + 1, *use[1:])
+    if state is not None or uses or index_build or more_summaries:
+        args += (len(more_summaries), *more_summaries, len(uses or ()))
+        for use in uses or ():
+            args += (use.place + 1, *use[1:])
+        args.append(index_build or b"")
     if state is not None:
         args += [
             int(state.changes_session),
@@ -202,7 +200,7 @@ def append_events(
             len(state.app),
             *_flatten(state.app),
         ]
-    return ScriptCall("append_events", script_keys, args, parse_appended)
+    return ScriptCall("append_events", script_keys, args, partial(parse_appended, entries))
 
 
 def append_track_events(
@@ -236,7 +234,7 @@ def append_track_events(
     for entry in entries:
         args += (entry.score, entry.member)
     script_keys = [*keys.common, keys.track(track)]
-    return ScriptCall("append_track_events", script_keys, args, parse_appended)
+    return ScriptCall("append_track_events", script_keys, args, partial(parse_appended, ()))
 
 
 def index_messages(

@@ -15,6 +15,7 @@
 local sessions_key, events_key, summaries_key, lease_key = unpack(KEYS)
 local session_field, summary_field, token, lease_ms, created, stored_cutoff, last_score =
   unpack(ARGV)
+--#include _clock
 --#include _record
 --#include _summaries
 

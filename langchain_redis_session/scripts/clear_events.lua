@@ -11,6 +11,7 @@
 --       {'FOREIGN'}     the record is not one of ours and must be rewritten first
 local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key = unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, try_field_ttl, highest = unpack(ARGV)
+--#include _clock
 --#include _record
 --#include _summaries
 --#include _message_index

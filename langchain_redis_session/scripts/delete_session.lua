@@ -18,6 +18,7 @@
 local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key, removals_key,
   session_usage_key = unpack(KEYS, 1, 8)
 local session_field, summary_field, session_ttl_ms, only_expired, created = unpack(ARGV, 1, 5)
+--#include _clock
 --#include _record
 --#include _summaries
 

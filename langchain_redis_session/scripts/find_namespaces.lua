@@ -5,6 +5,7 @@
 -- Gives {'OK', now in ms, namespaces}. What is in them may be past its time.
 local index_key = unpack(KEYS)
 local lowest, highest = unpack(ARGV)
+--#include _clock
 --#include _record
 
 return {'OK', string.format('%.0f', now_ms),

@@ -20,6 +20,7 @@
 local sessions_key, events_key, summaries_key, user_state_key, app_state_key = unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, at_least, highest, lowest, since_summary,
   skip, count = unpack(ARGV)
+--#include _clock
 --#include _record
 --#include _summaries
 

@@ -9,6 +9,7 @@
 --       {'MISSING'}    no session
 local sessions_key, events_key, summaries_key = unpack(KEYS)
 local session_field, session_ttl_ms = unpack(ARGV, 1, 2)
+--#include _clock
 --#include _record
 --#include _summaries
 

@@ -3,6 +3,7 @@
 -- KEYS  items_key
 -- Gives {'OK', 1 or 0}.
 local items_key = unpack(KEYS)
+--#include _clock
 --#include _record
 --#include _items
 

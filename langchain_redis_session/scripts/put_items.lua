@@ -7,6 +7,7 @@
 -- Gives {'OK', TTL per field}.
 local items_key, vectors_key, index_key = unpack(KEYS)
 local namespace, try_field_ttl = unpack(ARGV, 1, 2)
+--#include _clock
 --#include _record
 --#include _items
 

@@ -18,6 +18,7 @@
 local sessions_key, events_key, summaries_key, lease_key = unpack(KEYS)
 local session_field, summary_field, token, session_ttl_ms, created, head, tail, new_cutoff,
   try_field_ttl, idle_cutoff = unpack(ARGV)
+--#include _clock
 --#include _record
 --#include _summaries
 

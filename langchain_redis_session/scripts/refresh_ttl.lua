@@ -9,6 +9,7 @@
 --       {'MISSING'}     no session
 local sessions_key, events_key, index_key, tracks_key, summaries_key, session_usage_key = unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, try_field_ttl = unpack(ARGV)
+--#include _clock
 --#include _record
 
 local record = redis.call('HGET', sessions_key, session_field)

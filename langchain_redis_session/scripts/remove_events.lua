@@ -17,6 +17,7 @@ local sessions_key, events_key, index_key, tracks_key, summaries_key, lease_key,
   unpack(KEYS)
 local session_field, summary_field, session_ttl_ms, try_field_ttl, token, newest =
   unpack(ARGV, 1, 6)
+--#include _clock
 --#include _record
 --#include _summaries
 --#include _message_index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -221,11 +222,22 @@ def parse_status(reply: list[Any]) -> Status:
     return _STATUSES[reply[0]]
 
 
-def parse_appended(reply: list[Any]) -> Appended:
-    """Read the reply of a script that appends."""
+def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any]) -> Appended:
+    """Read the reply of a script that appends.
+
+    Args:
+        wanted: The entries that it was given, first the score that each wants.
+        reply: The reply.
+    """
     status = _STATUSES[reply[0]]
     if status is Status.OK:
-        _, removed, field_ttl, fates, scores, lost, unsummarized, limit = reply
+        _, removed, field_ttl, limit, *others = reply
+        if not others:
+            scores = _rise(wanted)
+            fates = [Fate.FRESH] * len(scores)
+            limit = limit or None
+            return Appended(status, removed, _FLAGS[field_ttl], fates, scores, event_limit=limit)
+        fates, scores, lost, unsummarized = others
         return Appended(
             status,
             removed=removed,
@@ -241,6 +253,21 @@ def parse_appended(reply: list[Any]) -> Appended:
     if status is Status.FATES:
         return Appended(status, fates=[_FATES[fate] for fate in reply[1]])
     return Appended(status)
+
+
+def _rise(wanted: Sequence[tuple[Any, ...]]) -> list[float]:
+    """The scores of entries, each as it wants or the next double above the one before.
+
+    >>> _rise([("1.7e18",), ("1.7e18",), ("1.8e18",)])
+    [1.7e+18, 1.7000000000000003e+18, 1.8e+18]
+    """
+    scores: list[float] = []
+    for entry in wanted:
+        score = float(entry[0])
+        if scores and score <= scores[-1]:
+            score = math.nextafter(scores[-1], math.inf)
+        scores.append(score)
+    return scores
 
 
 def parse_build(reply: list[Any]) -> IndexBuild:

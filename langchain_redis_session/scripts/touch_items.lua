@@ -8,6 +8,7 @@
 -- Gives {'OK', TTL per field, {1 if it lives or 0, …}}.
 local items_key, vectors_key, index_key = unpack(KEYS)
 local namespace, try_field_ttl, refresh = unpack(ARGV, 1, 3)
+--#include _clock
 --#include _record
 --#include _items
 

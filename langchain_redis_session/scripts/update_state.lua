@@ -6,6 +6,7 @@
 -- Gives {'OK'}.
 local state_key = unpack(KEYS)
 local state_ttl_ms = unpack(ARGV, 1, 1)
+--#include _clock
 --#include _record
 
 local fields = {}

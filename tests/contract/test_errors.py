@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import fakeredis
 import pytest
 import redis
 import redis.asyncio
@@ -108,6 +109,22 @@ async def test_leaving_the_context_closes_the_service(
         ({"redis_url": "redis://h:port"}, "can't be used"),
         ({"redis_url": 7}, "must be a string, not int"),
         ({"redis_url": "redis://x", "extra_options": {"no_such": 1}}, "no_such"),
+        ({"redis_url": fakeredis.FakeRedis()}, "must be a string.*a client goes to client="),
+        (
+            {"redis_url": "redis://x", "extra_options": {"socket_timeout": "5"}},
+            "socket_timeout='5' must be seconds above 0",
+        ),
+        (
+            {"redis_url": "redis://x", "extra_options": {"socket_connect_timeout": 0}},
+            "socket_connect_timeout=0 must be seconds above 0",
+        ),
+        (
+            {"redis_url": "redis://x", "extra_options": {"health_check_interval": "x"}},
+            "health_check_interval='x' must be seconds",
+        ),
+        ({"host": "localhost"}, "'host'; it is one of redis-py's clients: extra_options="),
+        ({"redis_client": None}, "'redis_client'; did you mean 'client'"),
+        ({"client": fakeredis.FakeRedis}, "client= must be .*, not the class FakeRedis; give an"),
         ({"client": object()}, "client= must be a sync client"),
         ({"async_client": object()}, "async_client= must be a client of redis.asyncio"),
     ],

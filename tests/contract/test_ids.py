@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_redis_session import ConfigurationError, InvalidSessionKeyError, SessionKey
+from langchain_redis_session import (
+    ConfigurationError,
+    InvalidSessionKeyError,
+    RedisSessionService,
+    SessionKey,
+)
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import snapshot, tag_of, texts
@@ -232,6 +237,13 @@ async def test_what_is_no_key(
     with pytest.raises(InvalidSessionKeyError, match="key must be a SessionKey"):
         await getattr(verbs, name)(value, *arguments_of(name)[1:])
     assert redis_probe.names() == []
+
+
+def test_a_session_in_the_place_of_its_key() -> None:
+    service = RedisSessionService("memory://session-as-key")
+    session = service.create_session("shop", "ann")
+    with pytest.raises(InvalidSessionKeyError, match=r"not <Session .*; give its \.key"):
+        service.get_messages(session)  # type: ignore[arg-type]
 
 
 @one_server

@@ -12,9 +12,10 @@ from typing import Any
 
 # What langchain-core 2.0 no longer has.
 GONE = ("langchain_core.chat_history", "langchain_core.runnables.history")
-for name in GONE:
-    sys.modules[name] = None  # type: ignore[assignment]
-warnings.simplefilter("error")
+if __name__ == "__main__":  # pytest imports it too, to look for examples
+    for name in GONE:
+        sys.modules[name] = None  # type: ignore[assignment]
+    warnings.simplefilter("error")
 
 import langchain_redis_session as package  # noqa: E402
 from langchain_redis_session import (  # noqa: E402

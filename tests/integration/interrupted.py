@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[1:2] != ["cancel"]:
+if __name__ == "__main__" and sys.argv[1:2] != ["cancel"]:
     sys.modules["hiredis"] = None  # type: ignore[assignment]
 
 import asyncio
@@ -127,7 +127,7 @@ def interrupt_by_signals(service: RedisSessionService, seconds: float, tally: An
             tally["interruptions"] += 1
         is_calm = True
     stop.set()
-    other.join()
+    other.join(60)
 
 
 def look_on(service: RedisSessionService, stop: threading.Event, tally: Any) -> None:

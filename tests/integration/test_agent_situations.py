@@ -175,14 +175,17 @@ class Canned(others.AgentMiddleware):
         return self.answer()
 
     def answer(self) -> Any:
-        said = [AIMessage(f"part {number}", id=given) for number, given in enumerate(self.ids)]
+        said: list[Any] = [
+            AIMessage(f"part {number}", id=given) for number, given in enumerate(self.ids)
+        ]
         return others.ModelResponse(result=said)
 
 
 @situation
 async def answers_without_ids_or_with_the_same(bench: AgentBench) -> None:
     parts = ["part 0", "part 1"]
-    for number, ids in enumerate([(None, None), ("", ""), ("same", "same")]):
+    given: list[tuple[str | None, str | None]] = [(None, None), ("", ""), ("same", "same")]
+    for number, ids in enumerate(given):
         bench.session_id += str(number)
         bench.make(inner=[Canned(*ids)], saves=True)
         await bench.run("a")
@@ -312,7 +315,7 @@ async def a_human_rejects_one_of_two_calls(bench: AgentBench) -> None:
     human = others.HumanInTheLoopMiddleware(interrupt_on={"add": True})
     for number, rejected in enumerate((0, 1)):
         bench.session_id += str(number)
-        answers = [calling((1, 2), (3, 4)), "Well.", "Bye."]
+        answers: list[AIMessage | str] = [calling((1, 2), (3, 4)), "Well.", "Bye."]
         bench.make(*answers, inner=[human], saves=True)
         await bench.run("both")
         decisions: list[Any] = [{"type": "approve"}, {"type": "approve"}]

@@ -226,6 +226,7 @@ async def test_the_context_names_the_session_else_the_config(
         ({}, "user_id"),
         ({"thread_id": "t1"}, "user_id"),
         ({"user_id": "ann"}, r"session_id \(or thread_id\)"),
+        ({"user": "ann", "thread_id": "t1"}, "user_id, .* besides: 'thread_id', 'user'"),
     ],
 )
 def test_a_run_without_a_session_is_an_error(
@@ -233,7 +234,7 @@ def test_a_run_without_a_session_is_an_error(
 ) -> None:
     model = ScriptedModel()
     agent: Any = create_agent(model, middleware=[RedisSessionMiddleware(service)])
-    with pytest.raises(ConfigurationError, match=f"this run names no {missing}, .* context="):
+    with pytest.raises(ConfigurationError, match=f"this run names no {missing}.*; pass context="):
         agent.invoke({"messages": [("human", "hi")]}, {"configurable": configurable})
     assert model.prompts == []
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import blockbuster
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import TypeAdapter
@@ -101,6 +101,7 @@ def test_a_session_is_read_by_parts(client: TestClient, service: RedisSessionSer
     older = client.get("/sessions/s1", params={"before": score, "offset": 1}).json()
     assert [event["message"]["type"] for event in older["events"]] == ["system"]
     newer = client.get("/sessions/s1", params={"after": score}).json()
+    assert client.get(f"/sessions/s1?after={score}").json() == newer  # as it is, with its plus
     assert len(newer["events"]) == 2
 
 
@@ -268,6 +269,13 @@ def test_where_redis_is_away_clients_are_told_when_to_come_back() -> None:
             assert "secret-host" not in answer.text
         service.close()
         assert client.get("/sessions/").status_code == 503
+
+
+def test_error_handlers_for_what_is_no_app_are_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"must be a FastAPI app, not <fastapi\..*APIRouter"
+    ):
+        install_error_handlers(APIRouter())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

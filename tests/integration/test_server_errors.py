@@ -20,7 +20,7 @@ from langchain_redis_session import (
     RedisSessionError,
     RedisSessionService,
 )
-from langchain_redis_session._flow.translation import PERMISSIONS
+from langchain_redis_session._flow.translation import PERMISSIONS, translate_error
 from tests.contract.backends import Mode, Verbs
 from tests.methods import call_all_methods
 from tests.proxy import CuttingProxy
@@ -156,6 +156,30 @@ async def test_a_plain_server_by_a_cluster_url(redis_server: RedisServer, mode: 
     service = RedisSessionService(f"redis+cluster://{HOST}:{redis_server.port}")
     error = await fail(service, mode)
     assert "no node of a cluster; write redis://" in str(error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_plain_server_by_a_sentinel_url(redis_server: RedisServer, mode: Mode) -> None:
+    service = RedisSessionService(f"redis+sentinel://{HOST}:{redis_server.port}/main")
+    error = await fail(service, mode)
+    assert "no Sentinel; write redis://" in str(error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_database_that_the_server_does_not_have(
+    redis_server: RedisServer, mode: Mode
+) -> None:
+    error = await fail(RedisSessionService(f"redis://{HOST}:{redis_server.port}/9999"), mode)
+    assert "the server has no database of this number" in str(error)
+
+
+async def test_errors_do_not_write_out_whole_clients() -> None:
+    error = translate_error(
+        redis.sentinel.MasterNotFoundError(
+            "No master found for 'main' : <redis.client.Redis(<x>)> - refused"
+        )
+    )
+    assert "No master found for 'main' : <…> - refused); no Sentinel" in str(error)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -40,7 +40,7 @@ class TestSync(BaseStoreSyncTests[Any]):
         return sync_store
 
     @pytest.fixture
-    def three_values(self) -> tuple[Any, Any, Any]:
+    def three_values(self, place: Place) -> tuple[Any, Any, Any]:
         return VALUES
 
 
@@ -54,7 +54,7 @@ class TestAsync(BaseStoreAsyncTests[Any]):
             yield RedisSessionStore(service, SessionKey("shop", "ann", "s1"))
 
     @pytest.fixture
-    def three_values(self) -> tuple[Any, Any, Any]:
+    def three_values(self, place: Place) -> tuple[Any, Any, Any]:
         return VALUES
 
 

@@ -485,6 +485,12 @@ def test_an_option_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
         with_session(echo, "redis://")  # type: ignore[arg-type]
 
 
+def test_the_history_in_the_questions_place_is_refused() -> None:
+    service = RedisSessionService("memory://with-session-options")
+    with pytest.raises(ConfigurationError, match="are both 'messages'"):
+        with_session(echo, service, input_messages_key="messages", history_messages_key="messages")
+
+
 @pytest.mark.parametrize(
     ("value", "keys", "told"),
     [

@@ -75,7 +75,7 @@ def appending(
         once=once,
         index_build=build.encode(),
         count_unsummarized=counts,
-        summary_fields=[store.keys.summary(name) for name in ("", *filter_keys)],
+        more_summaries=[store.keys.summary(name) for name in filter_keys],
         entries=[
             Entry(f"{score:.17g}", member.encode(), "".join(message_id).encode())
             for score, member, *message_id in sent

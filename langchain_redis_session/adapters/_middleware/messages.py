@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session.models import is_from_user
 
 _SUMMARY = "Here is a summary of the conversation to date:"
@@ -74,8 +75,10 @@ def make_result_id(result: ToolMessage, before: Sequence[BaseMessage]) -> str:
     """
     for message in reversed(before):
         if isinstance(message, AIMessage) and _has_call(message, result.tool_call_id):
-            return str(uuid5(NAMESPACE_URL, f"{message.id}/{result.tool_call_id}"))
-    return str(uuid5(NAMESPACE_URL, result.tool_call_id))
+            return str(
+                uuid5(NAMESPACE_URL, approximate_text(f"{message.id}/{result.tool_call_id}"))
+            )
+    return str(uuid5(NAMESPACE_URL, approximate_text(result.tool_call_id)))
 
 
 def _has_call(message: AIMessage, call_id: str) -> bool:

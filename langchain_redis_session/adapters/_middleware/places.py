@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_redis_session.adapters._ids import as_text
+from langchain_redis_session.adapters._ids import as_text, tell_names
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey
 
@@ -80,7 +80,9 @@ class PlaceFinder:
         if user_id is None or session_id is None:
             missing = "user_id" if user_id is None else "session_id (or thread_id)"
             raise ConfigurationError(
-                f"this run names no {missing}, so it has no session; pass context= with "
+                f"this run names no {missing}, so it has no session"
+                + tell_names([*configurable, *(context if isinstance(context, Mapping) else ())])
+                + "; pass context= with "
                 'user_id and session_id, or {"configurable": {"user_id": …, "thread_id": …}}, '
                 "or give RedisSessionMiddleware(session=), a function that chooses. (On Python "
                 "3.10, asynchronous runs need context= or session=)"

@@ -24,7 +24,6 @@ LARGE = [
     AIMessage([{"type": "text", "text": "short"}] * 10_000),
     AIMessage("", tool_calls=[{"name": "f", "args": {"text": LONG}, "id": "c"}]),
     ToolMessage("", tool_call_id="c", artifact={"rows": [{"n": n} for n in range(5000)]}),
-    AIMessage("", additional_kwargs={"objects": [object() for _ in range(100)]}),
 ]
 
 

@@ -20,8 +20,8 @@ from langchain_redis_session.adapters._middleware.messages import (
     is_stored,
     is_summary,
     make_result_id,
+    name_all,
     name_anew,
-    name_results,
 )
 
 SUMMARY = HumanMessage("Here is a summary of the conversation to date:\n\nTea.")
@@ -65,13 +65,13 @@ def test_a_result_s_id_is_made_of_its_call_and_of_the_answer_that_it_is_in() -> 
     assert len(ids) == 2
     assert make_result_id(result, [call("a1"), HumanMessage("x")]) in ids
     assert make_result_id(result, []) == make_result_id(result, [HumanMessage("x")])
-    (named,) = name_results([result], before=[call("a1")])
+    (named,) = name_all([result], before=[call("a1")])
     assert named.id in ids
     assert result.id is None
-    _, named = name_results([call("a1"), result])
+    _, named = name_all([call("a1"), result])
     assert named.id in ids
     kept = ToolMessage("3", tool_call_id="c1", id="own")
-    assert name_results([kept]) == [kept]
+    assert name_all([kept]) == [kept]
 
 
 def test_a_result_that_was_made_anew_is_known_by_its_call() -> None:

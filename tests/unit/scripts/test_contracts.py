@@ -150,6 +150,7 @@ EXAMPLES: dict[Any, Any] = {
     bytes: b"x",
     int: 1,
     str: "x",
+    bytes | None: None,
     bytes | str: b"x",
     int | None: 1,
     int | Literal["session"] | None: "session",
