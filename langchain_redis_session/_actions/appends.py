@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from langchain_redis_session._actions.budgets import check_budgets
 from langchain_redis_session._actions.copies import copy_event
@@ -18,13 +18,16 @@ from langchain_redis_session._flow.requests import (
     off_loop,
 )
 from langchain_redis_session._hooks.hooks import Hooks, find_loop, in_this_context, refuse_in_sync
+from langchain_redis_session._operations import tracks
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.prepared import PreparedEvents, prepare_events
+from langchain_redis_session._operations.tracks import PreparedTrackEvents
 from langchain_redis_session.callbacks import AppendEventContext
 from langchain_redis_session.errors import (
     EventRejectedError,
     RedisSessionError,
+    SessionNotFoundError,
     SessionServiceClosedError,
 )
 from langchain_redis_session.models import (
@@ -32,7 +35,10 @@ from langchain_redis_session.models import (
     DeadLetter,
     Event,
     SessionKey,
+    TrackEvent,
 )
+
+Write: TypeAlias = PreparedEvents | PreparedTrackEvents
 
 
 class SummaryScheduler(Protocol):
@@ -53,8 +59,8 @@ class Keeper(Protocol):
     def keep(
         self,
         key: SessionKey,
-        events: Sequence[Event],
-        prepared: PreparedEvents | None,
+        events: Sequence[Event] | Sequence[TrackEvent],
+        prepared: Write | None,
         error: RedisSessionError,
         on_given_up: Callable[[DeadLetter], Any] | None,
     ) -> Flow[None]: ...
@@ -89,14 +95,56 @@ def append_or_keep(
     except (EventRejectedError, SessionServiceClosedError):
         raise
     except RedisSessionError as error:
-        loop = yield from find_loop()
-
-        def give_up(letter: DeadLetter) -> None:
-            hooks.report_given_up(letter, loop)
-
-        prepared = tried[-1] if tried else None
-        yield from keeper.keep(key, events, prepared, error, in_this_context(give_up))
+        yield from _keep(hooks, keeper, key, events, tried[-1] if tried else None, error)
         return AppendResult(list(events), written=0, removed=0, queued=True)
+
+
+def append_track_or_keep(
+    context: Context,
+    hooks: Hooks,
+    keeper: Keeper,
+    key: SessionKey,
+    events: Sequence[TrackEvent],
+    *,
+    keeps: bool,
+    is_write_behind: bool,
+) -> Flow[None]:
+    """Append events of one track behind the session's dead letters, as `append_or_keep`.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+        RedisSessionError: They could not be written, nor, with `keeps`, be kept.
+    """
+    prepared: PreparedTrackEvents | None = None
+    try:
+        prepared = tracks.prepare_track_events(context, events[0].track, events)
+        yield from keeper.redeliver(key)
+        if is_write_behind:
+            yield from submit(hooks, key, prepared)
+        else:
+            yield from tracks.append_prepared_track_events(context, key, prepared)
+    except (SessionNotFoundError, SessionServiceClosedError):
+        raise
+    except RedisSessionError as error:
+        if not keeps:
+            raise
+        yield from _keep(hooks, keeper, key, events, prepared, error)
+
+
+def _keep(
+    hooks: Hooks,
+    keeper: Keeper,
+    key: SessionKey,
+    events: Sequence[Event] | Sequence[TrackEvent],
+    prepared: Write | None,
+    error: RedisSessionError,
+) -> Flow[None]:
+    loop = yield from find_loop()
+
+    def give_up(letter: DeadLetter) -> None:
+        hooks.report_given_up(letter, loop)
+
+    yield from keeper.keep(key, events, prepared, error, in_this_context(give_up))
 
 
 def append_events(

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from langchain_redis_session._background.jobs import Job, write_jobs
+from langchain_redis_session._background.jobs import Job, Write, write_jobs
 from langchain_redis_session._flow.requests import Flow, off_loop
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session.errors import BackendUnavailableError, RedisSessionError
-from langchain_redis_session.models import DeadLetter, Event, SessionKey
+from langchain_redis_session.models import DeadLetter, Event, SessionKey, TrackEvent
 
 GivenUp: TypeAlias = "tuple[Job, DeadLetter]"
 _MOST_KEPT = 100
@@ -119,8 +119,8 @@ class KeptAppends:
     def keep(
         self,
         key: SessionKey,
-        events: Sequence[Event],
-        prepared: PreparedEvents | None,
+        events: Sequence[Event] | Sequence[TrackEvent],
+        prepared: Write | None,
         error: RedisSessionError,
         on_given_up: Callable[[DeadLetter], Any] | None,
     ) -> Flow[None]:
@@ -170,12 +170,13 @@ class KeptAppends:
 
 def make_dead_job(
     key: SessionKey,
-    events: Sequence[Event],
-    prepared: PreparedEvents | None,
+    events: Sequence[Event] | Sequence[TrackEvent],
+    prepared: Write | None,
     on_given_up: Callable[[DeadLetter], Any] | None,
 ) -> Job:
     """A job of an append that has failed; without `prepared` it can't be written at all."""
-    write = prepared or PreparedEvents(events, [], {})
+    shown: Any = events  # of either kind
+    write = prepared or PreparedEvents(shown, [], {})
     return Job(key, write, is_alone=True, may_be_erased=True, on_given_up=on_given_up)
 
 

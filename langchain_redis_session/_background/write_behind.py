@@ -27,14 +27,13 @@ from langchain_redis_session._background.dead_letters import (
 )
 from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
-from langchain_redis_session._background.jobs import Job, JobResult, are_done, make_job
+from langchain_redis_session._background.jobs import Job, JobResult, Write, are_done, make_job
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
 from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit, off_loop
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session._operations.prepared import PreparedEvents
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
@@ -42,7 +41,7 @@ from langchain_redis_session.errors import (
     RedisSessionError,
     SessionServiceClosedError,
 )
-from langchain_redis_session.models import DeadLetter, Event, SessionKey
+from langchain_redis_session.models import DeadLetter, Event, SessionKey, TrackEvent
 from langchain_redis_session.stats import PersistStats
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
@@ -404,8 +403,8 @@ class WriteBehind(Engine):
     def keep(
         self,
         key: SessionKey,
-        events: Sequence[Event],
-        prepared: PreparedEvents | None,
+        events: Sequence[Event] | Sequence[TrackEvent],
+        prepared: Write | None,
         error: RedisSessionError,
         on_given_up: Callable[[DeadLetter], Any] | None,
     ) -> Flow[None]:

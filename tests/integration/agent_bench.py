@@ -148,3 +148,23 @@ class AgentBench:
     def checkpoints(self) -> int:
         """How many checkpoints there are."""
         return 0 if self.saver is None else len(list(self.saver.list(self.config())))
+
+
+def make_sub_agent(bench: AgentBench, model: ScriptedModel, name: str | None) -> Any:
+    """Give a tool that asks another agent, which has a middleware of its own."""
+    memory = RedisSessionMiddleware(bench.service)
+    sub_agent: Any = create_agent(model, tools=[add], middleware=[memory], name=name)
+
+    @tool
+    def research(a: int, b: int) -> str:
+        """Ask another agent."""
+        found = sub_agent.invoke({"messages": [("human", f"find {a}")]})
+        return str(found["messages"][-1].text)
+
+    @tool("research")
+    async def aresearch(a: int, b: int) -> str:
+        """Ask another agent."""
+        found = await sub_agent.ainvoke({"messages": [("human", f"find {a}")]})
+        return str(found["messages"][-1].text)
+
+    return aresearch if bench.is_async else research

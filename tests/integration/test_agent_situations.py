@@ -27,8 +27,8 @@ from langchain_core.tools import tool
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
-from langchain_redis_session import RedisSessionMiddleware, RedisSessionService
-from tests.integration.agent_bench import AgentBench, add, calling, say_all
+from langchain_redis_session import RedisSessionService
+from tests.integration.agent_bench import AgentBench, calling, make_sub_agent, say_all
 from tests.integration.scripted import ScriptedModel, script
 from tests.servers import RedisServer
 from tests.waits import PATIENCE_S
@@ -495,25 +495,6 @@ async def structured_output_by_the_provider(bench: AgentBench) -> None:
 
 
 # --- Sub-agents -----------------------------------------------------------------------------------
-
-
-def make_sub_agent(bench: AgentBench, model: ScriptedModel, name: str | None) -> Any:
-    memory = RedisSessionMiddleware(bench.service)
-    sub_agent: Any = create_agent(model, tools=[add], middleware=[memory], name=name)
-
-    @tool
-    def research(a: int, b: int) -> str:
-        """Ask another agent."""
-        found = sub_agent.invoke({"messages": [("human", f"find {a}")]})
-        return str(found["messages"][-1].text)
-
-    @tool("research")
-    async def aresearch(a: int, b: int) -> str:
-        """Ask another agent."""
-        found = await sub_agent.ainvoke({"messages": [("human", f"find {a}")]})
-        return str(found["messages"][-1].text)
-
-    return aresearch if bench.is_async else research
 
 
 @situation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ pytest.importorskip("langchain.agents.middleware")
 from langchain.agents import create_agent
 from langchain.agents import middleware as others
 from langchain.tools import ToolRuntime
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -111,6 +112,26 @@ async def test_what_a_tool_changes_is_stored_with_its_result(
         "lang=de cart=[1, 2, 3]",
         "lang=de cart=[]",
     ]
+
+
+@both_modes
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_question_asked_again_has_the_state_of_now(
+    service: RedisSessionService, mode: str, fails: bool
+) -> None:
+    def answer(_: list[BaseMessage]) -> AIMessage:
+        if fails and len(prompt.texts) == 1:
+            raise OSError("overloaded")
+        return AIMessage("Hello.")
+
+    bench, prompt = AgentBench(service, is_async=mode == "async"), Prompt([])
+    bench.make(model=ScriptedModel(answer=answer), inner=[prompt.middleware])
+    for cart in (1, 2):
+        service.create_session(*bench.key().scope)
+        service.update_session_state(bench.key(), {"cart": cart})
+        with suppress(OSError):
+            await bench.run([HumanMessage("hi", id="q1")])
+    assert prompt.texts == ["lang=None cart=1", "lang=None cart=2"]
 
 
 class Refusing(SessionCallbackHandler):

@@ -29,7 +29,8 @@ from langchain_redis_session import (
 from langchain_redis_session._verbs import answers
 from langchain_redis_session.models import list_messages
 from tests.contract.intercept import AsyncInterceptor, Commands, Interceptor
-from tests.integration.agent_bench import AgentBench, calling, say_all
+from tests.integration.agent_bench import AgentBench, calling, make_sub_agent, say_all
+from tests.integration.scripted import ScriptedModel, script
 from tests.waits import PATIENCE_S, await_until
 
 SUM: list[AIMessage | str] = [calling((1, 2)), "It is 3."]
@@ -127,6 +128,24 @@ async def test_redis_is_away_for_the_rest_of_a_run(mode: str) -> None:
         faults.heal()
         await bench.run("thanks")
         assert bench.stored == ["hi?", "Hello.", *SUM_STORED, "thanks?", "Bye."]
+
+
+@both_modes
+@pytest.mark.parametrize("step", [1, 2, 3], ids=STEPS[2:])
+async def test_what_a_sub_agent_said_is_delivered_in_its_place(mode: str, step: int) -> None:
+    told: list[DeadLetter] = []
+    async with open_bench(mode, on_persist_error=told.append) as (bench, faults):
+        bench.service.append_track_event(bench.key(), "other", "")  # the script is loaded
+        model = ScriptedModel(answer=script([calling((1, 2)), AIMessage("Found.")]))
+        research = make_sub_agent(bench, model, None)
+        bench.make(calling((1, 2), name="research"), "Done.", tools=[research])
+        faults.plan(4 + step)  # a track is made by two requests
+        await bench.run("go")
+        assert len(told) == 1
+        assert bench.stored == ["hi?", "Hello.", "go?", "research()", "= Found.", "Done."]
+        track = bench.service.get_track_events(bench.key(), "agent")
+        assert [event.payload["type"] for event in track] == ["human", "ai", "tool", "ai"]
+        assert bench.service.dead_letters() == []
 
 
 @both_modes

@@ -187,7 +187,7 @@ class Talk:
         tag: str = "",
     ) -> Flow[AppendResult | None]:
         if turn.place.track:
-            yield from self._append_to_track(turn.place, messages)
+            yield from self._append_to_track(turn.place, messages, keeps=keeps)
             turn.known |= {message.id for message in messages if message.id}
             return None
         changes, cut = turn.state.take_changes(), self._find_moved_cut(turn)
@@ -217,13 +217,17 @@ class Talk:
         cut = turn.event_ids[turn.begin]
         return "" if cut == turn.cut else cut
 
-    def _append_to_track(self, place: Place, messages: list[BaseMessage]) -> Flow[None]:
+    def _append_to_track(
+        self, place: Place, messages: list[BaseMessage], *, keeps: bool
+    ) -> Flow[None]:
         service, key, ids = self.service, place.key, place.key.scope
         create = Call(partial(service.create_session, *ids), partial(service.acreate_session, *ids))
         payloads = [message_to_dict(message) for message in messages]
+        arguments = (service, key, place.track, payloads)
+        aappend = partial(answers.aappend_to_track, *arguments, keeps=keeps)
         append = Call(
-            partial(service.append_track_events, key, place.track, payloads),
-            partial(service.aappend_track_events, key, place.track, payloads),
+            partial(answers.append_to_track, *arguments, keeps=keeps),
+            aappend if not keeps else unbroken(aappend),
         )
         try:
             yield append
