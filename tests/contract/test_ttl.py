@@ -102,6 +102,8 @@ async def test_every_key_expires_after_every_kind_of_write(
     }
     for name, write in WRITES.items():
         await fill(brief, key)
+        if name == "remove_events":
+            await brief.append_event(key, make_event(1))
         await write(verbs, key)
         ttls = redis_probe.ttls()
         for key_name, ttl in ttls.items():
