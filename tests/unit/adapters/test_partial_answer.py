@@ -15,7 +15,7 @@ def test_a_try_that_failed_is_no_part_of_the_next() -> None:
     for words in (["lost ", "too"], ["kept ", "all"]):
         said.on_chat_model_start({}, [])
         for word in words:
-            chunk = ChatGenerationChunk(message=AIMessageChunk(word))
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
             said.on_llm_new_token(word, chunk=chunk)
     assert said.message is not None
     assert said.message.text == "kept all"
