@@ -46,9 +46,11 @@ def test_loops_that_end_leave_nothing_behind(
         assert left["connections"] <= A_HANDFUL, left
 
 
-def test_a_client_that_was_handed_in_serves_one_loop(redis_server: RedisServer) -> None:
+def test_a_client_that_was_handed_in_serves_one_loop(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
     client = redis_server.async_client()
-    service = RedisSessionService(async_client=client)
+    service = RedisSessionService(async_client=client, key_prefix=key_prefix)
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:
         for _ in range(2):
