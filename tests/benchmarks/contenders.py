@@ -81,14 +81,25 @@ class AgentsSession:
 
 
 class _Recorder:
-    """Stands in for a client: takes down the commands of appends instead of sending them."""
+    """Stands in for a client and its pipelines: takes down the commands of appends, sends none."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[Any, ...]] = []
+        self._replies: list[Any] = []
 
-    def execute_command(self, *command: Any, **_options: Any) -> Any:
-        self.commands.append(command)
-        return [b"OK", 0, b"", [1], [b"0"], 0, b"", 0]
+    def pipeline(self, **_options: Any) -> _Recorder:
+        return self
+
+    def execute_command(self, *command: Any, **_options: Any) -> None:
+        if command[0] == "ECHO":  # the proof at a pipeline's end
+            self._replies.append(command[1])
+        else:
+            self.commands.append(command)
+            self._replies.append([b"OK", 0, b"", 0])
+
+    def execute(self, **_options: Any) -> list[Any]:
+        replies, self._replies = self._replies, []
+        return replies
 
 
 class BareAppends:
