@@ -65,7 +65,7 @@ EXPECTED = {
         "made=7, failed=0",
         "['system', 'human', 'ai', 'human', 'ai']",
         "de | Ann wants tea. order 1: Sencha.",
-        "en | 1 messages about tea",
+        "en | 2 messages about tea",
         "'' | 3 messages about tea",
         "'agent/search' | 2 messages about tea",
     ],
