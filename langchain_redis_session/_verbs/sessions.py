@@ -93,11 +93,13 @@ class SessionMethods(FlowRunner):
         Example:
             >>> from langchain_core.messages import AIMessage, HumanMessage
             >>> from langchain_redis_session import RedisSessionService
-            >>> service = RedisSessionService("memory://")
+            >>> service = RedisSessionService("memory://doc-list-sessions")
             >>> key = service.create_session("shop", "ann").key
             >>> talk = [HumanMessage("Sencha?"), AIMessage("We have it.")]
             >>> result = service.append_messages(key, talk)
-            >>> (found,) = service.list_sessions("shop", "ann", include_events=True, events_limit=1)
+            >>> (found,) = service.list_sessions(
+            ...     "shop", "ann", limit=1, include_events=True, events_limit=1
+            ... )
             >>> [message.text for message in found.messages], found.event_count
             (['We have it.'], 2)
         """

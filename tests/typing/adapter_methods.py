@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
+import redis
 from fastapi import APIRouter, Depends, FastAPI
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -35,10 +36,12 @@ from langchain_redis_session import (
     event_threshold,
     install_error_handlers,
     read_runs,
+    register_redis_instance,
     session_router,
     session_state,
     time_threshold,
     token_threshold,
+    unregister_redis_instance,
     with_session,
 )
 from langchain_redis_session.adapters._middleware.state_view import SessionState
@@ -165,6 +168,13 @@ def values(context: AppendEventContext, event: Event, key: SessionKey, session: 
 
 def agents(runtime: object) -> None:
     assert_type(session_state(runtime), SessionState)
+
+
+def instances(client: redis.Redis) -> None:
+    assert_type(register_redis_instance("main", "redis://", socket_timeout=5), None)
+    assert_type(register_redis_instance("main", client=client), None)
+    assert_type(register_redis_instance("main", factory=lambda: client), None)
+    assert_type(unregister_redis_instance("main"), None)
 
 
 def triggers() -> None:
