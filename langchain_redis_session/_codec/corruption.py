@@ -22,6 +22,9 @@ T = TypeVar("T")
 def decoder(what: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a function raise nothing but `CorruptEventError`, which says that `what` is corrupt.
 
+    What a signal's handler raises meanwhile (a soft time limit, say) is no fault of the bytes:
+    they are decoded once more, and where that goes well, it goes on to the caller.
+
     >>> @decoder("a number")
     ... def read(data: bytes) -> int:
     ...     return int(data)
@@ -41,11 +44,21 @@ literal for int() with base 10: b'x'")
             except RecursionError:
                 raise CorruptEventError(f"{what} is nested too deep to be read") from None
             except Exception as error:
+                if _is_readable(function, *args, **kwargs):
+                    raise
                 raise CorruptEventError(f"{what} can't be read: {shorten(error, 100)}") from error
 
         return decode
 
     return decorate
+
+
+def _is_readable(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:
+    try:
+        function(*args, **kwargs)
+    except Exception:
+        return False
+    return True
 
 
 _SMALL_BYTES = 4096
