@@ -58,6 +58,21 @@ def get_core(record: bytes) -> bytes:
     return record[: max(0, len(record) - TAIL_BYTES) + len(tail[0])]
 
 
+@decoder("a time")
+def _read_time(text: str | bytes) -> int:
+    return parse_time(text.decode() if isinstance(text, bytes) else text)
+
+
+@decoder("track names")
+def _read_names(text: str) -> Any:
+    return json.loads(b64decode(text))
+
+
+@decoder("a state value")
+def _read_state_value(text: str) -> Any:
+    return decode_state_value(b64decode(text))
+
+
 def get_created_text(record: bytes) -> bytes:
     """What tells a session from a later one of the same id; `is_made_at` of scripts compares it."""
     match = _CREATED.match(record)
@@ -67,8 +82,8 @@ def get_created_text(record: bytes) -> bytes:
 def parse_created(record: bytes) -> int:
     """When a session was made, in ns, without reading the rest of its record; 0 if unknown."""
     try:
-        return parse_time(get_created_text(record).decode())
-    except Exception:
+        return _read_time(get_created_text(record))
+    except CorruptEventError:
         return 0
 
 
@@ -97,8 +112,8 @@ def parse_times(record: bytes, session_ttl_ms: int) -> tuple[int, int | None]:
         found = _UPDATED.match(record[-TAIL_BYTES:]) or _UPDATED.match(record)
         core, expires_ms, updated = b"", None, found[1] if found else b""
     try:
-        updated_ns = parse_time(updated.decode())
-    except Exception:
+        updated_ns = _read_time(updated)
+    except CorruptEventError:
         return 0, expires_ms
     if expires_ms is None and session_ttl_ms and not _LIMIT.search(core[-100:]):
         expires_ms = updated_ns // 1_000_000 + session_ttl_ms
@@ -166,8 +181,8 @@ def _dump_names(names: list[str]) -> bytes:
 
 def _decode_tracks(value: object) -> list[str]:
     try:
-        names = json.loads(b64decode(value)) if isinstance(value, str) else []
-    except Exception:
+        names = _read_names(value) if isinstance(value, str) else []
+    except CorruptEventError:
         return []
     return [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
 
@@ -231,16 +246,16 @@ def _read_record(record: bytes) -> Record:
         if name == TRACKS:
             continue
         try:
-            decoded = None if value is None else decode_state_value(b64decode(value))
-        except Exception:
+            decoded = None if value is None else _read_state_value(value)
+        except CorruptEventError:
             is_sound = False
             continue
         (cuts if name.startswith(WINDOW_PREFIX) else state)[name] = decoded
     times = []
     for member in ("createdAt", "updatedAt"):
         try:
-            times.append(parse_time(members.get(member, "")))
-        except Exception:
+            times.append(_read_time(members.get(member, "")))
+        except CorruptEventError:
             is_sound = False
             times.append(0)
     tracks = encoded.get(TRACKS) if isinstance(encoded, dict) else None

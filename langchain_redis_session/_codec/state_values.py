@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.corruption import decoder
 from langchain_redis_session._codec.plain_json import load_exactly
 from langchain_redis_session._codec.tags import TAG_BYTES, dump_bytes, dump_value, read_value
+from langchain_redis_session.errors import CorruptEventError
 
 
 def encode_state_value(value: Any, path: str, conversions: Conversions | None = None) -> bytes:
@@ -29,6 +31,9 @@ def encode_state_value(value: Any, path: str, conversions: Conversions | None = 
     return dump_value(value, path, conversions)
 
 
+_load = decoder("a state value")(load_exactly)
+
+
 def decode_state_value(data: bytes) -> Any:
     """Read a state value: JSON as its value, other bytes as themselves.
 
@@ -36,8 +41,8 @@ def decode_state_value(data: bytes) -> Any:
     ([1, 2], b'NaN', b'')
     """
     try:
-        value = load_exactly(data)
-    except Exception:
+        value = _load(data)
+    except CorruptEventError:
         return data
     return read_value(value) if TAG_BYTES in data else value
 

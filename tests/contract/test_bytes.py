@@ -208,7 +208,11 @@ async def test_a_foreign_record_keeps_its_members(
     for change, call in CHANGES.items():
         sessions_key = redis_probe.key(f"sess:{tag}:ann")
         redis_probe.hset(sessions_key, "s1", json.dumps(foreign, separators=separators))
-        await verbs.append_event(key, make_event(1)) if change in ("clear", "remove", "trim") else None
+        await verbs.append_event(key, make_event(1)) if change in (
+            "clear",
+            "remove",
+            "trim",
+        ) else None
         read = await verbs.get_session(key)
         assert read.state == {"k": 1, "raw": b"\xfe", "none": None}
         assert read.tracks == (("go",) if had_tracks else ())
