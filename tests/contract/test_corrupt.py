@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -271,6 +272,8 @@ async def test_times_of_a_record_that_no_calendar_has(
 async def test_a_session_id_that_is_no_text(
     verbs: Verbs, session: SessionKey, redis_probe: RedisProbe, backend: Backend
 ) -> None:
+    if backend.is_fake and version("fakeredis") == "2.32.1":
+        pytest.skip("the HSCAN of this fakeredis reads UTF-8 only")
     sessions_key = redis_probe.key(f"sess:{tag_of(backend)}:ann")
     redis_probe.hset(sessions_key, mapping={b"\xff": b"{}", b"x" * 600: b"{}"})
     assert [each.key for each in await verbs.list_sessions("shop", "ann")] == [session]

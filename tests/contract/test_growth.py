@@ -15,7 +15,7 @@ from tests.servers import RedisServer, ServerBinary
 
 WALKS = ("list_sessions", "list_apps", "list_users", "delete_user")
 """Methods that are about all sessions, or users: they go in pages."""
-BACKGROUND = ("ping", "enqueue_summary", "flush", "close")
+BACKGROUND = ("ping", "enqueue_summary", "flush", "close", "retry_dead_letters")
 OF_A_SESSION = [name for name in METHODS if name not in (*WALKS, *BACKGROUND)]
 WHOLE_HASH = ("HGETALL", "HKEYS", "HVALS", "HRANDFIELD")
 FEW, MANY = 2, 400
