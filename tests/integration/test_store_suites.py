@@ -32,6 +32,7 @@ def sync_store(place: Place) -> Iterator[RedisSessionStore]:
 
 
 @on_kinds
+@pytest.mark.usefixtures("place")
 class TestSync(BaseStoreSyncTests[Any]):
     """The suite for sync stores."""
 
@@ -45,6 +46,7 @@ class TestSync(BaseStoreSyncTests[Any]):
 
 
 @on_kinds
+@pytest.mark.usefixtures("place")
 class TestAsync(BaseStoreAsyncTests[Any]):
     """The suite for async stores."""
 
