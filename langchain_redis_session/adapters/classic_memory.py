@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
-from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import PrivateAttr
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
 from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
 from langchain_redis_session.adapters._windows import TokenCounter, format_summary
 from langchain_redis_session.adapters.history import RedisSessionChatMessageHistory
@@ -53,7 +53,7 @@ class RedisSessionMemory(BaseMemory):
         include_summary: Whether the session's summary stands for the messages that it covers.
         max_messages: The most messages that it gives, the newest; None = all.
         max_tokens: The most tokens that it gives, likewise; None = all.
-        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
         start_on: Where a window that was cut begins; see `RedisSessionChatMessageHistory`.
         open_tool_calls: What to do with tool calls that never got a result, likewise.
@@ -96,7 +96,7 @@ class RedisSessionMemory(BaseMemory):
         include_summary: bool = True,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        token_counter: TokenCounter = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         start_on: StartOn = "human",
         open_tool_calls: OpenToolCalls = "answer",

@@ -14,12 +14,12 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_messages,
 )
-from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
 from langchain_redis_session.adapters._middleware.places import PlaceFinder
 from langchain_redis_session.adapters._middleware.state_view import (
@@ -89,7 +89,7 @@ class RedisSessionMiddleware(_AgentMiddleware):
         max_messages: The most messages that the model sees, the newest; None = all. The running
             turn stays in any case, as in `RedisSessionChatMessageHistory`.
         max_tokens: The most tokens that it sees, likewise; None = all.
-        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         include_summary: Whether the session's summary stands for the messages that it covers.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
         stable_window: Whether the window's beginning stays where it is until a limit is reached,
@@ -136,7 +136,7 @@ class RedisSessionMiddleware(_AgentMiddleware):
         session: Callable[[Any], SessionKey] | None = None,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        token_counter: TokenCounter = count_tokens_approximately,
+        token_counter: TokenCounter = count_tokens,
         include_summary: bool = False,
         format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
         stable_window: bool = False,

@@ -14,7 +14,6 @@ from typing import Any, get_args
 from uuid import uuid4
 
 from langchain_core.messages import BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import (
     ConfigurableFieldSpec,
     Runnable,
@@ -29,6 +28,7 @@ from pydantic import BaseModel
 from langchain_redis_session._actions.open_calls import OpenToolCalls
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._operations.bounds import StartOn
+from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
 from langchain_redis_session.adapters._ids import as_text, tell_names
 from langchain_redis_session.adapters._runnable.forms import Forms, merge_chunks
@@ -58,7 +58,7 @@ def with_session(
     include_summary: bool = False,
     max_messages: int | None = None,
     max_tokens: int | None = None,
-    token_counter: TokenCounter = count_tokens_approximately,
+    token_counter: TokenCounter = count_tokens,
     format_summary: Callable[[Summary], BaseMessage | str] = format_summary,
     stable_window: bool = False,
     start_on: StartOn = "human",
@@ -108,7 +108,7 @@ def with_session(
         max_messages: The most messages that the chain is given, the newest; None = all. What the
             user says counts, and stays in any case.
         max_tokens: The most tokens that it is given, likewise; None = all.
-        token_counter: Counts tokens of messages; default: `count_tokens_approximately`.
+        token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
         stable_window: Whether the window's beginning stays where it is until a limit is reached;
             see `RedisSessionMiddleware`.
