@@ -397,8 +397,8 @@ class WriteBehind(Engine):
 
     def redeliver(self, key: SessionKey | None = None) -> Flow[int]:
         """Accept dead letters anew; as `retry_dead_letters`."""
+        yield from ()  # a flow, as that of a service without write-behind
         return self.retry_dead_letters(key)
-        yield  # nothing: it is a flow as that of a service without write-behind
 
     def keep(
         self,

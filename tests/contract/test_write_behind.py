@@ -313,12 +313,14 @@ DONE = {  # what each verb leaves of the queued appends' state
 }
 
 
+USAGE = ("get_usage", "get_session_usage")
+
+
 def test_every_method_that_reads_or_changes_is_looked_at() -> None:
     appends = {name for name in METHODS if name.startswith("append_")}
     summaries = {"create_summary", "enqueue_summary", "get_summary", "list_summaries"}
     others = {"close", "flush", "ping", "retry_dead_letters"}
-    others |= {"get_usage", "get_session_usage"}  # looked at in test_usage.py
-    assert METHODS.keys() - appends - summaries - others == SHOWS.keys()
+    assert METHODS.keys() - appends - summaries - others - {*USAGE} == SHOWS.keys()
 
 
 @one_server
@@ -408,6 +410,18 @@ async def test_every_verb_comes_after_what_was_appended(
         assert await queued.call("flush", PATIENCE_S)
         left = ["appstate:{shop}"]
         assert redis_probe.names() == (left if name == "delete_user" else [*left, USER_STATE])
+
+
+@one_server
+@pytest.mark.parametrize("name", USAGE)
+async def test_usage_comes_after_what_was_appended(
+    make_queued: MakeQueued, key: SessionKey, name: str
+) -> None:
+    queued = make_queued(track_usage=True)
+    await queued.verbs.create_session(*key.scope)
+    queued.gate.hold(0.03)
+    await queued.verbs.append_messages(key, [AIMessage("a"), AIMessage("b")])
+    assert (await queued.call(name, *arguments_of(name, key))).messages == 2
 
 
 USER_STATE = "userstate:{shop}:ann"
