@@ -179,6 +179,7 @@ def test_a_cluster_waits_for_async_callers_too(cluster: RedisCluster) -> None:
                 for key, replica in zip(keys, replicas, strict=True):
                     await service.aappend_messages(key, [HumanMessage("a")], create=True)
                     assert count_events(replica, key) == 1
+                await hasty.aping()  # so that its client asks no silent node about the cluster
                 replicas[0].pause()
                 with pytest.raises(BackendUnavailableError, match="only 0 of 1 replicas"):
                     await hasty.aappend_messages(keys[0], [HumanMessage("b")])
