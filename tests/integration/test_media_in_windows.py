@@ -22,7 +22,7 @@ from tests.integration.scripted import ScriptedModel
 KEY = SessionKey("default", "ann", "s1")
 CONFIG: Any = {"configurable": {"user_id": "ann", "session_id": "s1", "thread_id": "s1"}}
 PDF = {"type": "file", "base64": "QUJD" * 50_000, "mime_type": "application/pdf"}
-LIMIT = {"max_tokens": 3000}
+LIMIT: Any = {"max_tokens": 3000}
 
 
 def see_by_history(service: RedisSessionService) -> list[BaseMessage]:
