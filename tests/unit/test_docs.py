@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sse_starlette import sse
 
+import langchain_redis_session
 from langchain_redis_session._flow.translation import PERMISSIONS
 from tests.processes import ROOT
 
@@ -74,8 +75,15 @@ def read_prose(page: Path) -> str:
     return FENCE.sub("", page.read_text("utf-8"))
 
 
+def test_the_reference_has_every_public_name() -> None:
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs/reference").glob("*.md"))
+    shown = re.findall(r"^::: langchain_redis_session\.(\w+)$|^\*\*`(\w+)`\*\*", pages, re.M)
+    public = set(langchain_redis_session.__all__) - {"__version__"}
+    assert sorted(one or other for one, other in shown) == sorted(public)
+
+
 def test_the_readme_shows_the_test_command() -> None:
-    assert "$ make test" in README.read_text("utf-8")
+    assert "\nmake test\n" in README.read_text("utf-8")
 
 
 def test_the_permissions_shown_are_those_that_errors_tell() -> None:
