@@ -90,18 +90,27 @@ class PooledExchanges:
         """As of `Exchanges`."""
         return [""]
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(
+        self, commands: Sequence[Command], failures: list[Exception] | None = None
+    ) -> list[Any]:
+        """Exchange, with the retries of the client; `failures` are those of tries before."""
         connection = self.take()
+
+        def try_once() -> list[Any]:
+            if failures:
+                raise failures.pop()
+            return self._talk(connection, commands)
+
         try:
             replies: list[Any] = connection.retry.call_with_retry(
-                lambda: self._talk(connection, commands), lambda _: connection.disconnect()
+                try_once, lambda _: connection.disconnect()
             )
         except BaseException:
             # First of all: what comes next may be interrupted too.
             connection.disconnect()
             self.give(connection)
             raise
-        self.give(connection)
+        self._put_away(connection)
         return replies
 
     def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
@@ -139,6 +148,10 @@ class PooledExchanges:
         self._pool.release(connection)
         if self._line:
             self._line.wake()
+
+    def _put_away(self, connection: Any) -> None:
+        """Have done with a connection that has brought all replies."""
+        self.give(connection)
 
     def clean_up(self, interruption: BaseException) -> None:
         """Leave the pool whole after an exception that may have landed in its own code."""
