@@ -20,6 +20,7 @@ import redis
 from redis.sentinel import SentinelConnectionPool
 
 from langchain_redis_session._connections.pooled import PooledExchanges
+from langchain_redis_session._connections.talk import talk_briefly
 from langchain_redis_session._flow.requests import Command
 
 _FRESH_S = 1.0
@@ -46,6 +47,8 @@ def can_keep(pool: Any) -> bool:
 
 class KeptExchanges(PooledExchanges):
     """Exchanges on kept connections of a sync pool, of which `can_keep` is true."""
+
+    _converse = staticmethod(talk_briefly)
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         super().__init__(pool, timeout_s=timeout_s, name=name)

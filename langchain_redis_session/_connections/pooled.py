@@ -54,6 +54,8 @@ class PooledExchanges:
         name: What to call the pool's server in errors.
     """
 
+    _converse = staticmethod(talk)
+
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
         self._arguments = _take_arguments(type(pool).get_connection)
@@ -116,9 +118,9 @@ class PooledExchanges:
     def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         proven = self._proven
         if proven is None or connection in proven:
-            return talk(connection, commands)
+            return self._converse(connection, commands)
         proof, token = make_proof()
-        replies = check_proof(talk(connection, [*commands, proof]), token)
+        replies = check_proof(self._converse(connection, [*commands, proof]), token)
         proven.add(connection)
         return replies
 
