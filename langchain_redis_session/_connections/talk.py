@@ -11,12 +11,27 @@ import redis
 
 from langchain_redis_session._flow.requests import Command
 
+try:
+    import hiredis
+except ImportError:
+    _pack_command: Any = None
+else:
+    _pack_command = hiredis.pack_command
+
 _numbers = itertools.count()
 
 
 def talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Send commands, and read their replies; the server's errors stand among them."""
     start_talk(connection, commands)
+    return finish_talk(connection, commands)
+
+
+def talk_briefly(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Likewise, without redis-py's own packing: on a connection that has no other."""
+    if _pack_command is None:
+        return talk(connection, commands)
+    connection.send_packed_command((b"".join(map(_pack_command, commands)),))
     return finish_talk(connection, commands)
 
 
