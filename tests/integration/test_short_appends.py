@@ -137,8 +137,10 @@ class Sessions:
                 return loop.run_until_complete(result) if is_async else result
 
             sessions = cls(client, service, perform)
-            yield sessions
-            loop.run_until_complete(service.aclose())
+            try:
+                yield sessions
+            finally:
+                loop.run_until_complete(service.aclose())
 
     def try_calls(self, calls: Any) -> Any:
         """What calls on a new session tell and leave."""
