@@ -41,6 +41,7 @@ class Connections:
         owns_async: Likewise; an async client not owned serves one loop only.
         description: What to call it in errors and reprs; without credentials.
         is_default: Whether nobody said where Redis is.
+        may_share: Whether the tasks of a loop may share a connection.
 
     Attributes:
         pool_timeout_s: How long callers wait for a connection where all are in use.
@@ -55,6 +56,7 @@ class Connections:
         owns_async: bool,
         description: str,
         is_default: bool = False,
+        may_share: bool = False,
     ) -> None:
         self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
@@ -65,7 +67,7 @@ class Connections:
         self._is_closed = False
         self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
         self.description = description
-        self.is_default = is_default
+        self.is_default, self._may_share = is_default, may_share
         _all.add(self)
 
     @property
@@ -138,7 +140,10 @@ class Connections:
             if (made := self.running_exchanges()) is not None:  # by another task, meanwhile
                 return made
         exchanges = open_async_exchanges(
-            client, timeout_s=self.pool_timeout_s, name=self.description
+            client,
+            timeout_s=self.pool_timeout_s,
+            name=self.description,
+            may_share=self._may_share,
         )
         keeper = _close_with_loop(client) if self._owns_async else None
         kept = _Kept(client, exchanges, keeper)
