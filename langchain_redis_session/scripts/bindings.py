@@ -10,6 +10,7 @@ which order a script takes its keys and arguments.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -360,7 +361,7 @@ def read_events(
 ) -> ScriptCall[Page]:
     """Read a stretch of events or track events, from one end on."""
     args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
-    return ScriptCall("read_events", [events], args, parse_page)
+    return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 
 def find_event(
@@ -423,7 +424,7 @@ def get_session(
         skip,
         _unlimited(count),
     ]
-    return ScriptCall("get_session", script_keys, args, parse_session)
+    return ScriptCall("get_session", script_keys, args, parse_session, _most(count))
 
 
 def get_time(sessions: bytes) -> ScriptCall[int]:
@@ -455,6 +456,10 @@ def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:
     for name, value in values.items():
         yield name.encode("utf-8", "surrogatepass")
         yield value
+
+
+def _most(count: int | None) -> int:
+    return sys.maxsize if count is None else count
 
 
 def _unlimited(count: int | None) -> int:
