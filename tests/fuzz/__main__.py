@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.fuzz import entries, identities, messages
+from tests.fuzz.field import BATCHES, IN_SESSIONS, Field
 from tests.fuzz.findings import Finding, write
 from tests.servers import RedisServer, find_redis_server
 
@@ -42,11 +43,13 @@ class Fuzzer:
         seed: Gives the same inputs each time.
         client: A client of a server that is nobody else's: it is emptied all the time.
         minutes: How long a part may take.
+        at_once: As a `Field` has it.
     """
 
     seed: int
     client: redis.Redis
     minutes: float = 10
+    at_once: int | None = None
     parts: list[Part] = field(default_factory=list)
 
     def add(self, name: str, count: int, make: Callable[[list[Finding]], Iterator[int]]) -> None:
@@ -56,24 +59,24 @@ class Fuzzer:
 
     def plan(self, *, entry_count: int, message_count: int, name_count: int) -> None:
         """Add everything there is."""
-        ground = entries.Field(self.client)
+        ground = Field(self.client, self.at_once)
         self.add("entries", entry_count, lambda found: self._try_entries(ground, found))
         self.add("wrong types", 1, lambda found: self._try_types(ground, found))
         self.add("messages", message_count, self._try_messages)
         self.add("names", name_count, self._try_names)
         self.add("URLs", name_count, self._try_urls)
 
-    def _try_entries(self, ground: entries.Field, found: list[Finding]) -> Iterator[int]:
+    def _try_entries(self, ground: Field, found: list[Finding]) -> Iterator[int]:
         waiting: dict[str, list[bytes]] = {}
         for kind, entry in entries.generate(self.seed, entries.make_seeds()):
             batch = waiting.setdefault(kind, [])
             batch.append(entry)
-            if len(batch) >= (BATCH if kind in entries.MANY_AT_ONCE else 1):
+            if len(batch) >= BATCHES.get(kind, IN_SESSIONS):
                 found += ground.try_all(kind, waiting.pop(kind))
                 yield len(batch)
 
-    def _try_types(self, ground: entries.Field, found: list[Finding]) -> Iterator[int]:
-        found += entries.try_wrong_types(ground)
+    def _try_types(self, ground: Field, found: list[Finding]) -> Iterator[int]:
+        found += ground.try_wrong_types()
         yield 1
 
     def _try_messages(self, found: list[Finding]) -> Iterator[int]:
@@ -143,10 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--names", type=int, default=50_000, help="ids of tenants, and URLs")
     parser.add_argument("--minutes", type=float, default=10, help="the most that a part takes")
+    parser.add_argument("--at-once", type=int, default=2, help="reads of each kind for an entry")
     options = parser.parse_args(arguments)
     console = Console()
     with RedisServer(find_redis_server()) as server, server.client() as client:
-        fuzzer = Fuzzer(options.seed, client, options.minutes)
+        fuzzer = Fuzzer(options.seed, client, options.minutes, options.at_once)
         fuzzer.plan(
             entry_count=options.entries, message_count=options.messages, name_count=options.names
         )
