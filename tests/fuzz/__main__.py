@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.fuzz import entries, identities, messages
+from tests.fuzz import entries, identities, messages, providers
 from tests.fuzz.field import BATCHES, IN_SESSIONS, Field
 from tests.fuzz.findings import Finding, write
 from tests.servers import RedisServer, find_redis_server
@@ -57,12 +57,16 @@ class Fuzzer:
         findings: list[Finding] = []
         self.parts.append(Part(name, count, lambda _: make(findings), findings))
 
-    def plan(self, *, entry_count: int, message_count: int, name_count: int) -> None:
+    def plan(
+        self, *, entry_count: int, message_count: int, name_count: int, provider_count: int = 0
+    ) -> None:
         """Add everything there is."""
         ground = Field(self.client, self.at_once)
         self.add("entries", entry_count, lambda found: self._try_entries(ground, found))
         self.add("wrong types", 1, lambda found: self._try_types(ground, found))
         self.add("messages", message_count, self._try_messages)
+        if provider_count:
+            self.add("providers' messages", provider_count, self._try_providers)
         self.add("names", name_count, self._try_names)
         self.add("URLs", name_count, self._try_urls)
 
@@ -80,28 +84,23 @@ class Fuzzer:
         yield 1
 
     def _try_messages(self, found: list[Finding]) -> Iterator[int]:
-        made = messages.generate(self.seed)
-        while True:
-            for message in islice(made, BATCH):
-                finding = messages.try_message(message)
-                found += [finding] if finding else []
-            yield BATCH
+        return self._try_each(map(messages.try_message, messages.generate(self.seed)), found)
+
+    def _try_providers(self, found: list[Finding]) -> Iterator[int]:
+        made = providers.generate(self.seed)
+        return self._try_each((messages.try_message(m, providers.make_plain) for m in made), found)
+
+    def _try_each(self, tried: Iterator[Finding | None], found: list[Finding]) -> Iterator[int]:
+        while batch := [*islice(tried, BATCH)]:
+            found += filter(None, batch)
+            yield len(batch)
 
     def _try_names(self, found: list[Finding]) -> Iterator[int]:
-        tenants, keys = identities.Tenants(), identities.generate_keys(self.seed)
-        while True:
-            for key in islice(keys, BATCH):
-                finding = tenants.try_key(key)
-                found += [finding] if finding else []
-            yield BATCH
+        tenants = identities.Tenants()
+        return self._try_each(map(tenants.try_key, identities.generate_keys(self.seed)), found)
 
     def _try_urls(self, found: list[Finding]) -> Iterator[int]:
-        urls = identities.generate_urls(self.seed)
-        while True:
-            for url in islice(urls, BATCH):
-                finding = identities.try_url(url)
-                found += [finding] if finding else []
-            yield BATCH
+        return self._try_each(map(identities.try_url, identities.generate_urls(self.seed)), found)
 
     def run(self, console: Console) -> list[Finding]:
         """Try everything; gives what failed."""
@@ -152,7 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with RedisServer(find_redis_server()) as server, server.client() as client:
         fuzzer = Fuzzer(options.seed, client, options.minutes, options.at_once)
         fuzzer.plan(
-            entry_count=options.entries, message_count=options.messages, name_count=options.names
+            entry_count=options.entries,
+            message_count=options.messages,
+            provider_count=options.messages // 50,  # each takes so many times as long
+            name_count=options.names,
         )
         findings = fuzzer.run(console)
     for path in write(findings):
