@@ -25,6 +25,8 @@ MEMBERS = {
     "best_ratio",
     "goal",
     "ok",
+    "cpu_us",
+    "other_cpu_us",
 }
 
 
@@ -37,8 +39,10 @@ def test_a_quick_run_reports_every_row(
     report = json.loads(output.read_text("utf-8"))
     rows: list[dict[str, Any]] = report["rows"]
     assert report["packages"]["redis"]
+    assert report["server"].startswith(("Redis ", "Valkey "))
+    assert isinstance(report["quiet"], bool)
     assert all(row.keys() == MEMBERS for row in rows)
-    assert "memory of a message" in capsys.readouterr().out
+    assert "memory of a message of 500 characters" in capsys.readouterr().out
     hooks = [row for row in rows if row["other_name"] == "no callbacks="]
     assert [row["what"].split(", ")[1] for row in hooks] == [
         "callbacks=[]",
