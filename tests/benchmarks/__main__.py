@@ -18,6 +18,7 @@ from tests.benchmarks.rows import PARTS
 from tests.benchmarks.server import start_server
 from tests.benchmarks.starts import start_rows
 from tests.benchmarks.stores import store_rows
+from tests.benchmarks.tables import RESULTS
 from tests.benchmarks.write_behind import write_behind_rows
 
 MORE = (
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little of everything: does it work?")
     parser.add_argument("--only", choices=titles, nargs="+", default=titles, metavar="PART")
-    parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else Plan()
     rows: list[Row] = []
