@@ -47,6 +47,21 @@ LONG: Sequence[Line] = (
     ("read all of 1,000", "read all of 1,000", AGENTS),
     ("write-behind: append and flush", "append and flush, per message", "synchronous"),
     (
+        "append with a hook before and after",
+        "append 1, one hook",
+        "no callbacks=",
+    ),
+    (
+        "append with a summarizer",
+        "append 1, summaries with the default trigger",
+        "without a summarizer",
+    ),
+    (
+        "read a summary and 20 messages behind it",
+        "read a summary and the 20 messages behind it",
+        "the last 20",
+    ),
+    (
         "start a program, to its first append",
         "from the start to the first append, processor time",
         COMMUNITY,
@@ -56,7 +71,7 @@ LONG: Sequence[Line] = (
     ("memory, 500 characters", "memory of a message of 500 characters, with a TTL", COMMUNITY),
     ("memory, 2,000 characters", "memory of a message of 2,000 characters, with a TTL", COMMUNITY),
 )
-TABLES: Mapping[str, Sequence[Line]] = {"short": SHORT, "long": LONG}
+TABLES: Mapping[str, Sequence[Line]] = {"summary": SHORT, "all": LONG}
 
 
 def fill_page(text: str, results: Mapping[str, Any]) -> str:
