@@ -280,7 +280,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     def _count_recent(self, events: list[Event]) -> int:
         skip = self._skip_recent
         if callable(skip):
-            skip = check_int("what skip_recent gives", skip(list(events)), 0)
+            skip = check_int("what skip_recent returns", skip(list(events)), 0)
         start = find_turn_start(events, max(0, len(events) - skip))
         return len(events) - min(start, find_running_turn(events))
 

@@ -299,7 +299,7 @@ def _make_sign_in(user: Any) -> Any:
     if not isinstance(user, Dependency):
         if not callable(user) or inspect.isclass(user):
             raise ConfigurationError(
-                "user= must be Depends(…) on a function that gives the id of the user who asks, "
+                "user= must be Depends(…) on a function that returns the id of the user who asks, "
                 f"not {shorten(user)}"
             )
         user = Depends(user)

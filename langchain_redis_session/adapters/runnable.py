@@ -297,7 +297,7 @@ class RunnableWithSession(Runnable[Any, Any]):
 
     @property
     def OutputType(self) -> Any:
-        """What it gives: what the chain does."""
+        """What it returns: what the chain does."""
         return self.bound.OutputType
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
@@ -316,6 +316,6 @@ class RunnableWithSession(Runnable[Any, Any]):
         return create_model_v2("InputWithSession", module_name=__name__, field_definitions=fields)
 
     def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
-        """What it gives: what the chain does."""
+        """What it returns: what the chain does."""
         schema: Any = self.bound.get_output_schema(config)
         return schema  # type: ignore[no-any-return]
