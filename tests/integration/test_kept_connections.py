@@ -27,7 +27,7 @@ from langchain_redis_session import (
 from langchain_redis_session._connections import exchanges, kept
 from tests.effort import LOAD
 from tests.servers import PATIENT, RedisSentinel, RedisServer
-from tests.waits import PATIENCE_S, wait_until
+from tests.waits import PATIENCE_S, still_waits, wait_until
 
 KEY = SessionKey("kept", "u", "s")
 NO_RETRY: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), **PATIENT}
@@ -174,10 +174,11 @@ def test_a_client_that_is_lent_finds_its_connections_in_its_pool(
     redis_server: RedisServer, name: str
 ) -> None:
     with open_service(redis_server, name, max_connections=1) as service:
-        history = RedisSessionChatMessageHistory("s", service=service)
-        assert history.redis_client.ping()
-        append(service, "second")
-        assert history.redis_client.ping()
+        client = RedisSessionChatMessageHistory("s", service=service).redis_client
+        for text in "12":
+            assert client.ping()
+            append(service, text)
+        assert client.ping()
         assert len(find_connections(redis_server, name)) == 1
 
 
@@ -208,17 +209,44 @@ def test_services_on_an_instance_share_what_is_kept(redis_server: RedisServer, n
     unregister_redis_instance("kept")
 
 
-def test_a_thread_in_a_hurry_lets_those_pass_who_wait(redis_server: RedisServer, name: str) -> None:
-    most = 5000
-    with open_service(redis_server, name, max_connections=1) as service:
-        with ThreadPoolExecutor(1) as others:
-            call = others.submit(append, service, "other")
-            for number in range(most):
-                append(service, str(number))
-                if call.done():
-                    break
-        assert call.exception() is None
-        assert service.count_events(KEY) < most
+def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
+    redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        open_service(redis_server, name, max_connections=1) as service,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        is_sent, may_read = threading.Event(), threading.Event()
+        own = redis.connection.AbstractConnection.read_response
+
+        def read_response(connection: Any, *args: Any, **options: Any) -> Any:
+            is_sent.set()
+            assert may_read.wait(PATIENCE_S)
+            return own(connection, *args, **options)
+
+        monkeypatch.setattr(redis.connection.AbstractConnection, "read_response", read_response)
+        send = service._connections.exchanges().send  # noqa: SLF001
+        key = f"{name}:list"
+        calls = [threads.submit(lambda: [send(("RPUSH", key, text)) for text in ("a", "z")])]
+        assert is_sent.wait(PATIENCE_S)
+        for text in "bcd":
+            calls.append(threads.submit(send, ("RPUSH", key, text)))
+            assert still_waits(*calls)
+        may_read.set()
+        assert [call.exception() for call in calls] == [None] * 4
+        assert send(("LRANGE", key, 0, -1)) == [b"a", b"b", b"c", b"d", b"z"]
+        send(("DEL", key))
+
+
+def test_what_works_on_after_the_end_leaves_nothing_open(
+    redis_server: RedisServer, name: str
+) -> None:
+    with open_service(redis_server, name) as service:
+        connections = service._connections  # noqa: SLF001
+    assert connections.exchanges().send(("PING",)) == b"PONG"
+    assert len(find_connections(redis_server, name)) == 1
+    connections.release()
+    wait_until(lambda: not find_connections(redis_server, name))
 
 
 # How long
