@@ -42,8 +42,8 @@ class Connections:
         owns_async: Likewise; an async client not owned serves one loop only.
         description: What to call it in errors and reprs; without credentials.
         is_default: Whether nobody said where Redis is.
-        keeps: Whether nobody else uses the sync client's pool, so that its connections may be
-            kept out of it.
+        keeps: Whether nobody else uses the clients' pools: sync connections may be kept out of
+            them, and the tasks of a loop may share one.
 
     Attributes:
         pool_timeout_s: How long callers wait for a connection where all are in use.
@@ -153,7 +153,10 @@ class Connections:
             if (made := self.running_exchanges()) is not None:  # by another task, meanwhile
                 return made
         exchanges = open_async_exchanges(
-            client, timeout_s=self.pool_timeout_s, name=self.description
+            client,
+            timeout_s=self.pool_timeout_s,
+            name=self.description,
+            keeps=self._keeps,
         )
         keeper = _close_with_loop(client) if self._owns_async else None
         kept = _Kept(client, exchanges, keeper)
