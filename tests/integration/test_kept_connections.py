@@ -284,6 +284,25 @@ def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
         assert len(find_connections(redis_server, name)) == 1
 
 
+@pytest.mark.parametrize("why", ["marked", "of another server"])
+def test_a_connection_that_is_to_be_renewed_goes_back_to_its_pool(
+    redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    with open_service(redis_server, name) as service:
+        opened: Any = service._connections.exchanges()  # noqa: SLF001
+        ((connection, _),) = opened._kept  # noqa: SLF001
+        if why == "marked":
+            monkeypatch.setattr(kept, "_HAS_MARKS", True)
+            monkeypatch.setattr(connection, "should_reconnect", lambda: True, raising=False)
+        else:  # as pools of Sentinels say, once they know of a new primary
+            monkeypatch.setattr(opened._pool, "owns_connection", lambda _: False)  # noqa: SLF001
+        append(service, "second")
+        assert not opened._kept  # noqa: SLF001
+        monkeypatch.undo()
+        append(service, "third")
+        assert opened._kept  # noqa: SLF001
+
+
 @pytest.mark.parametrize(("error", "tries"), [(redis.TimeoutError, 3), (redis.ConnectionError, 4)])
 def test_a_time_out_is_the_first_of_the_failures_that_the_client_may_have(
     redis_server: RedisServer,
