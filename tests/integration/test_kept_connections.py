@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ class Pools:
         self.asked = 0
         own = redis.ConnectionPool.get_connection
 
+        @wraps(own)  # older ones want arguments
         def get_connection(pool: Any, *args: Any, **options: Any) -> Any:
             self.asked += 1
             return own(pool, *args, **options)
@@ -112,12 +114,6 @@ def test_clients_of_urls_ask_their_pool_once(
         assert pools.asked == asked
 
 
-def use_credentials(service: dict[str, Any]) -> None:
-    provider = redis.UsernamePasswordCredentialProvider("default", "")
-    provider.get_credentials = lambda: ("default",)  # type: ignore[method-assign,assignment,return-value]
-    service["extra_options"] = {"credential_provider": provider}
-
-
 @pytest.mark.parametrize("kind", ["client", "factory", "provider", "lent"])
 def test_other_pools_see_each_use(
     redis_server: RedisServer, key_prefix: str, pools: Pools, kind: str
@@ -129,7 +125,10 @@ def test_other_pools_see_each_use(
         register_redis_instance("kept-factory", factory=redis_server.client)
         given = {"redis_instance": "kept-factory"}
     elif kind == "provider":
-        use_credentials(given)
+        with redis_server.client() as client:
+            client.acl_setuser("kept", enabled=True, passwords=["+x"], commands=["+@all"], keys="*")
+        provider = redis.UsernamePasswordCredentialProvider("kept", "x")
+        given["extra_options"] = {"credential_provider": provider}
     with RedisSessionService(key_prefix=key_prefix, **given) as service:
         if kind == "lent":
             RedisSessionChatMessageHistory("s", service=service).redis_client  # noqa: B018
@@ -140,6 +139,9 @@ def test_other_pools_see_each_use(
         assert pools.asked == asked + 2
     if kind == "client":
         given["client"].close()
+    if kind == "provider":
+        with redis_server.client() as client:
+            client.acl_deluser("kept")
     if kind == "factory":
         unregister_redis_instance("kept-factory")
 
@@ -159,7 +161,7 @@ def test_who_watches_the_client_sees_each_command(
     if how == "metrics":
         monkeypatch.setattr(exchanges, "_are_metrics_on", lambda: True)
     else:
-        plain = redis.Redis.execute_command
+        plain: Any = redis.Redis.execute_command
 
         def execute_command(client: Any, *args: Any, **options: Any) -> Any:
             return plain(client, *args, **options)
@@ -268,7 +270,7 @@ def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
     """So that one which the server has closed meanwhile is not even tried."""
     with open_service(redis_server, name) as service:
         sent: list[Any] = []
-        own = redis.Connection.send_packed_command
+        own: Any = redis.Connection.send_packed_command
 
         def send(connection: Any, command: Any, *args: Any, **options: Any) -> Any:
             sent.extend(part for part in command if b"EVALSHA" in part)
