@@ -238,10 +238,12 @@ async def test_a_late_reply_reaches_no_other_task(
         await close(client)
 
 
-@pytest.mark.parametrize("mode", ["sync", "cancel"])
-def test_interruptions_at_any_moment(redis_server: RedisServer, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("sync", "standalone"), ("sync", "url"), ("cancel", "standalone")]
+)
+def test_interruptions_at_any_moment(redis_server: RedisServer, mode: str, kind: str) -> None:
     program = ("-m", "tests.integration.interrupted")
-    ended = run_python(*program, mode, "standalone", SECONDS, f"[{redis_server.port}]", "1")
+    ended = run_python(*program, mode, kind, SECONDS, f"[{redis_server.port}]", "1")
     assert ended.returncode == 0, ended.stderr
     seen = json.loads(ended.stdout)
     assert seen.pop("interruptions") > 0

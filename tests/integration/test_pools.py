@@ -30,10 +30,17 @@ def count_connections(server: RedisServer, name: str) -> int:
         client.close()
 
 
-def test_threads_wait_for_connections(redis_server: RedisServer, key_prefix: str) -> None:
+@pytest.mark.parametrize("given", ["url", "client"])
+def test_threads_wait_for_connections(
+    redis_server: RedisServer, key_prefix: str, given: str
+) -> None:
     name = quote(key_prefix)
     url = f"{redis_server.url}?{PATIENT_URL}&client_name={name}"
-    with RedisSessionService(url, key_prefix=key_prefix, pool_timeout=PATIENCE_S) as service:
+    where: dict[str, Any] = {"redis_url": url}
+    client = redis.Redis.from_url(url)
+    if given == "client":
+        where = {"client": client}
+    with RedisSessionService(key_prefix=key_prefix, pool_timeout=PATIENCE_S, **where) as service:
         key = SessionKey("pools", "u", "s")
         service.append_messages(key, [HumanMessage("first")], create=True)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -44,6 +51,7 @@ def test_threads_wait_for_connections(redis_server: RedisServer, key_prefix: str
         assert [call.exception() for call in calls] == [None] * THREADS
         assert service.count_events(key) == THREADS + 1
         assert count_connections(redis_server, name) <= SIZE
+    client.close()
     assert count_connections(redis_server, name) == 0
 
 
