@@ -222,15 +222,16 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         """Close it at once; who waits gets an error of this kind."""
         if self._error is None:
             self._error = kind, reason
-        self._transport.abort()
-        if self._look is not None:
-            self._look.cancel()
-        self.resume_writing()
         for exchange in self._exchanges:
             if not exchange.future.done():
                 exchange.future.set_exception(self._make_error())
+                exchange.future.exception()  # which nobody may ask for: its task may have ended
         self._exchanges.clear()
         self._unsent.clear()
+        self.resume_writing()
+        self._transport.abort()
+        if self._look is not None:
+            self._look.cancel()
 
     def _make_error(self) -> Exception:
         assert self._error is not None
