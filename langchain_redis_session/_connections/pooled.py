@@ -54,6 +54,8 @@ class PooledExchanges:
         name: What to call the pool's server in errors.
     """
 
+    _converse = staticmethod(talk)
+
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
         self._arguments = _take_arguments(type(pool).get_connection)
@@ -90,26 +92,35 @@ class PooledExchanges:
         """As of `Exchanges`."""
         return [""]
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(
+        self, commands: Sequence[Command], failures: list[Exception] | None = None
+    ) -> list[Any]:
+        """Exchange, with the retries of the client; `failures` are those of tries before."""
         connection = self.take()
+
+        def try_once() -> list[Any]:
+            if failures:
+                raise failures.pop()
+            return self._talk(connection, commands)
+
         try:
             replies: list[Any] = connection.retry.call_with_retry(
-                lambda: self._talk(connection, commands), lambda _: connection.disconnect()
+                try_once, lambda _: connection.disconnect()
             )
         except BaseException:
             # First of all: what comes next may be interrupted too.
             connection.disconnect()
             self.give(connection)
             raise
-        self.give(connection)
+        self._put_away(connection)
         return replies
 
     def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         proven = self._proven
         if proven is None or connection in proven:
-            return talk(connection, commands)
+            return self._converse(connection, commands)
         proof, token = make_proof()
-        replies = check_proof(talk(connection, [*commands, proof]), token)
+        replies = check_proof(self._converse(connection, [*commands, proof]), token)
         proven.add(connection)
         return replies
 
@@ -139,6 +150,10 @@ class PooledExchanges:
         self._pool.release(connection)
         if self._line:
             self._line.wake()
+
+    def _put_away(self, connection: Any) -> None:
+        """Have done with a connection that has brought all replies."""
+        self.give(connection)
 
     def clean_up(self, interruption: BaseException) -> None:
         """Leave the pool whole after an exception that may have landed in its own code."""

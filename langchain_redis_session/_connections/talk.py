@@ -25,6 +25,12 @@ def talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
     return finish_talk(connection, commands)
 
 
+def talk_briefly(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Likewise, without redis-py's own packing: on a connection that has no other."""
+    connection.send_packed_command((b"".join([pack(connection, c) for c in commands]),))
+    return finish_talk(connection, commands)
+
+
 def start_talk(connection: Any, commands: Sequence[Command]) -> None:
     """Send commands."""
     connection.send_packed_command(_pack_all(connection, commands))
