@@ -50,9 +50,14 @@ async def open_service(
         yield service
 
 
-def shared_of(service: RedisSessionService) -> Any:
-    """What the running loop's tasks share, after the first call."""
+def exchanges_of(service: RedisSessionService) -> Any:
+    """Those of the running loop, after the first call."""
     return service._connections.running_exchanges()  # noqa: SLF001
+
+
+def find_shared(exchanges: Any) -> Any:
+    """The connection that is shared, after the first exchange."""
+    return exchanges._shared  # noqa: SLF001
 
 
 def find_pool(service: RedisSessionService) -> Any:
@@ -91,7 +96,7 @@ async def test_what_holds_up_others_goes_on_a_connection_of_its_own(
 ) -> None:
     async with open_service(redis_server, key_prefix) as service:
         await service.aping()
-        exchanges = shared_of(service)
+        exchanges = exchanges_of(service)
         await exchanges.send(("SET", key_prefix, b"x"))
         await exchanges.send_batch([("GET", key_prefix), ("TTL", key_prefix)])
         assert len(list_connections(redis_server, key_prefix)) == 1
@@ -330,7 +335,7 @@ async def test_a_signal_while_commands_go_out(
     async with open_service(redis_server, key_prefix) as service:
         await fill(service, 5)
         for number in range(2):
-            transport = shared_of(service)._shared._transport  # noqa: SLF001
+            transport = find_shared(exchanges_of(service))._transport  # noqa: SLF001
             calls: list[int] = []
 
             def write(
@@ -359,7 +364,7 @@ async def test_who_sends_waits_while_the_buffer_is_full(
 ) -> None:
     async with open_service(redis_server, key_prefix) as service:
         await fill(service, 2)
-        shared = shared_of(service)._shared  # noqa: SLF001
+        shared = find_shared(exchanges_of(service))
         shared.pause_writing()
         tasks = [asyncio.create_task(read(service, number)) for number in range(2)]
         await asyncio.wait(tasks, timeout=0.05)
@@ -386,16 +391,18 @@ async def test_other_ways_to_the_server(
         await asyncio.gather(*(append(service, n, text) for n, text in enumerate(texts)))
         found = await asyncio.gather(*(read(service, number) for number in range(TASKS)))
         assert found == [[text] for text in texts]
-        assert not shared_of(service)._pooled._idle  # noqa: SLF001
+        assert not exchanges_of(service)._pooled._idle  # noqa: SLF001
 
 
 @asynccontextmanager
 async def open_client(server: RedisServer, **options: Any) -> AsyncIterator[redis.asyncio.Redis]:
     pool = redis.asyncio.ConnectionPool(host=HOST, port=server.port, **{**PATIENT, **options})
     client = redis.asyncio.Redis(connection_pool=pool)
-    yield client
-    await client.aclose()
-    await pool.aclose()
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await pool.aclose()
 
 
 @pytest.mark.parametrize("parser", PARSERS)
@@ -406,7 +413,7 @@ async def test_both_protocols_and_parsers(
     async with open_client(
         redis_server, protocol=protocol, parser_class=PARSERS[parser], decode_responses=True
     ) as client:
-        exchanges = open_async_exchanges(client, may_share=True)
+        exchanges = open_async_exchanges(client, keeps=True)
         assert isinstance(exchanges, SharedExchanges)
         await exchanges.send(("HSET", key_prefix, "f", bytes(range(256)) * 1000))
         nested = "return {1, {'a', {redis.call('HLEN', KEYS[1])}}, false}"
@@ -437,7 +444,7 @@ async def test_pushes_are_nobodys_replies(
         open_client(redis_server, protocol=3, parser_class=PARSERS[parser]) as client,
         open_client(redis_server) as other,
     ):
-        exchanges = open_async_exchanges(client, may_share=True)
+        exchanges = open_async_exchanges(client, keeps=True)
         await exchanges.send(("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", key_prefix))
         for number in range(20):
             tasks = [exchanges.send(("ECHO", b"%d-%d" % (number, n))) for n in range(5)]
@@ -445,12 +452,34 @@ async def test_pushes_are_nobodys_replies(
             assert await asyncio.gather(*tasks) == [b"%d-%d" % (number, n) for n in range(5)]
 
 
+async def test_pushes_of_maintenance_are_nobodys_replies(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
+    """What a plain server never sends, and redis-py would act upon in a task."""
+    options = {"protocol": 3, "client_name": key_prefix}
+    async with open_client(redis_server, **options) as client:
+        exchanges: Any = open_async_exchanges(client, keeps=True)
+        await exchanges.send(("ECHO", b"x"))
+        await exchanges.send(Apart(("ECHO", b"x")))
+        shared = find_shared(exchanges)
+        for push in (
+            b">4\r\n$6\r\nMOVING\r\n:1\r\n:30\r\n$14\r\nlocalhost:6379\r\n",
+            b">4\r\n$9\r\nMIGRATING\r\n:2\r\n:30\r\n*1\r\n$1\r\n1\r\n",
+            b">3\r\n$9\r\nSMIGRATED\r\n:3\r\n*0\r\n",
+        ):
+            shared.get_buffer(-1)[: len(push)] = push
+            shared.buffer_updated(len(push))
+            assert await exchanges.send(("ECHO", push)) == push
+        assert find_shared(exchanges) is shared
+        assert len(list_connections(redis_server, key_prefix)) == 2
+
+
 async def test_a_server_that_loads_is_asked_again(
-    cutting_proxy: CuttingProxy, redis_server: RedisServer, key_prefix: str
+    redis_server: RedisServer,
 ) -> None:
     """redis-py takes its word as an error of the connection."""
     async with open_client(redis_server, retry=redis.asyncio.retry.Retry(NoBackoff(), 2)) as client:
-        exchanges = open_async_exchanges(client, may_share=True)
+        exchanges = open_async_exchanges(client, keeps=True)
         script = "return {err = 'LOADING Redis is loading the dataset in memory'}"
         with pytest.raises(redis.exceptions.BusyLoadingError):
             await exchanges.send(("EVAL", script, 0))
@@ -466,7 +495,7 @@ async def test_clients_that_must_not_be_bypassed_share_nothing(redis_server: Red
             return ("x",)
 
     async with open_client(redis_server) as client:
-        assert isinstance(open_async_exchanges(client, may_share=True), SharedExchanges)
+        assert isinstance(open_async_exchanges(client, keeps=True), SharedExchanges)
         assert not isinstance(open_async_exchanges(client), SharedExchanges)
         own: Any = client.execute_command
 
@@ -474,7 +503,7 @@ async def test_clients_that_must_not_be_bypassed_share_nothing(redis_server: Red
             return await own(*args, **options)
 
         client.execute_command = patched  # type: ignore[method-assign]
-        assert not isinstance(open_async_exchanges(client, may_share=True), SharedExchanges)
+        assert not isinstance(open_async_exchanges(client, keeps=True), SharedExchanges)
     for options in ({"max_connections": 1}, {"credential_provider": Provider()}):
         async with open_client(redis_server, **options) as client:
-            assert not isinstance(open_async_exchanges(client, may_share=True), SharedExchanges)
+            assert not isinstance(open_async_exchanges(client, keeps=True), SharedExchanges)
