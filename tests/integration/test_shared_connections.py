@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
+import redis.asyncio.retry
+import redis.asyncio.sentinel
 from langchain_core.messages import HumanMessage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -22,7 +24,7 @@ from langchain_redis_session._connections.pipelining import PipeliningConnection
 from langchain_redis_session._connections.shared import SharedExchanges
 from langchain_redis_session._flow.requests import LARGE_BYTES, MANY, Apart, Wait
 from tests.proxy import CuttingProxy
-from tests.servers import HOST, PATIENT, RedisServer
+from tests.servers import HOST, PATIENT, RedisSentinel, RedisServer
 from tests.waits import PATIENCE_S
 
 TASKS = 50
@@ -359,6 +361,19 @@ async def test_a_signal_while_commands_go_out(
             assert await read(service, 3) == ["3"]
 
 
+async def test_a_reply_that_is_late_on_a_connection_of_the_pool(redis_server: RedisServer) -> None:
+    async with open_client(redis_server) as client:
+        exchanges: Any = open_async_exchanges(client, keeps=True)
+        with redis_server.client() as control:
+            control.client_pause(100, all=True)
+        # As an interrupted exchange may leave it.
+        connection = await client.connection_pool.get_connection()
+        await connection.send_command("ECHO", "late")
+        await client.connection_pool.release(connection)
+        exchanges._pooled.note(Interruption())  # noqa: SLF001
+        assert await exchanges.send(("ECHO", b"mine")) == b"mine"
+
+
 async def test_who_sends_waits_while_the_buffer_is_full(
     redis_server: RedisServer, key_prefix: str
 ) -> None:
@@ -392,6 +407,10 @@ async def test_other_ways_to_the_server(
         found = await asyncio.gather(*(read(service, number) for number in range(TASKS)))
         assert found == [[text] for text in texts]
         assert not exchanges_of(service)._pooled._idle  # noqa: SLF001
+
+
+def make_retry(retries: int) -> Any:
+    return redis.asyncio.retry.Retry(NoBackoff(), retries)
 
 
 @asynccontextmanager
@@ -478,12 +497,27 @@ async def test_a_server_that_loads_is_asked_again(
     redis_server: RedisServer,
 ) -> None:
     """redis-py takes its word as an error of the connection."""
-    async with open_client(redis_server, retry=redis.asyncio.retry.Retry(NoBackoff(), 2)) as client:
+    async with open_client(redis_server, retry=make_retry(2)) as client:
         exchanges = open_async_exchanges(client, keeps=True)
         script = "return {err = 'LOADING Redis is loading the dataset in memory'}"
         with pytest.raises(redis.exceptions.BusyLoadingError):
             await exchanges.send(("EVAL", script, 0))
         assert await exchanges.send(("ECHO", b"x")) == b"x"
+
+
+async def test_a_primary_that_is_one_no_longer_is_left(redis_sentinel: RedisSentinel) -> None:
+    manager: Any = redis.asyncio.sentinel.Sentinel([(HOST, redis_sentinel.sentinel.port)])
+    client = manager.master_for(redis_sentinel.service, **PATIENT, retry=make_retry(1))
+    exchanges: Any = open_async_exchanges(client, keeps=True)
+    try:
+        number = await exchanges.send(("CLIENT", "ID"))
+        with pytest.raises(redis.ConnectionError, match="is now a slave"):
+            await exchanges.send(("EVAL", "return {err = 'READONLY It is a replica.'}", 0))
+        assert await exchanges.send(("CLIENT", "ID")) >= number + 2  # it was tried again too
+    finally:
+        await client.aclose()
+        for sentinel in manager.sentinels:
+            await sentinel.aclose()
 
 
 # Who shares
