@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.usual_events import read_message, read_messages
-from langchain_redis_session._flow.requests import Command, Flow, Unreadable, compute
+from langchain_redis_session._flow.requests import Command, Flow, Unreadable, compute, set_apart
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds, format_score
@@ -90,7 +90,7 @@ class Stretch(Generic[S]):
         count = self.ask_first()
         if self._needs_no_script():
             # One more than that tells whether there are older ones.
-            return ("ZREVRANGE", self.key, 0, count)
+            return set_apart(("ZREVRANGE", self.key, 0, count), count)
         bounds = self.bounds
         return bindings.read_events(
             self.key, highest=bounds.highest, lowest=bounds.lowest, count=count
