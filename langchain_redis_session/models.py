@@ -293,13 +293,18 @@ def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
 def select_messages(
     events: list[Event], *, is_cut: bool = False, limit: int | None = None
 ) -> list[BaseMessage]:
-    """Take the messages out of `events`, the last `limit`.
+    """Take the messages out of `events`; as `drop_first_results`."""
+    return drop_first_results(list_messages(events), is_cut=is_cut, limit=limit)
 
-    Leading tool results are dropped: their call was cut off, and models refuse a result whose
-    call they can't see. Where older events were cut off (`is_cut`), so are those behind a user
-    message that was put in front.
+
+def drop_first_results(
+    messages: list[BaseMessage], *, is_cut: bool = False, limit: int | None = None
+) -> list[BaseMessage]:
+    """Keep the last `limit` messages of a list, without leading tool results.
+
+    Their call was cut off, and models refuse a result whose call they can't see. Where older
+    events were cut off (`is_cut`), those behind a user message that was put in front go too.
     """
-    messages = list_messages(events)
     first = 0 if limit is None else max(0, len(messages) - limit)
     del messages[:first]
     is_in_front = (is_cut or first > 0) and messages and is_from_user(messages[0])

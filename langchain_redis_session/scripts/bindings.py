@@ -5,7 +5,7 @@ which order a script takes its keys and arguments.
 
 >>> call = read_events(b"event:{shop}:ann:s1", count=50)
 >>> call.name, call.keys, call.args
-('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50])
+('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50, b''])
 """
 
 from __future__ import annotations
@@ -330,9 +330,20 @@ def read_events(
     lowest: str = "-inf",
     skip: int = 0,
     count: int | None = None,
+    behind: bytes = b"",
 ) -> ScriptCall[Page]:
-    """Read a stretch of events or track events, from one end on."""
-    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
+    """Read a stretch of events or track events, from one end on.
+
+    Args:
+        events: Their key.
+        first: The end.
+        highest: The highest score.
+        lowest: The lowest.
+        skip: How many to pass over.
+        count: The most to give; None = all.
+        behind: An entry whose score is the highest, while it is there.
+    """
+    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count), behind]
     return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 
