@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.plain_json import refuse, show
+from langchain_redis_session.errors import fails_again
 
 MessageLike: TypeAlias = BaseMessage | list[str] | tuple[str, str] | str | dict[str, Any]
 """As LangChain's `MessageLikeRepresentation`, whose module loads much that is not needed."""
@@ -66,6 +67,8 @@ def _to_message(given: Any, place: int) -> BaseMessage:
     try:
         (message,) = convert_to_messages([given])
     except Exception as error:  # of many types, and of the classes' validators
+        if not fails_again(error, convert_to_messages, [given]):
+            raise
         kind = type(error).__name__
         refuse(
             path,
