@@ -14,6 +14,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._codec.plain_json import refuse, show
+from langchain_redis_session.errors import fails_again
 
 USUAL_CLASSES = frozenset((AIMessage, HumanMessage, SystemMessage, ToolMessage))
 """What most messages are. (For pydantic's classes, `isinstance` takes its time.)"""
@@ -77,6 +78,8 @@ def _to_message(given: Any, place: int) -> BaseMessage:
     try:
         (message,) = convert_to_messages([given])
     except Exception as error:  # of many types, and of the classes' validators
+        if not fails_again(error, convert_to_messages, [given]):
+            raise
         kind = type(error).__name__
         refuse(
             path,
