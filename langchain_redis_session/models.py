@@ -1,4 +1,4 @@
-"""What the service takes and gives: keys, events, sessions, results."""
+"""What the service takes and returns: keys, events, sessions, results."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class Summary(BriefRepr):
     Attributes:
         text: The summary.
         filter_key: Of which events it is; "" = of the whole session.
-        boundary: Up to where. Events behind it stand for themselves.
+        boundary: Up to where it goes. Later events are not in it.
         updated_at: When it was stored (UTC, the server's clock).
         topics: What it is about; of trpc-agent-go's summaries only.
     """
@@ -223,7 +223,7 @@ class Session:
         key: Its full name.
         state: The session's state merged with the app's and the user's, which stand
             under `app:…` and `user:…` (a name with a prefix in the session's own record, as
-            trpc-agent-go writes it, gives way to theirs).
+            trpc-agent-go writes it, is replaced by theirs).
         events: The events asked for, oldest first.
         tracks: The names of its tracks.
         created_at: When it was made (UTC, the server's clock), or its first event's time where
@@ -234,7 +234,7 @@ class Session:
         missing: What of it is gone or can't be read: `("record",)` where that was evicted or
             broken. Then there is no state of its own, and its times are those of its first and
             its last event.
-        event_count: How many events it has; None but from `list_sessions`.
+        event_count: How many events it has; None unless it is from `list_sessions`.
         last_message: Its newest message, likewise.
     """
 
