@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
-from langchain_redis_session._display.brief import BriefRepr, show_brief
+from langchain_redis_session._display.brief import BriefRepr, FullRepr, show_brief
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session._wire.fields import Failure, Message, Nanoseconds, Portable
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
@@ -70,8 +71,8 @@ def validate_id(value: object, name: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+@dataclass(frozen=True, slots=True, repr=False)
+class SessionKey(FullRepr):
     """The full name of a session. Hashable; any text may stand in the ids.
 
     Attributes:
@@ -156,6 +157,12 @@ class Event(BriefRepr):
         """When it happened, in UTC, cut to microseconds."""
         return to_datetime(self.time_ns)
 
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import render_event_list
+
+        return render_event_list([self])
+
 
 @dataclass(slots=True, repr=False)
 class TrackEvent(BriefRepr):
@@ -180,9 +187,15 @@ class TrackEvent(BriefRepr):
         """When it happened, in UTC, cut to microseconds."""
         return to_datetime(self.time_ns)
 
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.tables import render_track
 
-@dataclass(frozen=True, slots=True)
-class SummaryBoundary:
+        return render_track([self])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SummaryBoundary(BriefRepr):
     """Up to where a summary goes.
 
     Attributes:
@@ -214,8 +227,14 @@ class Summary(BriefRepr):
     updated_at: datetime
     topics: tuple[str, ...] = ()
 
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import render_summary
 
-@dataclass(frozen=True, slots=True)
+        return render_summary(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Session:
     """One conversation as it was when it was read. Shows itself in Jupyter.
 
@@ -255,6 +274,7 @@ class Session:
         """The events' messages, oldest first, without leading orphaned tool results."""
         return select_messages(self.events, is_cut=self.is_cut)
 
+    @shows
     def __repr__(self) -> str:
         # Short, where the events could be thousands of lines.
         key = self.key
@@ -267,6 +287,7 @@ class Session:
             f"state {show_brief(list(self.state))}, tracks {show_brief(list(self.tracks))}>"
         )
 
+    @shows
     def _repr_html_(self) -> str:
         from langchain_redis_session._display.transcript import render_session
 
@@ -371,8 +392,8 @@ class AppendResult(BriefRepr):
     unsummarized: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedUser:
+@dataclass(frozen=True, slots=True, repr=False)
+class DeletedUser(FullRepr):
     """What `delete_user` removed.
 
     Attributes:
@@ -402,8 +423,8 @@ class DeadLetter(BriefRepr):
     time_ns: Nanoseconds
 
 
-@dataclass(slots=True)
-class Usage:
+@dataclass(slots=True, repr=False)
+class Usage(FullRepr):
     """What models used, as stored assistant messages told.
 
     Attributes:

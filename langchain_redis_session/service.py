@@ -22,6 +22,7 @@ from langchain_redis_session._background.start import (
 )
 from langchain_redis_session._connections.checks import explain_unknown
 from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
@@ -265,6 +266,7 @@ class RedisSessionService(
         if options.auto_summarize:
             self._summary_scheduler = WorkerScheduler(workers, partial(is_allowed, options))
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionService({self._connections.description!r})"
 

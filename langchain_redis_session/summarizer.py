@@ -23,6 +23,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
@@ -195,6 +196,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         self._skip_recent = skip_recent
         self.name = name
 
+    @shows
     def __repr__(self) -> str:
         # A model's own repr may be long and tell its API key.
         return f"<{type(self).__name__}: {type(self._writer.runnable).__name__}>"

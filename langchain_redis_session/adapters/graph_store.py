@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs import memory
@@ -122,6 +123,7 @@ class RedisSessionMemoryStore(BaseStore):
         operations = [*ops]
         return lambda context: Batch(self._settings, context, operations).run()
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionMemoryStore({self._settings.app_name!r}, service={self.service!r})"
 

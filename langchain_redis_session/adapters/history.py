@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -28,6 +28,7 @@ from langchain_redis_session._actions.open_calls import (
     warn_of_open_calls,
 )
 from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._operations.reading import WindowSession
@@ -438,8 +439,20 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     def __str__(self) -> str:
         return get_buffer_string(self.messages)
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionChatMessageHistory({self.session_key}, service={self.service!r})"
+
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import MOST_EVENTS, render_new_session
+
+        key, hooks = self.session_key, self._callbacks
+        session = self.service.get_session(key, limit=MOST_EVENTS, callbacks=hooks)
+        if session is None:
+            return render_new_session(key)
+        count = self.service.count_events(key) if session.is_cut else len(session.events)
+        return replace(session, event_count=count)._repr_html_()
 
 
 @dataclass(frozen=True, slots=True)

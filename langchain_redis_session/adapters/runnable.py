@@ -26,6 +26,7 @@ from langchain_core.utils.pydantic import create_model_v2
 from pydantic import BaseModel
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
@@ -195,6 +196,7 @@ class RunnableWithSession(Runnable[Any, Any]):
         self._memory = memory
         self._app_name = app_name
 
+    @shows
     def __repr__(self) -> str:
         return f"with_session({self.bound!r}, {self._memory.service!r})"
 

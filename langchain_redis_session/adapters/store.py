@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.stores import BaseStore
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._verbs import named_values
 from langchain_redis_session._verbs.arguments import check_key
 from langchain_redis_session.adapters._sharing import check_service
@@ -97,5 +98,6 @@ class RedisSessionStore(BaseStore[str, Any]):
         for name in await named_values.ayield_keys(self.service, self.session_key, prefix):
             yield name
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionStore({self.session_key}, service={self.service!r})"
