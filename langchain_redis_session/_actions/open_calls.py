@@ -176,9 +176,10 @@ def _drop_calls(message: BaseMessage, ids: set[Any]) -> BaseMessage | None:
         "tool_calls": [call for call in message.tool_calls if is_kept(call)],
         "invalid_tool_calls": [call for call in message.invalid_tool_calls if is_kept(call)],
     }
-    if "tool_calls" in message.additional_kwargs:  # as OpenAI has sent them
-        kwargs = dict(message.additional_kwargs)
-        kept_calls = [*filter(_make_filter(ids), kwargs.pop("tool_calls"))]
+    kwargs = dict(message.additional_kwargs)
+    sent_calls = kwargs.pop("tool_calls", None)  # as OpenAI has sent them
+    if isinstance(sent_calls, list):
+        kept_calls = [*filter(_make_filter(ids), sent_calls)]
         update["additional_kwargs"] = {
             **kwargs,
             **({"tool_calls": kept_calls} if kept_calls else {}),
@@ -196,7 +197,7 @@ def _make_filter(ids: set[Any]) -> Callable[[Any], bool]:
     seen = set(ids)
 
     def is_kept(call: Any) -> bool:
-        call_id = call.get("call_id") or call.get("id") or None
+        call_id = _text_of(call, "call_id") or _text_of(call, "id") or None
         is_new = call_id not in seen
         seen.add(call_id)
         return is_new
@@ -205,7 +206,13 @@ def _make_filter(ids: set[Any]) -> Callable[[Any], bool]:
 
 
 def _is_call(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS
+    return _text_of(block, "type") in _CALL_BLOCKS
+
+
+def _text_of(block: Any, name: str) -> str:
+    """A member of a block; "" where that is no text, or this no block."""
+    value = block.get(name) if isinstance(block, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _says_something(content: str | list[Any]) -> bool:
@@ -215,8 +222,8 @@ def _says_something(content: str | list[Any]) -> bool:
     return any(
         _says_something(block)
         if isinstance(block, str)
-        else block.get("type") not in _THOUGHT_BLOCKS
-        and (block.get("type") != "text" or _says_something(block.get("text") or ""))
+        else _text_of(block, "type") not in _THOUGHT_BLOCKS
+        and (_text_of(block, "type") != "text" or _says_something(_text_of(block, "text")))
         for block in content
     )
 

@@ -36,6 +36,30 @@ Argument: TypeAlias = "bytes | str | int"
 Command: TypeAlias = "tuple[Argument, ...]"
 
 
+class Apart(tuple[Argument, ...]):
+    """A command that goes on a connection of its own, since its reply may be long.
+
+    On one that several tasks share it would hold up the others.
+    """
+
+    __slots__ = ()
+
+
+MANY = 200
+"""A reply with more entries than that is long."""
+
+
+def set_apart(command: Command, count: int) -> Command:
+    """Give a command whose reply has so many entries; apart from others where they are many.
+
+    >>> type(set_apart(("ZRANGE", "k", 0, 49), 50)).__name__
+    'tuple'
+    >>> type(set_apart(("ZRANGE", "k", 0, 4999), 5000)).__name__
+    'Apart'
+    """
+    return Apart(command) if count > MANY else command
+
+
 @dataclass(frozen=True, slots=True)
 class ScanPage:
     """One step of a SCAN over every primary.

@@ -9,7 +9,7 @@ from itertools import repeat, takewhile
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._flow.requests import Command, Flow, Unreadable, compute
+from langchain_redis_session._flow.requests import Command, Flow, Unreadable, compute, set_apart
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds, format_score
@@ -82,7 +82,7 @@ class Stretch(Generic[S]):
         """What reads the first page; `take_first` takes in its reply."""
         count = self.ask_first()
         if self._needs_no_script():
-            return ("ZREVRANGE", self.key, 0, count - 1)
+            return set_apart(("ZREVRANGE", self.key, 0, count - 1), count)
         bounds = self.bounds
         return bindings.read_events(
             self.key, highest=bounds.highest, lowest=bounds.lowest, count=count

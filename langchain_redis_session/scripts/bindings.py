@@ -10,6 +10,7 @@ which order a script takes its keys and arguments.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -38,6 +39,7 @@ from langchain_redis_session.scripts.replies import (
     parse_session,
     parse_status,
     parse_summaries,
+    rise,
 )
 
 EventLimit: TypeAlias = 'int | Literal["session"] | None'
@@ -164,15 +166,20 @@ def append_events(
         uses: What models used for them; None where that is not tracked.
         state: The changes of state, if there are any.
     """
-    script_keys = (*keys.common, keys.user_state)
-    if with_app_state:
-        script_keys += (keys.app_state,)
+    script_keys = keys.common
+    if uses is not None or state is not None:
+        script_keys += (keys.user_state, keys.app_state) if with_app_state else (keys.user_state,)
     if uses is not None:
         stand_in = () if with_app_state else (keys.user_state,)
         script_keys += (*stand_in, keys.usage, keys.session_usage)
+    has_more = state is not None or bool(uses or index_build or more_summaries)
+    scores = None
+    if not (has_more or once or count_unsummarized) and uses is None and create is not Create.ONLY:
+        scores = _raise_scores(entries)
+    flags = "t" * try_field_ttl + create.value + "o" * once + "u" * count_unsummarized
     args: list[Argument] = [
         keys.session_field,
-        create.value + "t" * try_field_ttl + "o" * once + "u" * count_unsummarized,
+        flags if scores is None else f"s{flags}",
         record_start,
         "" if first_us is None else first_us,
         "" if event_limit == "session" else event_limit or 0,
@@ -180,9 +187,10 @@ def append_events(
         keys.summary_field,
         len(entries),
     ]
-    for entry in entries:
-        args += entry
-    if state is not None or uses or index_build or more_summaries:
+    for score, entry in zip(scores or [entry.score for entry in entries], entries, strict=True):
+        args += (score, entry.member)
+    args += [entry.message_id for entry in entries]
+    if has_more:
         args += (len(more_summaries), *more_summaries, len(uses or ()))
         for use in uses or ():
             args += (use.place + 1, *use[1:])
@@ -201,6 +209,28 @@ def append_events(
             *_flatten(state.app),
         ]
     return ScriptCall("append_events", script_keys, args, partial(parse_appended, entries))
+
+
+def _raise_scores(entries: Sequence[Entry]) -> list[str] | None:
+    """The scores that entries get where they are beyond all that is stored, as Redis writes them.
+
+    None where the script has to look at them one by one: one may be stored already below what
+    stands before it, or twice among them.
+
+    >>> [entry] = entries = [Entry("1.7e18", b"a")]
+    >>> _raise_scores([entry, Entry("1.7e18", b"b"), Entry("1.8e18", b"c")])
+    ['1.7e18', '1.7000000000000003e+18', '1.8e+18']
+    >>> _raise_scores([entry, entry]), _raise_scores([entry, Entry("1.6e18", b"b")])
+    (None, None)
+    """
+    if len(entries) == 1:
+        return [entries[0].score]
+    if not entries or len({entry.member for entry in entries}) < len(entries):
+        return None
+    wanted = [float(entry.score) for entry in entries]
+    if wanted[0] < 1 or min(wanted) < wanted[0]:
+        return None
+    return [entries[0].score, *(f"{score:.17g}" for score in rise(wanted)[1:])]
 
 
 def append_track_events(
@@ -331,7 +361,7 @@ def read_events(
 ) -> ScriptCall[Page]:
     """Read a stretch of events or track events, from one end on."""
     args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
-    return ScriptCall("read_events", [events], args, parse_page)
+    return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 
 def find_event(
@@ -394,7 +424,7 @@ def get_session(
         skip,
         _unlimited(count),
     ]
-    return ScriptCall("get_session", script_keys, args, parse_session)
+    return ScriptCall("get_session", script_keys, args, parse_session, _most(count))
 
 
 def get_time(sessions: bytes) -> ScriptCall[int]:
@@ -426,6 +456,10 @@ def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:
     for name, value in values.items():
         yield name.encode("utf-8", "surrogatepass")
         yield value
+
+
+def _most(count: int | None) -> int:
+    return sys.maxsize if count is None else count
 
 
 def _unlimited(count: int | None) -> int:

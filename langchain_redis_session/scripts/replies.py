@@ -222,28 +222,27 @@ def parse_status(reply: list[Any]) -> Status:
     return _STATUSES[reply[0]]
 
 
-def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any]) -> Appended:
+def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any] | int) -> Appended:
     """Read the reply of a script that appends.
 
     Args:
         wanted: The entries that it was given, first the score that each wants.
-        reply: The reply.
+        reply: The reply; in the usual case only a number.
     """
+    if isinstance(reply, int):
+        scores = rise([float(entry[0]) for entry in wanted])
+        fates = [Fate.FRESH] * len(scores)
+        removed, field_ttl = read_usual(reply)
+        return Appended(Status.OK, removed, field_ttl, fates=fates, scores=scores)
     status = _STATUSES[reply[0]]
     if status is Status.OK:
-        _, removed, field_ttl, limit, *others = reply
-        if not others:
-            scores = _rise(wanted)
-            fates = [Fate.FRESH] * len(scores)
-            limit = limit or None
-            return Appended(status, removed, _FLAGS[field_ttl], fates, scores, event_limit=limit)
-        fates, scores, lost, unsummarized = others
+        _, removed, field_ttl, limit, fates, given, lost, unsummarized = reply
         return Appended(
             status,
             removed=removed,
             field_ttl=_FLAGS[field_ttl],
             fates=[_FATES[fate] for fate in fates],
-            scores=[float(score) if score else None for score in scores],
+            scores=[float(score) if score else None for score in given],
             lost=lost,
             unsummarized=None if unsummarized == b"" else unsummarized,
             event_limit=limit or None,
@@ -255,15 +254,23 @@ def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any]) -> Appen
     return Appended(status)
 
 
-def _rise(wanted: Sequence[tuple[Any, ...]]) -> list[float]:
+def read_usual(reply: int) -> tuple[int, bool | None]:
+    """How many events were removed, by the reply of the usual case; and as `field_ttl`.
+
+    >>> read_usual(2), read_usual(-1)
+    ((2, None), (0, False))
+    """
+    return (reply, None) if reply >= 0 else (-1 - reply, False)
+
+
+def rise(wanted: Sequence[float]) -> list[float]:
     """The scores of entries, each as it wants or the next double above the one before.
 
-    >>> _rise([("1.7e18",), ("1.7e18",), ("1.8e18",)])
+    >>> rise([1.7e18, 1.7e18, 1.8e18])
     [1.7e+18, 1.7000000000000003e+18, 1.8e+18]
     """
     scores: list[float] = []
-    for entry in wanted:
-        score = float(entry[0])
+    for score in wanted:
         if scores and score <= scores[-1]:
             score = math.nextafter(scores[-1], math.inf)
         scores.append(score)

@@ -95,7 +95,7 @@ class _Recorder:
             self._replies.append(command[1])
         else:
             self.commands.append(command)
-            self._replies.append([b"OK", 0, b"", 0])
+            self._replies.append(0)
 
     def execute(self, **_options: Any) -> list[Any]:
         replies, self._replies = self._replies, []

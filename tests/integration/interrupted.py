@@ -203,6 +203,10 @@ def main() -> None:
     for pool in pools:
         if hasattr(pool, "_in_use_connections") and kind not in ("single", "blocking"):
             tally["in use"] = len(pool._in_use_connections)  # noqa: SLF001
+    if kind == "url" and mode == "sync":
+        exchanges: Any = service._connections.exchanges()  # noqa: SLF001
+        exchanges.give_back()
+        tally["in use"] = len(exchanges._pool._in_use_connections)  # noqa: SLF001
     print(json.dumps(tally))
 
 
