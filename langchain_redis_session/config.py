@@ -108,7 +108,7 @@ def find_misfit(function: Callable[..., Any], count: int) -> str:
     try:
         signature.bind(*[None] * count)
     except TypeError:
-        return str(signature)
+        return str(signature.replace(return_annotation=signature.empty))
     return ""
 
 

@@ -146,6 +146,6 @@ def _find_misfit(name: str, method: Any, cls: type | None = None) -> str:
     is_bound = cls is not None and inspect.isfunction(inspect.getattr_static(cls, name))
     misfit = find_misfit(method, is_bound + len(wanted))
     return misfit and (
-        f"{name} is called with ({', '.join(wanted)}), which it can't take: its parameters are {misfit}; "
-        f"write def {name}({', '.join(['self', *wanted])})"
+        f"{name} is called with ({', '.join(wanted)}), which it can't take: its "
+        f"parameters are {misfit}; write def {name}({', '.join(['self', *wanted])})"
     )
