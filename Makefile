@@ -12,7 +12,7 @@ LOWEST := $(VENV)-lowest
 CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest coverage lint format typecheck docs bench fuzz clean
+.PHONY: help demo test test-lowest coverage lint format typecheck docs bench bench-tables fuzz clean
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ docs: $(VENV)/.installed-docs  ## Build the site of the documentation, with the 
 
 bench: $(VENV)/.installed-bench  ## Measure, against the raw client and the alternatives
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-tables: $(VENV)/.installed-bench  ## Make the tables of README and docs from what was measured
+	$(BIN)/python -m tests.benchmarks.tables
 
 fuzz: $(VENV)/.installed-test  ## Look for entries, messages and names that do harm (ARGS="--seed 1 --entries 1000000 …")
 	$(BIN)/python -m tests.fuzz $(ARGS)
