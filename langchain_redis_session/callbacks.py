@@ -131,8 +131,8 @@ class SummaryContext(BriefRepr):
     duration_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CorruptEventReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class CorruptEventReport(BriefRepr):
     """An entry that a read could not understand and skipped; without its content.
 
     Attributes:

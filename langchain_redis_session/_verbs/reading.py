@@ -18,6 +18,7 @@ from langchain_redis_session._actions.reads import (
     GET_SUMMARIZED_MESSAGES,
     Read,
 )
+from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import counting
@@ -30,6 +31,7 @@ from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
     combine_hooks,
+    listed,
     sync_method,
 )
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
@@ -100,7 +102,7 @@ class ReadMethods(FlowRunner):
     ) -> Flow[list[Event]]:
         """Read a session's events, oldest first; arguments as `get_session`."""
         call = GetSessionContext(key, "get_events", limit, after, before, offset, start_on)
-        return self._read(GET_EVENTS, call, strict, callbacks)
+        return listed(EventList, self._read(GET_EVENTS, call, strict, callbacks))
 
     aget_events = async_method(get_events)
 

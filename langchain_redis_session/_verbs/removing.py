@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import (
     conversations,
@@ -15,6 +16,7 @@ from langchain_redis_session._verbs.arguments import (
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
+    listed,
     sync_method,
 )
 from langchain_redis_session.models import (
@@ -91,6 +93,6 @@ class RemoveMethods(FlowRunner):
         flow = conversations.trim_conversations(
             self._context, key, check_count("count", count), token=new_id()
         )
-        return self._settled(key.scope, flow)
+        return listed(EventList, self._settled(key.scope, flow))
 
     atrim_conversations = async_method(trim_conversations)

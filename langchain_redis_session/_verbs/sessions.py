@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_redis_session._display.lists import SessionList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import (
@@ -22,6 +23,7 @@ from langchain_redis_session._verbs.arguments import (
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
+    listed,
     sync_method,
 )
 from langchain_redis_session.errors import ConfigurationError
@@ -124,7 +126,7 @@ class SessionMethods(FlowRunner):
             if include_events and events_limit != 0
             else None,
         )
-        return self._settled((app_name, user_id), flow)
+        return listed(SessionList, self._settled((app_name, user_id), flow))
 
     alist_sessions = async_method(list_sessions)
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from langchain_redis_session._actions.summarizing import is_allowed
+from langchain_redis_session._display.lists import SummaryList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe.operations import GET_SUMMARY
 from langchain_redis_session._operations import summaries
@@ -16,6 +17,7 @@ from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
     combine_hooks,
+    listed,
     sync_method,
 )
 from langchain_redis_session.callbacks import Handlers
@@ -127,7 +129,7 @@ class SummaryMethods(FlowRunner):
     def list_summaries(self, key: SessionKey) -> Flow[list[Summary]]:
         """Read all summaries of a session, by filter key; the whole session's comes first."""
         flow = summaries.list_summaries(self._context, check_key(key))
-        return self._settled(key.scope, flow)
+        return listed(SummaryList, self._settled(key.scope, flow))
 
     alist_summaries = async_method(list_summaries)
 

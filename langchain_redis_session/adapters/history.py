@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -28,16 +28,13 @@ from langchain_redis_session._actions.open_calls import (
     warn_of_open_calls,
 )
 from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs import windows
-from langchain_redis_session._verbs.arguments import (
-    check_flags,
-    check_message,
-    list_messages,
-)
+from langchain_redis_session._verbs.arguments import check_flags, list_messages
 from langchain_redis_session._verbs.runner import (
     combine_hooks,
     get_events_key,
@@ -390,9 +387,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         is_read = all(map(_is_same, messages[:count], last_read))
         return messages[count:] if is_read else messages
 
-    def add_message(self, message: BaseMessage) -> None:
-        """Append one message."""
-        self.add_messages([check_message(message)])
+    def add_message(self, message: MessageLikeRepresentation) -> None:
+        """Append one message; what may stand for it is as in `add_messages`."""
+        self.add_messages([message])
 
     def add_user_message(self, message: HumanMessage | str) -> None:
         """Append a user's message."""
@@ -438,8 +435,20 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     def __str__(self) -> str:
         return get_buffer_string(self.messages)
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionChatMessageHistory({self.session_key}, service={self.service!r})"
+
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import MOST_EVENTS, render_new_session
+
+        key, hooks = self.session_key, self._callbacks
+        session = self.service.get_session(key, limit=MOST_EVENTS, callbacks=hooks)
+        if session is None:
+            return render_new_session(key)
+        count = self.service.count_events(key) if session.is_cut else len(session.events)
+        return replace(session, event_count=count)._repr_html_()
 
 
 @dataclass(frozen=True, slots=True)
