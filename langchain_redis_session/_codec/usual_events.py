@@ -167,8 +167,10 @@ def _read(document: dict[str, Any], data: bytes) -> BaseMessage | None:
     version = extension["v"]
     if type(version) is not int or version != EXTENSION_VERSION or extension["type"] != name:
         return None
-    for key, value in extension.get("data", _NOTHING).items():
-        if type(value) is not _KINDS.get(key, object):
+    members: dict[str, Any] = extension.get("data", _NOTHING)
+    for key, value in members.items():
+        kind: Any = _KINDS.get(key, object)
+        if type(value) is not kind:
             if name == "tool" and key == "artifact" and value is not None:
                 fields[key] = value
                 continue
