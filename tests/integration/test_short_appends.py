@@ -138,8 +138,10 @@ class Sessions:
                 return result
 
             sessions = cls(client, service, perform)
-            yield sessions
-            loop.run_until_complete(service.aclose())
+            try:
+                yield sessions
+            finally:
+                loop.run_until_complete(service.aclose())
 
     def try_calls(self, calls: Any) -> Any:
         """What calls on a new session tell and leave."""
