@@ -176,9 +176,7 @@ def make_anthropic_answer(place: int) -> AIMessage:
 
 def make_google_answer(place: int) -> AIMessage:
     """Text with a thought's signature."""
-    return _make_google(
-        place, [{"type": "text", "text": TEXT, "extras": {"signature": SIGNATURE}}]
-    )
+    return _make_google(place, [{"type": "text", "text": TEXT, "extras": {"signature": SIGNATURE}}])
 
 
 def make_google_call(place: int) -> AIMessage:

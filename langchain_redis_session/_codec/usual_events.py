@@ -77,8 +77,10 @@ def read_messages(entries: Iterable[bytes]) -> list[BaseMessage] | None:
 def read_message(data: bytes) -> BaseMessage | None:
     """Read the message of a usual event.
 
-    >>> read_message(b'{"id":"e1","timestamp":"2026-11-23T11:13:00Z","choices":[{"message":'
-    ...              b'{"role":"user","content":"hi"}}]}')
+    >>> read_message(
+    ...     b'{"id":"e1","timestamp":"2026-11-23T11:13:00Z","choices":[{"message":'
+    ...     b'{"role":"user","content":"hi"}}]}'
+    ... )
     HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
     >>> read_message(b'{"id":"e1","timestamp":"today"}')
     """
