@@ -233,7 +233,8 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         self._exchanges.clear()
         self._unsent.clear()
         self.resume_writing()
-        self._transport.abort()
+        if not self._transport.is_closing():
+            self._transport.abort()
         if self._look is not None:
             self._look.cancel()
 
