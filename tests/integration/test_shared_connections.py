@@ -407,10 +407,15 @@ async def test_other_ways_to_the_server(
 ) -> None:
     url = tls_redis_server.url if how == "tls" else redis_server.unix_url
     async with RedisSessionService(url, key_prefix=key_prefix, extra_options=OPTIONS) as service:
+        await service.aping()
+        first = find_shared(exchanges_of(service))
+        for _ in range(2):
+            first.get_buffer(-1)  # as TLS does for half a record, and reads nothing
         texts = [str(number) * 5_000 for number in range(TASKS)]
         await asyncio.gather(*(append(service, n, text) for n, text in enumerate(texts)))
         found = await asyncio.gather(*(read(service, number) for number in range(TASKS)))
         assert found == [[text] for text in texts]
+        assert find_shared(exchanges_of(service)) is first
         assert not exchanges_of(service)._pooled._idle  # noqa: SLF001
 
 
