@@ -5,10 +5,19 @@ from __future__ import annotations
 import sys
 from typing import Any, TypeAlias
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
 from langchain_redis_session._codec.plain_json import refuse, show
 from langchain_redis_session.errors import fails_again
+
+USUAL_CLASSES = frozenset((AIMessage, HumanMessage, SystemMessage, ToolMessage))
+"""What most messages are. (For pydantic's classes, `isinstance` takes its time.)"""
 
 MessageLike: TypeAlias = BaseMessage | list[str] | tuple[str, str] | str | dict[str, Any]
 """As LangChain's `MessageLikeRepresentation`, whose module loads much that is not needed."""
@@ -28,6 +37,8 @@ def to_messages(given: Any) -> list[BaseMessage]:
     [AIMessage(content='hello', additional_kwargs={}, response_metadata={}, tool_calls=[], \
 invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, response_metadata={})]
     """
+    if type(given) is list and USUAL_CLASSES.issuperset(map(type, given)):
+        return given.copy()
     if isinstance(given, BaseMessage):
         return [given]
     if _is_prompt_value(given):

@@ -20,6 +20,7 @@ except ImportError:  # not there, or before hiredis 3.2
     PushNotification = ()  # type: ignore[assignment,misc]
 
 _BUFFER_BYTES = 64 * 1024
+_HANDLERS = ("node_moving", "maintenance", "oss_cluster_maint")
 
 
 def can_pipeline(connection_class: type) -> bool:
@@ -54,6 +55,9 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._timeout_s: float | None = connection.socket_timeout
         self._parser = connection._parser  # noqa: SLF001
+        for name in _HANDLERS:  # of pushes, which are tasks' work; without them they are skipped
+            if hasattr(self._parser, f"set_{name}_push_handler"):
+                getattr(self._parser, f"set_{name}_push_handler")(None)
         self._parsing: Coroutine[Any, Any, Any] | None = None
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._exchanges: deque[_Exchange] = deque()
@@ -222,15 +226,16 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         """Close it at once; who waits gets an error of this kind."""
         if self._error is None:
             self._error = kind, reason
-        self._transport.abort()
-        if self._look is not None:
-            self._look.cancel()
-        self.resume_writing()
         for exchange in self._exchanges:
             if not exchange.future.done():
                 exchange.future.set_exception(self._make_error())
+                exchange.future.exception()  # which nobody may ask for: its task may have ended
         self._exchanges.clear()
         self._unsent.clear()
+        self.resume_writing()
+        self._transport.abort()
+        if self._look is not None:
+            self._look.cancel()
 
     def _make_error(self) -> Exception:
         assert self._error is not None

@@ -79,7 +79,7 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
-        """Remove names from a user's state; gives how many there were."""
+        """Remove names from a user's state; returns how many there were."""
         check_user(app_name, user_id)
         key = self._context.keyspace.user_state(app_name, user_id)
         flow = state.delete_state(key, state.check_names(names, "names"))
@@ -108,7 +108,7 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
-        """Remove names from an app's state; gives how many there were."""
+        """Remove names from an app's state; returns how many there were."""
         key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
         flow = state.delete_state(key, state.check_names(names, "names"))
         return self._settled((app_name,), flow)

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from copy import deepcopy
 from typing import Any
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 current_state: ContextVar[SessionState | None] = ContextVar("current_state", default=None)
@@ -48,6 +49,7 @@ class SessionState(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @shows
     def __repr__(self) -> str:
         return f"SessionState({self._values!r})"
 
