@@ -42,6 +42,9 @@ class FindMethods(FlowRunner):
     ) -> Flow[list[Event]]:
         """Read an event with those around it, oldest first; [] if it isn't there.
 
+        It is looked for from the newest event on, a part of the session at a time: that takes
+        the longer the further back it is, some tenths of a second behind 100,000 events.
+
         Args:
             key: The session.
             event_id: The event.

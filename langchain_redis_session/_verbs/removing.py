@@ -77,7 +77,8 @@ class RemoveMethods(FlowRunner):
         and what followed it. The last ones are those with the newest events; two callers never
         get the same one. A summary that covers them already keeps its text, and ends with
         what is left. It takes as long as what is removed is long: of a conversation without a
-        user message among its last 1000 events, these 1000 are removed.
+        user message among its last 1000 events, these 1000 are removed. All of it goes in one
+        script, which keeps the server busy for some ms for each 1000 events or megabyte.
 
         Example:
             >>> from langchain_core.messages import AIMessage, HumanMessage

@@ -12,7 +12,7 @@ from langchain_redis_session._operations import (
     sessions,
 )
 from langchain_redis_session._operations.bounds import Bounds, StartOn, check_start_on, make_bounds
-from langchain_redis_session._operations.state import NO_CHANGE, route_state
+from langchain_redis_session._operations.state import encode, route_state
 from langchain_redis_session._verbs.arguments import (
     check_count,
     check_flags,
@@ -57,12 +57,15 @@ class SessionMethods(FlowRunner):
             StateTooLargeError: The session's record would have more than `max_state_bytes`.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        change = NO_CHANGE
-        if state is not None:
-            check_mapping("state", state)
-            change = route_state(state, "state", self._context.conversions)
-        flow = self._settled(key.scope, sessions.create_session(self._context, key, change))
-        return self._observed(operations.CREATE_SESSION, key, flow)
+        first = {} if state is None else dict(check_mapping("state", state))
+        encoding = encode(first, lambda: route_state(first, "state", self._context.conversions))
+
+        def create() -> Flow[Session]:
+            change = yield from encoding
+            flow = sessions.create_session(self._context, key, change)
+            return (yield from self._settled(key.scope, flow))
+
+        return self._observed(operations.CREATE_SESSION, key, create())
 
     acreate_session = async_method(create_session)
 

@@ -14,6 +14,7 @@ from langchain_redis_session import (
     RedisSessionMemoryStore,
     RedisSessionService,
     SessionKey,
+    SessionNotFoundError,
     SummaryError,
     read_runs,
 )
@@ -76,7 +77,8 @@ def _read_memory(service: RedisSessionService, key: SessionKey) -> None:
 
 
 def _summarize(service: RedisSessionService, key: SessionKey) -> None:
-    with suppress(SummaryError):  # it is told of what stands in its place
+    # It is told of what stands in its place, or of a record that is gone.
+    with suppress(SummaryError, SessionNotFoundError):
         service.create_summary(key, force=True)
 
 
