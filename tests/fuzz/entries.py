@@ -6,6 +6,7 @@ a batch fails, each of it is tried alone.
 
 from __future__ import annotations
 
+import html
 import json
 import warnings
 from base64 import b64decode, b64encode
@@ -258,17 +259,21 @@ def _history(service: RedisSessionService, key: SessionKey, **options: Any) -> A
 def _show(service: RedisSessionService, key: SessionKey) -> None:
     session = service.get_session(key)
     assert session is not None
-    session._repr_html_()
-    repr(session)
+    _require_shown(session, *session.events, *(found for found in (session.summary,) if found))
     for event in session.events:
-        repr(event)
         event.timestamp  # noqa: B018
 
 
 def _show_runs(service: RedisSessionService, key: SessionKey) -> None:
     events = service.get_track_events(key, "t")
-    repr(events)
-    read_runs(events)._repr_html_()
+    _require_shown(events, read_runs(events))
+
+
+def _require_shown(*values: Any) -> None:
+    """Showing never raises; but what it shows has to be the value."""
+    for value in values:
+        for text in (repr(value), value._repr_html_()):
+            assert "can't be shown: " not in html.unescape(text), text
 
 
 READS: dict[str, Callable[[RedisSessionService, SessionKey], Any]] = {
