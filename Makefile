@@ -12,7 +12,8 @@ LOWEST := $(VENV)-lowest
 CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest coverage lint format typecheck bench fuzz notebooks pictures clean
+.PHONY: help demo test test-lowest coverage lint format typecheck docs notebooks pictures \
+	bench bench-tables fuzz clean
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,8 +42,14 @@ format: $(VENV)/.installed-dev  ## Put style and format right where a tool can
 typecheck: $(VENV)/.installed-dev  ## Check the types of the package and the tests
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-docs  ## Build the site of the documentation, with the reference, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build $(ARGS)
+
 bench: $(VENV)/.installed-bench  ## Measure, against the raw client and the alternatives
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-tables: $(VENV)/.installed-bench  ## Make the tables of README and docs from what was measured
+	$(BIN)/python -m tests.benchmarks.tables
 
 fuzz: $(VENV)/.installed-test  ## Look for entries, messages and names that do harm (ARGS="--seed 1 --entries 1000000 …")
 	$(BIN)/python -m tests.fuzz $(ARGS)
@@ -61,6 +68,7 @@ clean:  ## Remove the environment, the caches and what was built
 $(VENV)/.installed-demo: EXTRAS = agents,cli,embedded
 $(VENV)/.installed-test: EXTRAS = test
 $(VENV)/.installed-dev: EXTRAS = dev
+$(VENV)/.installed-docs: EXTRAS = docs
 $(VENV)/.installed-bench: EXTRAS = bench
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/uv

@@ -162,6 +162,7 @@ def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
         owns_async=True,
         description=str(address),
         is_default=is_default,
+        keeps=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the service takes and gives: keys, events, sessions, results."""
+"""What the service takes and returns: keys, events, sessions, results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, ToolMessage
 from pydantic import Field
@@ -45,6 +46,18 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
+def tell_text(value: object, name: str) -> str:
+    """Give the end of a message on what should be an id: how to make one of it, or ""."""
+    if hasattr(value, name):
+        return f"; give its .{name}"
+    if isinstance(getattr(value, "key", None), SessionKey):
+        return f"; give its .key.{name}"
+    if isinstance(value, bytes):
+        return "; decode it: ….decode()"
+    is_number = isinstance(value, (int, UUID)) and not isinstance(value, bool)
+    return "; put str(…) around it" if is_number else ""
+
+
 def validate_id(value: object, name: str) -> str:
     """Give `value` back if it can name something, else say what is wrong.
 
@@ -54,7 +67,7 @@ def validate_id(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidSessionKeyError(
-            f"{name} must be a string, not {type(value).__name__}: {shorten(value)}"
+            f"{name} must be a string, not {shorten(value)}{tell_text(value, name)}"
         )
     if not value:
         raise InvalidSessionKeyError(f"{name} is empty; give it at least one character")
@@ -62,11 +75,13 @@ def validate_id(value: object, name: str) -> str:
         size = len(value.encode())
     except UnicodeEncodeError:
         raise InvalidSessionKeyError(
-            f"{name} is not valid UTF-8 (a lone surrogate): {shorten(value)}"
+            f"{name} is not valid UTF-8 (it has a lone surrogate): {shorten(value)}; give other "
+            "text"
         ) from None
     if size > MAX_ID_BYTES:
         raise InvalidSessionKeyError(
-            f"{name} has {size} bytes, the most is {MAX_ID_BYTES}: {shorten(value)}"
+            f"{name} has {size} bytes, the most is {MAX_ID_BYTES}: {shorten(value)}; give a "
+            "shorter one, such as a hash of it"
         )
     return value
 
@@ -216,7 +231,7 @@ class Summary(BriefRepr):
     Attributes:
         text: The summary.
         filter_key: Of which events it is; "" = of the whole session.
-        boundary: Up to where. Events behind it stand for themselves.
+        boundary: Up to where it goes. Later events are not in it.
         updated_at: When it was stored (UTC, the server's clock).
         topics: What it is about; of trpc-agent-go's summaries only.
     """
@@ -242,7 +257,7 @@ class Session:
         key: Its full name.
         state: The session's state merged with the app's and the user's, which stand
             under `app:…` and `user:…` (a name with a prefix in the session's own record, as
-            trpc-agent-go writes it, gives way to theirs).
+            trpc-agent-go writes it, is replaced by theirs).
         events: The events asked for, oldest first.
         tracks: The names of its tracks.
         created_at: When it was made (UTC, the server's clock), or its first event's time where
@@ -253,7 +268,7 @@ class Session:
         missing: What of it is gone or can't be read: `("record",)` where that was evicted or
             broken. Then there is no state of its own, and its times are those of its first and
             its last event.
-        event_count: How many events it has; None but from `list_sessions`.
+        event_count: How many events it has; None unless it is from `list_sessions`.
         last_message: Its newest message, likewise.
     """
 
@@ -314,13 +329,18 @@ def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
 def select_messages(
     events: list[Event], *, is_cut: bool = False, limit: int | None = None
 ) -> list[BaseMessage]:
-    """Take the messages out of `events`, the last `limit`.
+    """Take the messages out of `events`; as `drop_first_results`."""
+    return drop_first_results(list_messages(events), is_cut=is_cut, limit=limit)
 
-    Leading tool results are dropped: their call was cut off, and models refuse a result whose
-    call they can't see. Where older events were cut off (`is_cut`), so are those behind a user
-    message that was put in front.
+
+def drop_first_results(
+    messages: list[BaseMessage], *, is_cut: bool = False, limit: int | None = None
+) -> list[BaseMessage]:
+    """Keep the last `limit` messages of a list, without leading tool results.
+
+    Their call was cut off, and models refuse a result whose call they can't see. Where older
+    events were cut off (`is_cut`), those behind a user message that was put in front go too.
     """
-    messages = list_messages(events)
     first = 0 if limit is None else max(0, len(messages) - limit)
     del messages[:first]
     is_in_front = (is_cut or first > 0) and messages and is_from_user(messages[0])

@@ -38,7 +38,7 @@ class Run:
         usage: A model's tokens: `input_tokens`, `output_tokens`, `total_tokens`.
         error: What went wrong; "" for nothing.
         inputs: What it was given, if the handler was to keep that.
-        outputs: What it gave, likewise.
+        outputs: What it returned, likewise.
         model: The model's name, if the provider's class tells it.
         tool_call_id: The tool call that it answers.
         tags: LangChain's tags.
@@ -92,7 +92,7 @@ class Run:
 class RunTree:
     """The runs of a track. Shows itself in Jupyter as a timeline, and as text by `print`.
 
-    Iterating gives all runs, depth first.
+    Iterating yields all runs, depth first.
 
     Attributes:
         roots: The outermost runs, oldest first.
@@ -144,7 +144,7 @@ def read_runs(events: Iterable[TrackEvent]) -> RunTree:
     outermost one.
 
     Args:
-        events: As `get_track_events` gives them.
+        events: As `get_track_events` returns them.
 
     Raises:
         ConfigurationError: They are something else.

@@ -81,20 +81,16 @@ class ServiceStats(_Counted):
     as LangChain's custom event (`redis_session.<name>`), and in the names of hooks
     (`on_<name>_start`, …):
 
-    ====================  ============================================  =====  ======  =====
-    name                  methods, sync or async                        spans  events  hooks
-    ====================  ============================================  =====  ======  =====
-    `create_session`      `create_session`                              yes    yes
-    `get_session`         `get_session`, `get_events`, `get_messages`,  yes    yes     yes
-                          `get_summarized_messages`
-    `delete_session`      `delete_session`                              yes    yes
-    `append_event`        `append_event`, `append_events`,              yes    yes     yes
-                          `append_messages`
-    `append_track_event`  `append_track_event`, `append_track_events`   yes    yes
-    `create_summary`      `create_summary`, and background workers      yes    yes     yes
-    `get_summary`         `get_summary`                                 yes    yes
-    `persist`             write-behind, of an accepted append           yes
-    ====================  ============================================  =====  ======  =====
+    | name | methods, sync or async | spans | events | hooks |
+    | --- | --- | --- | --- | --- |
+    | `create_session` | `create_session` | yes | yes | |
+    | `get_session` | `get_session`, `get_events`, `get_…messages` | yes | yes | yes |
+    | `delete_session` | `delete_session` | yes | yes | |
+    | `append_event` | `append_event`, `append_events`, `append_messages` | yes | yes | yes |
+    | `append_track_event` | `append_track_event`, `append_track_events` | yes | yes | |
+    | `create_summary` | `create_summary`, and background workers | yes | yes | yes |
+    | `get_summary` | `get_summary` | yes | yes | |
+    | `persist` | write-behind, of an accepted append | yes | | |
 
     Every other method is counted under its own name. What write-behind gives up is the custom
     event `redis_session.persist_error` and the hook `on_persist_error`.

@@ -32,7 +32,7 @@ from langchain_redis_session._codec.tool_calls import (
 from langchain_redis_session.errors import CorruptEventError
 
 
-class _References:
+class References:
     """What the references in an extension point into: the natural message."""
 
     def __init__(self, natural: dict[str, Any], allowance: Allowance | None) -> None:
@@ -183,7 +183,7 @@ def _read_extension(
     if data is None:
         return name, {}
     if tagged:
-        data = untag(data, _References(natural, allowance))
+        data = untag(data, References(natural, allowance))
     if type(data) is not dict:
         raise CorruptEventError("extensions.langchain.data is not an object")
     return name, data

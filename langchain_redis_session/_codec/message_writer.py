@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -34,7 +33,7 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.tags import Tagger, tag_items
 from langchain_redis_session._codec.tool_calls import encode_tool_calls
-from langchain_redis_session.errors import UnserializableMessageError
+from langchain_redis_session.errors import UnserializableMessageError, attempt, fails_again
 
 
 class EncodedMessage(NamedTuple):
@@ -70,8 +69,8 @@ def encode_message(message: BaseMessage, conversions: Conversions | None = None)
         name, fields, extra = _as_base(message)
     try:
         return _write(name, fields, extra, converts_artifact=conversions is None)
-    except Exception:  # it may run code of the values' classes
-        if conversions is None:
+    except Exception as error:  # it may run code of the values' classes
+        if conversions is None or not fails_again(error, _write, name, fields, extra):
             raise
     fields, extra = convert_fields(name, fields, extra or {}, conversions)
     return _write(name, fields, extra)
@@ -118,13 +117,14 @@ def _as_base(message: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
             target = fields if name in base.model_fields else extra
             target[name] = value
     if isinstance(message, AIMessageChunk):
-        with suppress(Exception):  # of a message that was changed after it was made
-            fields |= list_calls(message)
+        # It may have been changed after it was made.
+        fields |= attempt(lambda: list_calls(message), dict)
     if isinstance(message, AIMessageChunk) or not isinstance(message, base):
         # As `message_chunk_to_message` and `messages_from_dict` do: the constructor reads the
         # tool calls that only `additional_kwargs` holds.
-        with suppress(Exception):
-            return NAMES[base], base(**fields).__dict__, extra
+        made = attempt(lambda: base(**fields), lambda: None)
+        if made is not None:
+            return NAMES[base], made.__dict__, extra
     if not isinstance(message, base):
         fields = SHAPES[NAMES[base]].make(fields, {}).__dict__
     return NAMES[base], fields, extra

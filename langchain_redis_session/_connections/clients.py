@@ -21,6 +21,7 @@ from langchain_redis_session._connections.exchanges import (
     open_exchanges,
 )
 from langchain_redis_session._connections.forks import renew_in_child, renew_locks_within
+from langchain_redis_session._connections.kept import KeptExchanges
 from langchain_redis_session._flow.cluster import list_pools
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 from langchain_redis_session.errors import ConfigurationError
@@ -41,6 +42,8 @@ class Connections:
         owns_async: Likewise; an async client not owned serves one loop only.
         description: What to call it in errors and reprs; without credentials.
         is_default: Whether nobody said where Redis is.
+        keeps: Whether nobody else uses the clients' pools: sync connections may be kept out of
+            them, and the tasks of a loop may share one.
 
     Attributes:
         pool_timeout_s: How long callers wait for a connection where all are in use.
@@ -55,7 +58,9 @@ class Connections:
         owns_async: bool,
         description: str,
         is_default: bool = False,
+        keeps: bool = False,
     ) -> None:
+        self._keeps = keeps
         self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
@@ -85,11 +90,21 @@ class Connections:
                     self._sync = made
         return self._sync
 
+    def lend_client(self) -> Any:
+        """The sync client, for others; from now on its connections are in its pool, or in use."""
+        self._keeps = False
+        if isinstance(self._exchanges, KeptExchanges):
+            self._exchanges.stop()
+        return self.sync_client()
+
     def exchanges(self) -> Exchanges:
         """What carries out exchanges by the sync client."""
         if self._exchanges is None:
             made = open_exchanges(
-                self.sync_client(), timeout_s=self.pool_timeout_s, name=self.description
+                self.sync_client(),
+                timeout_s=self.pool_timeout_s,
+                name=self.description,
+                keeps=self._keeps,
             )
             with _lock:
                 if self._exchanges is None:
@@ -138,7 +153,10 @@ class Connections:
             if (made := self.running_exchanges()) is not None:  # by another task, meanwhile
                 return made
         exchanges = open_async_exchanges(
-            client, timeout_s=self.pool_timeout_s, name=self.description
+            client,
+            timeout_s=self.pool_timeout_s,
+            name=self.description,
+            keeps=self._keeps,
         )
         keeper = _close_with_loop(client) if self._owns_async else None
         kept = _Kept(client, exchanges, keeper)
@@ -191,6 +209,8 @@ class Connections:
     def release(self) -> None:
         """After a use in the background: close what it has kept open beyond `close`."""
         if self._is_closed and self._owns_sync and self._sync is not None:
+            if isinstance(self._exchanges, KeptExchanges):
+                self._exchanges.give_back()
             # Not what others still use: they would connect again.
             for pool in list_pools(self._sync):
                 pool.disconnect(inuse_connections=False)

@@ -1,4 +1,4 @@
-"""The options of the clients that are made here, where nobody chose others; the README says why."""
+"""The options of clients made here, unless others are given; docs/connections.md says why."""
 
 from __future__ import annotations
 

@@ -54,6 +54,8 @@ class PooledExchanges:
         name: What to call the pool's server in errors.
     """
 
+    _converse = staticmethod(talk)
+
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
         self._arguments = _take_arguments(type(pool).get_connection)
@@ -90,26 +92,35 @@ class PooledExchanges:
         """As of `Exchanges`."""
         return [""]
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(
+        self, commands: Sequence[Command], failures: list[Exception] | None = None
+    ) -> list[Any]:
+        """Exchange, with the retries of the client; `failures` are those of tries before."""
         connection = self.take()
+
+        def try_once() -> list[Any]:
+            if failures:
+                raise failures.pop()
+            return self._talk(connection, commands)
+
         try:
             replies: list[Any] = connection.retry.call_with_retry(
-                lambda: self._talk(connection, commands), lambda _: connection.disconnect()
+                try_once, lambda _: connection.disconnect()
             )
         except BaseException:
             # First of all: what comes next may be interrupted too.
             connection.disconnect()
             self.give(connection)
             raise
-        self.give(connection)
+        self._put_away(connection)
         return replies
 
     def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         proven = self._proven
         if proven is None or connection in proven:
-            return talk(connection, commands)
+            return self._converse(connection, commands)
         proof, token = make_proof()
-        replies = check_proof(talk(connection, [*commands, proof]), token)
+        replies = check_proof(self._converse(connection, [*commands, proof]), token)
         proven.add(connection)
         return replies
 
@@ -139,6 +150,10 @@ class PooledExchanges:
         self._pool.release(connection)
         if self._line:
             self._line.wake()
+
+    def _put_away(self, connection: Any) -> None:
+        """Have done with a connection that has brought all replies."""
+        self.give(connection)
 
     def clean_up(self, interruption: BaseException) -> None:
         """Leave the pool whole after an exception that may have landed in its own code."""
@@ -186,13 +201,24 @@ class BegunExchange:
 
 
 class AsyncPooledExchanges:
-    """Exchanges on the connections of an async pool; as `PooledExchanges`."""
+    """Exchanges on the connections of an async pool; as `PooledExchanges`.
 
-    def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
+    Args:
+        pool: Of redis-py.
+        timeout_s: How long callers wait where all connections are in use.
+        name: What to call the pool's server in errors.
+        most_idle: How many connections stay open once none is in use; None = all of them.
+    """
+
+    def __init__(
+        self, pool: Any, *, timeout_s: float, name: str, most_idle: int | None = None
+    ) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
         self._arguments = _take_arguments(type(pool).get_connection)
         self._line = AsyncLine()
         self._proven: WeakSet[Any] | None = None
+        self._most_idle, self._under_way = most_idle, 0
+        self._idle: set[Any] = set()
 
     async def send(self, command: Command, node: str = "") -> Any:
         """As of `AsyncExchanges`."""
@@ -210,23 +236,40 @@ class AsyncPooledExchanges:
         return [""]
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        self._under_way += 1
         try:
-            connection = await self._take()
+            return await self._take_and_talk(commands)
+        finally:
+            self._under_way -= 1
+            if self._most_idle is not None and not self._under_way:
+                await self._close_surplus(self._most_idle)
+
+    async def _close_surplus(self, most_idle: int) -> None:
+        """After many at once, leave few open; not in between, when they are needed again."""
+        while len(self._idle) > most_idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+    async def _take_and_talk(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            connection = await self.take()
             try:
                 replies: list[Any] = await connection.retry.call_with_retry(
                     lambda: self._talk(connection, commands), lambda _: connection.disconnect()
                 )
             except BaseException:
                 await connection.disconnect(nowait=True)
-                await self._give(connection)
+                await self.give(connection)
                 raise
-            await self._give(connection)
+            await self.give(connection)
             return replies
-        except (*_USUAL, asyncio.CancelledError):
+        except BaseException as error:
+            self.note(error)
             raise
-        except BaseException:  # a signal's, which may have landed in the pool's own code
+
+    def note(self, error: BaseException) -> None:
+        """Trust connections less after a signal's exception, which may have hit the pool's code."""
+        if not isinstance(error, (*_USUAL, asyncio.CancelledError)):
             self._proven = WeakSet()
-            raise
 
     async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         proven = self._proven
@@ -237,12 +280,27 @@ class AsyncPooledExchanges:
         proven.add(connection)
         return replies
 
-    async def _take(self) -> Any:
+    async def take(self) -> Any:
+        """Take a connection, or wait for one."""
         connection = None if self._line else await self._try_to_take()
         if connection is None:
             connection = await self._line.wait(self._try_to_take, self._timeout_s)
         if connection is None:
             raise refuse(self._timeout_s, self._pool.max_connections, self._name)
+        self._idle.discard(connection)
+        return connection
+
+    async def take_for_long(self) -> Any:
+        """Take a connection that surely has no reply to come."""
+        connection = await self.take()
+        if self._proven is not None:
+            try:
+                await connection.disconnect(nowait=True)
+                await connection.connect()
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                await self.give(connection)
+                raise
         return connection
 
     async def _try_to_take(self) -> Any:
@@ -253,9 +311,11 @@ class AsyncPooledExchanges:
                 return None
             raise
 
-    async def _give(self, connection: Any) -> None:
+    async def give(self, connection: Any) -> None:
+        """Give a connection back; one with a reply to come must have been closed."""
         try:
             await self._pool.release(connection)
+            self._idle.add(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -38,6 +38,8 @@ from langchain_redis_session.models import (
     SessionKey,
 )
 
+_NO_TEXTS = (None, "", "", "", "", "")
+
 
 class AppendMethods(FlowRunner):
     """Append events and messages."""
@@ -125,14 +127,15 @@ class AppendMethods(FlowRunner):
             StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         check_key(key)
-        check_texts(
-            author="" if author is None else author,
-            request_id=request_id,
-            invocation_id=invocation_id,
-            branch=branch,
-            tag=tag,
-            filter_key=filter_key,
-        )
+        if (author, request_id, invocation_id, branch, tag, filter_key) != _NO_TEXTS:
+            check_texts(
+                author="" if author is None else author,
+                request_id=request_id,
+                invocation_id=invocation_id,
+                branch=branch,
+                tag=tag,
+                filter_key=filter_key,
+            )
         check_flags(create=create, once=once)
         if state_delta is not None:
             check_mapping("state_delta", state_delta)
@@ -177,7 +180,7 @@ class AppendMethods(FlowRunner):
         kept_first: bool = False,
         keeps: bool = False,
     ) -> Flow[AppendResult]:
-        hooks = combine_hooks(self, callbacks)
+        hooks = self._actions.hooks if callbacks is None else combine_hooks(self, callbacks)
         options: dict[str, Any] = {
             "create": create,
             "once": once,

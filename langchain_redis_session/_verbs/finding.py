@@ -47,8 +47,8 @@ class FindMethods(FlowRunner):
             event_id: The event.
             before: How many earlier ones.
             after: How many later ones.
-            roles: Count and give only events of these roles: "user", "assistant", "tool",
-                "system". The event itself is always given.
+            roles: Count and return only events of these roles: "user", "assistant", "tool",
+                "system". The event itself is always among them.
         """
         flow = search.get_event_window(
             self._context,

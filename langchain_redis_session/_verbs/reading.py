@@ -135,7 +135,7 @@ class ReadMethods(FlowRunner):
             strict: Raise at an unreadable entry instead of skipping it.
             open_tool_calls: What to do with tool calls that never got a result, which models
                 refuse: "answer" = put an error result behind each, which appends never
-                store; "drop" = leave the calls out; "keep" = give what is stored. Unless
+                store; "drop" = leave the calls out; "keep" = return what is stored. Unless
                 kept, late results are moved up to their calls, and results without a call
                 left out. The last calls may still be running, and stay.
             callbacks: Hooks for this call, after the service's.

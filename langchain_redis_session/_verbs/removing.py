@@ -31,7 +31,7 @@ class RemoveMethods(FlowRunner):
 
     @sync_method
     def clear_events(self, key: SessionKey) -> Flow[int]:
-        """Remove a session's events and summaries, not its state; gives how many events."""
+        """Remove a session's events and summaries, not its state; returns how many events."""
         flow = remove_events.clear_events(self._context, check_key(key))
         return self._settled(key.scope, flow)
 
@@ -39,13 +39,13 @@ class RemoveMethods(FlowRunner):
 
     @sync_method
     def remove_events(self, key: SessionKey, event_ids: Iterable[str]) -> Flow[int]:
-        """Remove single events, such as an answer that is to be given anew.
+        """Remove single events, such as an answer that the model shall make again.
 
         A summary that covers them already keeps its text. Events further back take longer.
 
         Args:
             key: The session.
-            event_ids: Which; ids that no event has are passed over.
+            event_ids: Which; ids that no event has are ignored.
 
         Returns:
             How many events were removed.
@@ -71,7 +71,7 @@ class RemoveMethods(FlowRunner):
 
     @sync_method
     def trim_conversations(self, key: SessionKey, *, count: int = 1) -> Flow[list[Event]]:
-        """Remove the last `count` conversations; gives their events, oldest first.
+        """Remove the last `count` conversations; returns their events, oldest first.
 
         A conversation is the events that share a request id; without one, a user message
         and what followed it. The last ones are those with the newest events; two callers never

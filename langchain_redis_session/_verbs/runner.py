@@ -166,7 +166,7 @@ def get_events_key(runner: FlowRunner, key: SessionKey) -> str:
 def get_sync_client(runner: FlowRunner) -> Any:
     """The sync client of a service."""
     runner._require_open()  # noqa: SLF001
-    return runner._connections.sync_client()  # noqa: SLF001
+    return runner._connections.lend_client()  # noqa: SLF001
 
 
 R = TypeVar("R", bound=FlowRunner)

@@ -45,7 +45,7 @@ class SessionMethods(FlowRunner):
         session_id: str | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> Flow[Session]:
-        """Create a session. One that lives already is given as it is, unchanged.
+        """Create a session. If it exists already, it is returned unchanged.
 
         Args:
             app_name: The application.
@@ -87,7 +87,7 @@ class SessionMethods(FlowRunner):
             app_name: The application.
             user_id: The user.
             limit: The most sessions; None = all.
-            offset: How many to pass over.
+            offset: How many to skip.
             include_events: Whether to read their events too.
             events_limit: The most events of each, the newest; None = all.
             events_start_on: "human" = let them begin with a user message; see `get_session`.
@@ -132,7 +132,7 @@ class SessionMethods(FlowRunner):
 
     @sync_method
     def delete_session(self, key: SessionKey) -> Flow[bool]:
-        """Delete everything of a session; gives whether there was one."""
+        """Delete everything of a session; returns whether there was one."""
         flow = delete_session.delete_session(
             self._context, check_key(key), now_ms=time.time_ns() // 1_000_000
         )

@@ -47,8 +47,8 @@ class SummaryMethods(FlowRunner):
         """Summarize a session now, if its summarizer finds it worth it.
 
         Only what came after the last summary is read and sent, with the last summary; as
-        much of it as fits the summarizer's `max_input_tokens`. Where another process is at
-        the session, it waits for its turn.
+        much of it as fits the summarizer's `max_input_tokens`. Where another process is
+        summarizing the session, it waits for its turn.
 
         Args:
             key: The session.
@@ -67,7 +67,7 @@ class SummaryMethods(FlowRunner):
             EventRejectedError: A hook refused it.
             SessionNotFoundError: There is no such session.
             SummaryError: The summarizer failed, took longer than `summary_job_timeout`, or
-                gave nothing. The last summary stays.
+                returned nothing. The last summary stays.
         """
         maker, task = self._make_task(key, filter_key, force)
         flow = maker.create(task, new_id(), combine_hooks(self, callbacks))
@@ -118,7 +118,7 @@ class SummaryMethods(FlowRunner):
     def get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
         """Read the summary of a filter key; where there is none, the whole session's.
 
-        Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
+        Summaries that trpc-agent-go wrote are read too: of two, the one that covers more.
         """
         flow = summaries.get_summary(self._context, check_key(key), check_filter(filter_key))
         return self._observed(GET_SUMMARY, key, self._settled(key.scope, flow))

@@ -1,72 +1,66 @@
 -- Shared with none: the usual case of append_events, before anything else is set up.
 --
 -- Events later than those that are there, for a session of ours that has neither message index nor
--- tracks nor summaries. It leaves the bytes that the full way does.
+-- tracks nor summaries. It leaves the bytes that the full way does, and replies with one number;
+-- where a case is not usual, nothing is written, and the script goes on behind it. No functions
+-- and few patterns: their making would cost as much as the writing.
 
--- What follows 'OK' in the reply; nothing, and nothing is written, where a case is not usual.
-local function append_usually(cursor)
-  local count = tonumber(event_count)
-  if count < 1 or count > 1000 or #ARGV ~= cursor + 3 * count or usage_key
-      or string.find(flags, '[nou]') then
-    return nil
+repeat
+  if string.byte(flags) ~= 115 then break end  -- 's': as far as the caller knows, it is usual
+  local call = redis.call
+  local record = call('HGET', sessions_key, session_field)
+  -- Its last text is updatedAt's.
+  if not record or string.sub(record, -46, -33) ~= ',"updatedAt":"'
+      or string.find(record, '"', -32, true) ~= #record - 1 then
+    break
   end
-  local record = redis.call('HGET', sessions_key, session_field)
-  if not record then return nil end
-  local expires = string.match(record, '^,"expiresAtMs":(%d+),"updatedAt":"[^"]*"}$', -74)
-  if expires and tonumber(expires) <= now_ms
-      or not expires and not string.match(record, '^,"updatedAt":"[^"]*"}$', -46) then
-    return nil
+  local _, last = string.find(record, '"eventLimit":', -170, true)
+  if not last then break end
+  local own_limit, size, expires = string.match(record,
+    '^(%d+),"createdAt":"[^"]*"(),"expiresAtMs":(%d+),"up', last + 1)
+  if expires then
+    if tonumber(expires) <= now_ms or size ~= #record - 73 then break end
+  else
+    own_limit, size = string.match(record, '^(%d+),"createdAt":"[^"]*"(),"up', last + 1)
+    if size ~= #record - 45 then break end
   end
-  local core = string.sub(record, 1, expires and -75 or -47)
-  local own_limit = string.match(string.sub(core, -100), '"eventLimit":(%d+),"createdAt":"[^"]*"$')
-  if not own_limit or redis.call('EXISTS', index_key, tracks_key, summaries_key) > 0 then
-    return nil
+  local limit = tonumber(event_limit ~= '' and event_limit or own_limit)
+  local lowest, count = ARGV[cursor + 1], tonumber(event_count)
+  if limit > 0 and count > limit
+      or call('EXISTS', index_key, tracks_key, summaries_key) > 0
+      or call('ZCOUNT', events_key, lowest, '+inf') > 0 then
+    break
   end
 
-  -- As in _sequence.
-  local lowest, batch = ARGV[cursor + 1], {ARGV[cursor + 1], ARGV[cursor + 2]}
-  if count > 1 then
-    local highest, seen = tonumber(lowest), {[batch[2]] = true}
-    if highest < 1 then return nil end
-    for i = 2, count do
-      cursor = cursor + 3
-      local score, member = ARGV[cursor + 1], ARGV[cursor + 2]
-      local number = tonumber(score)
-      if seen[member] or number < tonumber(lowest) then return nil end
-      if number <= highest then
-        local _, exponent = math.frexp(highest)
-        number = highest + math.ldexp(1, exponent - 53)
-        score = string.format('%.17g', number)
-      end
-      highest, seen[member] = number, true
-      batch[2 * i - 1], batch[2 * i] = score, member
+  if count == 1 then
+    call('ZADD', events_key, lowest, ARGV[cursor + 2])
+  else
+    call('ZADD', events_key, unpack(ARGV, cursor + 1, cursor + 2 * count))
+  end
+  local removed = 0
+  if limit > 0 then
+    local surplus = call('ZCARD', events_key) - limit
+    if surplus > 0 then
+      if surplus > count + 1000 then surplus = count + 1000 end  -- as MOST_CUT in _sequence
+      removed = call('ZREMRANGEBYRANK', events_key, 0, surplus - 1)
     end
   end
-  if redis.call('ZCOUNT', events_key, lowest, '+inf') > 0 then return nil end
-
-  redis.call('ZADD', events_key, unpack(batch))
-  local limit, removed = tonumber(event_limit) or tonumber(own_limit), 0
-  local surplus = limit > 0 and redis.call('ZCARD', events_key) - limit or 0
-  if surplus > 0 then
-    removed = redis.call('ZREMRANGEBYRANK', events_key, 0, math.min(surplus, count + 1000) - 1)
-  end
-  local ending = ',"updatedAt":"' .. format_now() .. '"}'
+  local core = string.sub(record, 1, size - 1)
+  local ending = ',"updatedAt":"' .. format_time(now_us) .. '"}'
   if ttl_ms == 0 then
-    redis.call('HSET', sessions_key, session_field, core .. ending)
-    redis.call('PERSIST', sessions_key)
-    redis.call('PERSIST', events_key)
-    return {removed, '', limit}
+    call('HSET', sessions_key, session_field, core .. ending)
+    call('PERSIST', sessions_key)
+    call('PERSIST', events_key)
+    do return removed end
   end
   local expires_at = string.format('%.0f', now_ms + ttl_ms)
-  redis.call('HSET', sessions_key, session_field,
-    core .. ',"expiresAtMs":' .. expires_at .. ending)
-  local left = redis.call('PTTL', sessions_key)
-  if left >= 0 and left < ttl_ms then redis.call('PEXPIRE', sessions_key, ttl_ms) end
-  redis.call('PEXPIRE', events_key, ttl_ms)
-  local field_ttl = ''
-  if string.find(flags, 't', 1, true) then
-    local reply = redis.pcall('HPEXPIREAT', sessions_key, expires_at, 'FIELDS', 1, session_field)
-    field_ttl = reply.err and 0 or 1
+  call('HSET', sessions_key, session_field, core .. ',"expiresAtMs":' .. expires_at .. ending)
+  local left = call('PTTL', sessions_key)
+  if left >= 0 and left < ttl_ms then call('PEXPIRE', sessions_key, ttl_ms) end
+  call('PEXPIRE', events_key, ttl_ms)
+  if string.byte(flags, 2) == 116 and redis.pcall('HPEXPIREAT', sessions_key, expires_at,
+      'FIELDS', 1, session_field).err then
+    removed = -1 - removed
   end
-  return {removed, field_ttl, limit}
-end
+  do return removed end
+until true

@@ -1,21 +1,25 @@
 -- Append events to a session, with their changes of state; all or nothing.
 --
--- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key
+-- KEYS  sessions_key, events_key, index_key, tracks_key, summaries_key
+--       user_state_key      absent, as those behind it, where neither state nor usage is changed
 --       app_state_key       absent where it lives in another slot; any key where others follow
 --       usage_key, session_usage_key  absent where usage is not tracked
 -- ARGV  session_field
---       flags               any of: 'c' create the session where there is none, 'n' likewise, and
---                           else write nothing, 't' try TTLs per field, 'o' leave out messages
---                           whose id is stored, 'u' count what the session's summary does not
---                           cover
+--       flags               any of, in this order: 's' it may be the usual case (the scores rise,
+--                           no event stands there twice, nothing follows them, and of the flags
+--                           only 't' and 'c'), 't' try TTLs per field, 'c' create the session where
+--                           there is none, 'n' likewise, and else write nothing, 'o' leave out
+--                           messages whose id is stored, 'u' count what the session's summary does
+--                           not cover
 --       record_start        a new session's record, up to its event limit
---       first_us            the time of its first event in µs since 1970 ('' = it gets none)
 --       event_limit         0 = none; '' = as the session's record says
 --       session_ttl_ms      0 = never
 --       summary_field       the session's summary, whose lifetime starts anew
+--       first_us            the time of a new session's first event in µs since 1970 ('' = it
+--                           gets none)
 --       event_count
---       …                   {score, member, message id or ''} of each event; then, absent where
---                           they have no part in it:
+--       …                   {score, member} of each event; the message id of each, '' where
+--                           it has none; then, absent where they have no part in it:
 --                             count, the fields of further summaries whose lifetime starts anew
 --                             count, {position of its event, date, field, number} of what models
 --                             used
@@ -28,8 +32,9 @@
 --                             app state TTL ms, count, {name, value}…
 -- Gives {'OK', removed, TTL per field, limit, fates, scores, lost, unsummarized}: how many events
 --       retention removed; the limit that holds; how many of the removed no summary covered;
---       unsummarized is '' where it was not counted. In the usual case the first four, the events
---       being fresh, each at the score that it wants or the next above the one before.
+--       unsummarized is '' where it was not counted. In the usual case only how many were removed,
+--       a number: the events are fresh, each at the score that it wants. From -1 down it is that
+--       of -1 - removed: the server turned out to have no TTLs per field.
 --       Or, nothing written:
 --       {'MISSING'}        no session, not even events, and it may not be created
 --       {'EXISTS'}         a session, and it was only to be created
@@ -39,15 +44,12 @@
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
   app_state_key, usage_key, session_usage_key = unpack(KEYS)
-local session_field, flags, record_start, first_us, event_limit, session_ttl_ms, summary_field,
+local session_field, flags, record_start, event_limit, session_ttl_ms, summary_field, first_us,
   event_count = unpack(ARGV, 1, 8)
 local ttl_ms = tonumber(session_ttl_ms)
 local cursor = 8
 --#include _clock
 --#include _usual_append
-
-local usual = append_usually(cursor)
-if usual then return {'OK', unpack(usual)} end
 
 --#include _record
 --#include _sequence
@@ -66,10 +68,8 @@ end
 local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
 local once, counts, try_field_ttl = has('o'), has('u'), has('t') and '1' or '0'
 local wanted, members, ids = {}, {}, {}
-for i = 1, tonumber(event_count) do
-  wanted[i], members[i], ids[i] = ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
-  cursor = cursor + 3
-end
+for i = 1, tonumber(event_count) do wanted[i], members[i] = shift(), shift() end
+for i = 1, #members do ids[i] = shift() end
 local summary_fields = shift_list(1)
 table.insert(summary_fields, 1, summary_field)
 local usage_count = tonumber(shift() or 0)
@@ -170,7 +170,7 @@ for i = 1, not record and size == 0 and #summary_fields or 0 do
     cutoff = nil
   end
 end
-local updated = format_now()
+local updated = format_time(now_us)
 if not record then
   -- No later than its first event, be that one whose record was evicted: its score may be
   -- rounded up.

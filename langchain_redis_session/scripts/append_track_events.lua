@@ -56,7 +56,7 @@ set_ttl(track_key, track_ttl)
 local index_existed = redis.call('EXISTS', tracks_key) == 1
 redis.call('SADD', tracks_key, track)
 lengthen_ttl(tracks_key, index_existed, track_ttl)
-local field_ttl = save_record(sessions_key, session_field, core, format_now(), ttl_ms,
+local field_ttl = save_record(sessions_key, session_field, core, format_time(now_us), ttl_ms,
   try_field_ttl)
 touch_keys(events_key, index_key, tracks_key, ttl_ms)
 touch_summaries(summaries_key, {summary_field}, ttl_ms, try_field_ttl)

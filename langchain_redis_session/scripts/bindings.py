@@ -5,14 +5,14 @@ which order a script takes its keys and arguments.
 
 >>> call = read_events(b"event:{shop}:ann:s1", count=50)
 >>> call.name, call.keys, call.args
-('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50])
+('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50, b''])
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Argument
@@ -164,24 +164,26 @@ def append_events(
         uses: What models used for them; None where that is not tracked.
         state: The changes of state, if there are any.
     """
-    script_keys = (*keys.common, keys.user_state)
-    if with_app_state:
-        script_keys += (keys.app_state,)
+    script_keys = keys.common
+    if uses is not None or state is not None:
+        script_keys += (keys.user_state, keys.app_state) if with_app_state else (keys.user_state,)
     if uses is not None:
         stand_in = () if with_app_state else (keys.user_state,)
         script_keys += (*stand_in, keys.usage, keys.session_usage)
+    flags = "t" * try_field_ttl + create.value + "o" * once + "u" * count_unsummarized
     args: list[Argument] = [
         keys.session_field,
-        create.value + "t" * try_field_ttl + "o" * once + "u" * count_unsummarized,
+        flags,
         record_start,
-        "" if first_us is None else first_us,
         "" if event_limit == "session" else event_limit or 0,
         session_ttl_ms,
         keys.summary_field,
+        "" if first_us is None else first_us,
         len(entries),
     ]
     for entry in entries:
-        args += entry
+        args += (entry.score, entry.member)
+    args += [entry.message_id for entry in entries]
     if state is not None or uses or index_build or more_summaries:
         args += (len(more_summaries), *more_summaries, len(uses or ()))
         for use in uses or ():
@@ -200,7 +202,7 @@ def append_events(
             len(state.app),
             *_flatten(state.app),
         ]
-    return ScriptCall("append_events", script_keys, args, partial(parse_appended, entries))
+    return ScriptCall("append_events", script_keys, args, parse_appended)
 
 
 def append_track_events(
@@ -234,7 +236,7 @@ def append_track_events(
     for entry in entries:
         args += (entry.score, entry.member)
     script_keys = [*keys.common, keys.track(track)]
-    return ScriptCall("append_track_events", script_keys, args, partial(parse_appended, ()))
+    return ScriptCall("append_track_events", script_keys, args, parse_appended)
 
 
 def index_messages(
@@ -328,10 +330,21 @@ def read_events(
     lowest: str = "-inf",
     skip: int = 0,
     count: int | None = None,
+    behind: bytes = b"",
 ) -> ScriptCall[Page]:
-    """Read a stretch of events or track events, from one end on."""
-    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
-    return ScriptCall("read_events", [events], args, parse_page)
+    """Read a stretch of events or track events, from one end on.
+
+    Args:
+        events: Their key.
+        first: The end.
+        highest: The highest score.
+        lowest: The lowest.
+        skip: How many to pass over.
+        count: The most to give; None = all.
+        behind: An entry whose score is the highest, while it is there.
+    """
+    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count), behind]
+    return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 
 def find_event(
@@ -394,7 +407,7 @@ def get_session(
         skip,
         _unlimited(count),
     ]
-    return ScriptCall("get_session", script_keys, args, parse_session)
+    return ScriptCall("get_session", script_keys, args, parse_session, _most(count))
 
 
 def get_time(sessions: bytes) -> ScriptCall[int]:
@@ -426,6 +439,10 @@ def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:
     for name, value in values.items():
         yield name.encode("utf-8", "surrogatepass")
         yield value
+
+
+def _most(count: int | None) -> int:
+    return sys.maxsize if count is None else count
 
 
 def _unlimited(count: int | None) -> int:

@@ -39,7 +39,7 @@ local field_ttl, ttl_ms = '', tonumber(session_ttl_ms)
 if record and not is_dead(record, events_key, ttl_ms) then
   local core = split_record(record)
   if not core then return {'FOREIGN'} end
-  field_ttl = save_record(sessions_key, session_field, core, format_now(), ttl_ms, try_field_ttl)
+  field_ttl = save_record(sessions_key, session_field, core, format_time(now_us), ttl_ms, try_field_ttl)
 end
 delete_summaries(summaries_key, session_field, summary_field)
 redis.call('DEL', lease_key)  -- a summary that is being made is of what goes

@@ -65,7 +65,7 @@ redis.call('SET', removals_key,
   token .. '=' .. removed .. ' ' .. string.sub(receipts, 1, 1600), 'PX', 60000)
 local field_ttl, ttl_ms = '', tonumber(session_ttl_ms)
 if core then
-  field_ttl = save_record(sessions_key, session_field, core, format_now(), ttl_ms, try_field_ttl)
+  field_ttl = save_record(sessions_key, session_field, core, format_time(now_us), ttl_ms, try_field_ttl)
   touch_keys(events_key, index_key, tracks_key, ttl_ms)
   local left = redis.call('ZREVRANGE', events_key, 0, 0, 'WITHSCORES')[2]
   local summaries = retract_summaries(summaries_key, summary_field, left or '0')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -222,22 +221,11 @@ def parse_status(reply: list[Any]) -> Status:
     return _STATUSES[reply[0]]
 
 
-def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any]) -> Appended:
-    """Read the reply of a script that appends.
-
-    Args:
-        wanted: The entries that it was given, first the score that each wants.
-        reply: The reply.
-    """
+def parse_appended(reply: list[Any]) -> Appended:
+    """Read the reply of a script that appends, but for that of the usual case."""
     status = _STATUSES[reply[0]]
     if status is Status.OK:
-        _, removed, field_ttl, limit, *others = reply
-        if not others:
-            scores = _rise(wanted)
-            fates = [Fate.FRESH] * len(scores)
-            limit = limit or None
-            return Appended(status, removed, _FLAGS[field_ttl], fates, scores, event_limit=limit)
-        fates, scores, lost, unsummarized = others
+        _, removed, field_ttl, limit, fates, scores, lost, unsummarized = reply
         return Appended(
             status,
             removed=removed,
@@ -253,21 +241,6 @@ def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any]) -> Appen
     if status is Status.FATES:
         return Appended(status, fates=[_FATES[fate] for fate in reply[1]])
     return Appended(status)
-
-
-def _rise(wanted: Sequence[tuple[Any, ...]]) -> list[float]:
-    """The scores of entries, each as it wants or the next double above the one before.
-
-    >>> _rise([("1.7e18",), ("1.7e18",), ("1.8e18",)])
-    [1.7e+18, 1.7000000000000003e+18, 1.8e+18]
-    """
-    scores: list[float] = []
-    for entry in wanted:
-        score = float(entry[0])
-        if scores and score <= scores[-1]:
-            score = math.nextafter(scores[-1], math.inf)
-        scores.append(score)
-    return scores
 
 
 def parse_build(reply: list[Any]) -> IndexBuild:

@@ -30,6 +30,50 @@ def make_messages(count: int) -> list[BaseMessage]:
     return [kinds[place % 2](f"{place:06d} {TEXT}"[:500]) for place in range(count)]
 
 
+def make_realistic_messages(count: int) -> list[BaseMessage]:
+    """Make a conversation as OpenAI's models lead one: ids, usage with details, metadata, calls."""
+    return [_make_realistic(place) for place in range(count)]
+
+
+def _make_realistic(place: int) -> BaseMessage:
+    text = f"{place:06d} {TEXT}"[:500]
+    if place % 2 == 0:
+        return HumanMessage(text, id=f"5b0c7a1e-8d57-4f0e-9c2a-{place:012d}")
+    return AIMessage(
+        text,
+        id=f"lc_run--5b0c7a1e-8d57-4f0e-9c2a-{place:012d}-0",
+        additional_kwargs={"refusal": None},
+        response_metadata={
+            "token_usage": {
+                "completion_tokens": 131,
+                "prompt_tokens": 1250,
+                "total_tokens": 1381,
+                "completion_tokens_details": {
+                    "accepted_prediction_tokens": 0,
+                    "audio_tokens": 0,
+                    "reasoning_tokens": 64,
+                    "rejected_prediction_tokens": 0,
+                },
+                "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": 1024},
+            },
+            "model_provider": "openai",
+            "model_name": "gpt-5-mini-2025-08-07",
+            "system_fingerprint": "fp_c4585b5b9c",
+            "id": f"chatcmpl-CPZQ7pkVqVnbxnJ3vhYq{place:08d}",
+            "service_tier": "default",
+            "finish_reason": "stop",
+            "logprobs": None,
+        },
+        usage_metadata={
+            "input_tokens": 1250,
+            "output_tokens": 131,
+            "total_tokens": 1381,
+            "input_token_details": {"audio": 0, "cache_read": 1024},
+            "output_token_details": {"audio": 0, "reasoning": 64},
+        },
+    )
+
+
 def open_history(
     url: str, session_id: str, *, ttl: bool = False, **options: Any
 ) -> RedisSessionChatMessageHistory:
@@ -95,7 +139,7 @@ class _Recorder:
             self._replies.append(command[1])
         else:
             self.commands.append(command)
-            self._replies.append([b"OK", 0, b"", 0])
+            self._replies.append(0)
 
     def execute(self, **_options: Any) -> list[Any]:
         replies, self._replies = self._replies, []

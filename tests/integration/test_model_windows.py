@@ -312,7 +312,7 @@ async def test_a_chat_message_of_a_user_begins_a_window(make_history: MakeHistor
 
 @pytest.mark.parametrize(("skip_recent", "turns"), [(2, 200), (0, 40)])
 def test_an_agent_of_200_turns_always_sees_the_question(skip_recent: int, turns: int) -> None:
-    """With the README's settings, and without its `skip_recent`."""
+    """With the settings of docs/summaries.md, and without its `skip_recent`."""
     summarizer = SessionSummarizer(
         FakeListChatModel(responses=["The user asked for much."]),
         trigger=any_of(event_threshold(18), token_threshold(4000)),

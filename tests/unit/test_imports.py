@@ -60,6 +60,7 @@ ANYWHERE = {"langchain_core", "orjson", "pydantic", "pydantic_core", "typing_ext
 PLACES: dict[str, set[str]] = {
     "redis": {"_flow.drivers", "_flow.cluster", "_flow.translation", "_connections"},
     "fakeredis": {"_connections"},
+    "hiredis": {"_connections"},
     "langchain": {"adapters.middleware"},
     "langgraph": {"adapters.middleware", "adapters.graph_store", "adapters._memory.batch"},
     "numpy": {"adapters._memory.meaning"},

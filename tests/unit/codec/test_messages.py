@@ -133,8 +133,7 @@ def test_plain_message_is_as_small_as_can_be() -> None:
     event = Event(HumanMessage("hi"), id="e" * 32, author="user", time_ns=0)
     assert encode_event(event) == (
         b'{"id":"' + b"e" * 32 + b'","timestamp":"1970-01-01T00:00:00.000000000Z",'
-        b'"author":"user","choices":[{"index":0,"message":{"role":"user","content":"hi"}}],'
-        b'"version":1}'
+        b'"author":"user","choices":[{"message":{"role":"user","content":"hi"}}]}'
     )
 
 

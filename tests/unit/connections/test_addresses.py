@@ -143,7 +143,7 @@ def test_a_password_is_what_stands_before_the_newline_of_a_file() -> None:
         "redis://a b",
         "redis://a,b",
         "redis+cluster://",
-        "redis+cluster://a/1",
+        "redis+cluster://a/one",
         "redis+sentinel://a",
         "redis+sentinel://a/",
         "unix://tmp/x",
