@@ -490,7 +490,7 @@ async def test_what_callbacks_can_not_be(
     for wrong, name in (
         ([SessionCallbackHandler], "the class SessionCallbackHandler"),
         (SessionCallbackHandler(), "not a SessionCallbackHandler alone"),
-        (["x"], "there is str"),
+        (["x"], "below SessionCallbackHandler, not .x."),
     ):
         with pytest.raises(ConfigurationError, match=name):
             make_verbs(callbacks=wrong)
