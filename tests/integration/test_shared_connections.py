@@ -245,6 +245,15 @@ async def test_a_silent_connection_is_left_and_all_who_wait_are_sent_again(
         assert [await read(service, number) for number in range(9)] == [[str(n)] for n in range(9)]
 
 
+async def test_the_timeout_is_for_each_reply(redis_server: RedisServer, key_prefix: str) -> None:
+    async with open_service(redis_server, key_prefix, socket_timeout=1) as service:
+        await service.aping()
+        shared, send = find_shared(exchanges_of(service)), exchanges_of(service).send
+        waits = [send(("BLPOP", f"{key_prefix}:{number}", "0.15")) for number in range(10)]
+        assert await asyncio.gather(*waits) == [None] * 10
+        assert find_shared(exchanges_of(service)) is shared
+
+
 async def test_who_waits_in_vain_gets_todays_error(
     cutting_proxy: CuttingProxy, key_prefix: str
 ) -> None:
