@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, RemoveMessage
@@ -159,6 +158,7 @@ class _Writer:
         self.pieces: dict[str, int] = {}
         self.spellings: list[bytes | None] = []
         self.shapes: set[tuple[str, ...]] = set()
+        self._tagger: Tagger | None = None
 
     def write(self, extra: dict[str, Any] | None) -> EncodedMessage:
         """Write all fields."""
@@ -220,8 +220,7 @@ class _Writer:
         """Give a value for `data`."""
         return value if is_plain(value) else _TAGGER.copy(value, path)
 
-    @cached_property
-    def _tagger(self) -> Tagger:
+    def _make_tagger(self) -> Tagger:
         calls = self.natural.get("tool_calls", ())
         arguments = [call["function"]["arguments"] for call in calls]
         parts = self.natural.get("content_parts", [])
@@ -240,6 +239,8 @@ class _Writer:
 
         Not before that has its content and its tool calls.
         """
+        if self._tagger is None:  # no cached_property: before Python 3.12 it has a lock
+            self._tagger = self._make_tagger()
         return self._tagger.copy(value, path)
 
     def _refer(self, content: Any) -> Any:
