@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_redis_session._codec.message_input import USUAL_CLASSES
 from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session.errors import ConfigurationError, shorten
 
@@ -38,6 +39,8 @@ def check_open_tool_calls(value: object) -> None:
 
 def is_made_answer(message: BaseMessage) -> bool:
     """Whether a message is an answer made here, which is never stored."""
+    if type(message) is not ToolMessage and type(message) in USUAL_CLASSES:
+        return False  # quickly
     return isinstance(message, ToolMessage) and _MARK in message.additional_kwargs
 
 

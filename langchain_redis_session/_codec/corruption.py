@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from langchain_redis_session.errors import CorruptEventError, shorten
+from langchain_redis_session.errors import CorruptEventError, fails_again, shorten
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,21 +44,13 @@ literal for int() with base 10: b'x'")
             except RecursionError:
                 raise CorruptEventError(f"{what} is nested too deep to be read") from None
             except Exception as error:
-                if _is_readable(function, *args, **kwargs):
+                if not fails_again(error, function, *args, **kwargs):
                     raise
                 raise CorruptEventError(f"{what} can't be read: {shorten(error, 100)}") from error
 
         return decode
 
     return decorate
-
-
-def _is_readable(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:
-    try:
-        function(*args, **kwargs)
-    except Exception:
-        return False
-    return True
 
 
 _SMALL_BYTES = 4096

@@ -295,40 +295,6 @@ def decode_event(data: bytes) -> Event:
     return event
 
 
-@decoder("an event")
-def count_messages(data: bytes) -> int:
-    """Count the messages of an event, nearly always without building them.
-
-    Raises:
-        CorruptEventError: These bytes are no event. (What is wrong within a message, only
-            reading it finds out.)
-
-    >>> count_messages(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}')
-    1
-    """
-    document = _load_document(data)
-    choices, extensions = document.get("choices"), document.get("extensions")
-    if (
-        type(choices) is list
-        and len(choices) == 1
-        and type(choices[0]) is dict
-        and type(message := choices[0].get("message")) is dict
-        and type(content := message.get("content")) is str
-        and (content or _has_langchain(extensions))
-        and (extensions is None or type(extensions) is dict)
-        and type(message.get("role")) is str
-    ):
-        _read_id(document)
-        read_time(document)
-        return 1
-    event = decode_event(data)
-    return 0 if event.message is None else 1 + len(event.further_messages)
-
-
-def _has_langchain(extensions: Any) -> bool:
-    return type(extensions) is dict and type(extensions.get(_LANGCHAIN)) is dict
-
-
 def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
     """Read an event that is a message and little else, as nearly all of ours are.
 

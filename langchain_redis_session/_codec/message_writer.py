@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import cached_property
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, RemoveMessage
@@ -36,7 +34,7 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.tags import Tagger, tag_items
 from langchain_redis_session._codec.tool_calls import encode_tool_calls
-from langchain_redis_session.errors import UnserializableMessageError
+from langchain_redis_session.errors import UnserializableMessageError, attempt, fails_again
 
 
 def encode_message(message: BaseMessage, conversions: Conversions | None = None) -> EncodedMessage:
@@ -64,8 +62,8 @@ def encode_message(message: BaseMessage, conversions: Conversions | None = None)
         name, fields, extra = _as_base(message)
     try:
         return _write(name, fields, extra, converts_artifact=conversions is None)
-    except Exception:  # it may run code of the values' classes
-        if conversions is None:
+    except Exception as error:  # it may run code of the values' classes
+        if conversions is None or not fails_again(error, _write, name, fields, extra):
             raise
     fields, extra = convert_fields(name, fields, extra or {}, conversions)
     return _write(name, fields, extra)
@@ -112,13 +110,14 @@ def _as_base(message: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
             target = fields if name in base.model_fields else extra
             target[name] = value
     if isinstance(message, AIMessageChunk):
-        with suppress(Exception):  # of a message that was changed after it was made
-            fields |= list_calls(message)
+        # It may have been changed after it was made.
+        fields |= attempt(lambda: list_calls(message), dict)
     if isinstance(message, AIMessageChunk) or not isinstance(message, base):
         # As `message_chunk_to_message` and `messages_from_dict` do: the constructor reads the
         # tool calls that only `additional_kwargs` holds.
-        with suppress(Exception):
-            return NAMES[base], base(**fields).__dict__, extra
+        made = attempt(lambda: base(**fields), lambda: None)
+        if made is not None:
+            return NAMES[base], made.__dict__, extra
     if not isinstance(message, base):
         fields = SHAPES[NAMES[base]].make(fields, {}).__dict__
     return NAMES[base], fields, extra
@@ -159,6 +158,7 @@ class _Writer:
         self.pieces: dict[str, int] = {}
         self.spellings: list[bytes | None] = []
         self.shapes: set[tuple[str, ...]] = set()
+        self._tagger: Tagger | None = None
 
     def write(self, extra: dict[str, Any] | None) -> EncodedMessage:
         """Write all fields."""
@@ -220,8 +220,7 @@ class _Writer:
         """Give a value for `data`."""
         return value if is_plain(value) else _TAGGER.copy(value, path)
 
-    @cached_property
-    def _tagger(self) -> Tagger:
+    def _make_tagger(self) -> Tagger:
         calls = self.natural.get("tool_calls", ())
         arguments = [call["function"]["arguments"] for call in calls]
         parts = self.natural.get("content_parts", [])
@@ -240,6 +239,8 @@ class _Writer:
 
         Not before that has its content and its tool calls.
         """
+        if self._tagger is None:  # no cached_property: before Python 3.12 it has a lock
+            self._tagger = self._make_tagger()
         return self._tagger.copy(value, path)
 
     def _refer(self, content: Any) -> Any:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
-from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -41,7 +40,7 @@ from langchain_redis_session._codec.plain_json import (
     dump_exactly,
     is_plain,
 )
-from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.errors import CorruptEventError, attempt, fails_again
 
 K = TypeVar("K", bound=Hashable)
 
@@ -254,9 +253,9 @@ def dump_value(value: Any, path: str, conversions: Conversions | None) -> bytes:
     '{"raw":{"$lc":["bytes","eA=="]},"n":1}'
     """
     try:
-        return dump_exactly(PlainTagger().copy(value, path))
-    except Exception:  # it may run code of the value's class
-        if conversions is None:
+        return _dump(PlainTagger(), value, path)
+    except Exception as error:  # it may run code of the value's class
+        if conversions is None or not fails_again(error, _dump, PlainTagger(), value, path):
             raise
     return orjson.dumps(_TAGGER.copy(make_plain(value, path, conversions), path))
 
@@ -280,19 +279,20 @@ def embed_untagged(value: Any, path: str, conversions: Conversions | None) -> An
     if is_plain(value):
         return value
     try:
-        return orjson.Fragment(dump_exactly(PlainCopy().copy(value, path)))
-    except Exception:  # it may run code of the value's class
-        if conversions is None:
+        return orjson.Fragment(_dump(PlainCopy(), value, path))
+    except Exception as error:  # it may run code of the value's class
+        if conversions is None or not fails_again(error, _dump, PlainCopy(), value, path):
             raise
-    shown = Approximation().copy(make_plain(value, path, conversions), path)
-    return orjson.Fragment(dump_exactly(shown))
+    return orjson.Fragment(_dump(Approximation(), make_plain(value, path, conversions), path))
+
+
+def _dump(form: PlainCopy, value: Any, path: str) -> bytes:
+    return dump_exactly(form.copy(value, path))
 
 
 def read_value(value: Any) -> Any:
     """Undo the tags of `dump_value` in parsed JSON; what is not one of its tags stays."""
-    with suppress(Exception):
-        return untag(value, _NO_REFERENCES)
-    return value
+    return attempt(lambda: untag(value, _NO_REFERENCES), lambda: value)
 
 
 _TAGGER = Tagger()
@@ -312,9 +312,9 @@ def untag(value: Any, references: References) -> Any:
             raise CorruptEventError(f"an object with {TAG} is not a tag")
         try:
             return _read_tag(tag[0], tag[1:], references)
-        except (CorruptEventError, RecursionError):
+        except CorruptEventError:
             raise
-        except Exception as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise CorruptEventError(f"a malformed {TAG} tag") from error
     if type(value) is list:
         return _replace_items(value, enumerate(value), references)

@@ -29,7 +29,7 @@ from langchain_redis_session._operations.decoding import (
 from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session._operations.matching import has_message, is_below, is_whole
 from langchain_redis_session._operations.pages import page_command, parse_page_reply
-from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
+from langchain_redis_session._operations.state import decode_shared_state
 from langchain_redis_session._operations.stretch import Stretch, make_event_stretch
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session.errors import CorruptEventError
@@ -323,10 +323,7 @@ class Reading:
         yield from self.stretch.take_first(page)
         yield from self.stretch.finish()
         app_state = stored.app_state if far_app_state is None else far_app_state
-        shared_state = {
-            **decode_fields(app_state, APP_PREFIX),
-            **decode_fields(stored.user_state, USER_PREFIX),
-        }
+        shared_state = yield from decode_shared_state(app_state, stored.user_state)
         if not parsed.is_readable:
             parsed = yield from take_times_of_events(self.keys.events, parsed)
         return make_session(self.key, parsed, shared_state, self.stretch, summary)
