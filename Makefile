@@ -12,8 +12,8 @@ LOWEST := $(VENV)-lowest
 CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest coverage lint format typecheck docs notebooks pictures \
-	bench bench-tables fuzz clean
+.PHONY: help demo test test-lowest coverage lint format typecheck docs \
+	bench bench-tables fuzz notebooks pictures clean
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -175,13 +175,20 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
     >>> suggest("session_tll", ["session_ttl", "key_prefix"])
     "; did you mean 'session_ttl'?"
+    >>> suggest("ttl", ["session_ttl", "key_prefix"])
+    "; did you mean 'session_ttl'?"
     >>> suggest("colour", ["session_ttl", "key_prefix"])
     ''
     """
     known = list(known)
     near = (
         difflib.get_close_matches(name, known, 1, 0.8)
-        or [each for each in known if name.endswith(f"_{each}")]  # redis_client: client
+        or [each for each in known if _has_words_of(each, name) or _has_words_of(name, each)]
         or difflib.get_close_matches(name, known, 1)
     )
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _has_words_of(name: str, other: str) -> bool:
+    """Whether all of the other name stands in a name, as `ttl` does in `session_ttl`."""
+    return f"_{other}_" in f"_{name}_"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, ToolMessage
 from pydantic import Field
@@ -45,6 +46,18 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
+def tell_text(value: object, name: str) -> str:
+    """Give the end of a message on what should be an id: how to make one of it, or ""."""
+    if hasattr(value, name):
+        return f"; give its .{name}"
+    if isinstance(getattr(value, "key", None), SessionKey):
+        return f"; give its .key.{name}"
+    if isinstance(value, bytes):
+        return "; decode it: ….decode()"
+    is_number = isinstance(value, (int, UUID)) and not isinstance(value, bool)
+    return "; put str(…) around it" if is_number else ""
+
+
 def validate_id(value: object, name: str) -> str:
     """Give `value` back if it can name something, else say what is wrong.
 
@@ -54,7 +67,7 @@ def validate_id(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidSessionKeyError(
-            f"{name} must be a string, not {type(value).__name__}: {shorten(value)}"
+            f"{name} must be a string, not {shorten(value)}{tell_text(value, name)}"
         )
     if not value:
         raise InvalidSessionKeyError(f"{name} is empty; give it at least one character")
@@ -62,11 +75,13 @@ def validate_id(value: object, name: str) -> str:
         size = len(value.encode())
     except UnicodeEncodeError:
         raise InvalidSessionKeyError(
-            f"{name} is not valid UTF-8 (a lone surrogate): {shorten(value)}"
+            f"{name} is not valid UTF-8 (it has a lone surrogate): {shorten(value)}; give other "
+            "text"
         ) from None
     if size > MAX_ID_BYTES:
         raise InvalidSessionKeyError(
-            f"{name} has {size} bytes, the most is {MAX_ID_BYTES}: {shorten(value)}"
+            f"{name} has {size} bytes, the most is {MAX_ID_BYTES}: {shorten(value)}; give a "
+            "shorter one, such as a hash of it"
         )
     return value
 

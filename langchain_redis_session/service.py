@@ -20,7 +20,7 @@ from langchain_redis_session._background.start import (
     start_summary_workers,
     start_write_behind,
 )
-from langchain_redis_session._connections.checks import explain_unknown
+from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._display.guard import shows
 from langchain_redis_session._hooks.discovery import list_handlers
@@ -45,6 +45,7 @@ from langchain_redis_session.config import (
     DEFAULT_MAX_STATE_BYTES,
     ServiceOptions,
     parse_options,
+    refuse_unknown,
 )
 from langchain_redis_session.connections import open_connections
 from langchain_redis_session.models import DeadLetter, Session
@@ -165,7 +166,7 @@ class RedisSessionService(
         ['hi', 'hello']
     """
 
-    @explain_unknown
+    @refuse_unknown(tell_of_client)
     def __init__(
         self,
         redis_url: str | None = None,

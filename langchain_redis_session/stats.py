@@ -84,7 +84,8 @@ class ServiceStats(_Counted):
     | name | methods, sync or async | spans | events | hooks |
     | --- | --- | --- | --- | --- |
     | `create_session` | `create_session` | yes | yes | |
-    | `get_session` | `get_session`, `get_events`, `get_…messages` | yes | yes | yes |
+    | `get_session` | `get_session`, `get_events`, `get_messages`, `get_summarized_messages` \
+| yes | yes | yes |
     | `delete_session` | `delete_session` | yes | yes | |
     | `append_event` | `append_event`, `append_events`, `append_messages` | yes | yes | yes |
     | `append_track_event` | `append_track_event`, `append_track_events` | yes | yes | |

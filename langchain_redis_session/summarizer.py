@@ -61,6 +61,7 @@ from langchain_redis_session._summarizer.writers import (
     take_request,
     takes_requests,
 )
+from langchain_redis_session.config import check_function, refuse_unknown
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, Session, SummaryRequest, list_messages
 
@@ -144,6 +145,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     _trigger: SummaryTrigger
     _skip_recent: SkipRecent
 
+    @refuse_unknown()
     def __init__(
         self,
         model: Runnable[Any, Any],
@@ -161,7 +163,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     ) -> None:
         runnable = _check_model(model)
         if not isinstance(name, str):
-            raise ConfigurationError(f"name has to be a str, not {shorten(name)}")
+            raise ConfigurationError(f"name must be a string, not {shorten(name)}")
         if max_summary_words is not None:
             check_int("max_summary_words", max_summary_words, 1)
         if max_input_tokens is None:
@@ -327,8 +329,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         """
         if self.is_async_only:
             raise ConfigurationError(
-                f"{self!r} runs an async function: use ainvoke or asummarize, or give it a "
-                "function that is not async"
+                f"{self!r} runs an async function: await acreate_summary, asummarize or ainvoke, "
+                "or give it a function that is not async"
             )
         call = SummaryCall(self._writer, request)
 
@@ -397,9 +399,11 @@ def to_summarizer(value: Any) -> SessionSummarizer:
         return value
     if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
         raise ConfigurationError(
-            "summarizer has to be a chat model, a runnable or a function, or a "
-            f"SessionSummarizer, not {shorten(value)}"
+            "summarizer must be a chat model, a runnable, a function, or a SessionSummarizer, "
+            f"not {_tell_given(value)}"
         )
+    if not isinstance(value, Runnable) and not inspect.iscoroutinefunction(value):
+        check_function("summarizer", value, "request")
     runnable: Runnable[Any, Any] = coerce_to_runnable(value)
     inner = find_start(runnable)
     if isinstance(inner, SessionSummarizer):
@@ -420,14 +424,24 @@ def to_summarizer(value: Any) -> SessionSummarizer:
 def _check_model(model: Any) -> Runnable[Any, Any]:
     if isinstance(model, Runnable) and not takes_requests(model):
         return model
-    # A runnable's own repr may tell an API key.
-    given = type(model).__name__ if isinstance(model, Runnable) else shorten(model)
     advice = ""
     if isinstance(model, Runnable) or (callable(model) and not isinstance(model, type)):
         advice = "; a function of a SummaryRequest goes to the service's summarizer= as it is"
     raise ConfigurationError(
-        f"model has to be a chat model, or a runnable that takes a prompt, not {given}{advice}"
+        "model must be a chat model, or a runnable that takes a prompt, not "
+        f"{_tell_given(model)}{advice}"
     )
+
+
+def _tell_given(value: Any) -> str:
+    """Show what is no model, and say what to do."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; give an object of it"
+    if isinstance(value, Runnable):  # whose own repr may tell an API key
+        return f"a {type(value).__name__}"
+    if isinstance(value, str):
+        return f"the text {shorten(value)}; init_chat_model makes a model of a name"
+    return shorten(value)
 
 
 def _find_limit(model: Runnable[Any, Any]) -> int:
@@ -441,5 +455,7 @@ def _find_limit(model: Runnable[Any, Any]) -> int:
 
 def _check_formatter(name: str, formatter: Any) -> Any:
     if not callable(formatter) or inspect.iscoroutinefunction(formatter):
-        raise ConfigurationError(f"{name} has to be a function to a str, not {shorten(formatter)}")
+        raise ConfigurationError(
+            f"{name} must be a function that gives a string, not {shorten(formatter)}"
+        )
     return formatter

@@ -66,7 +66,7 @@ def make_openai_answer(place: int, text: str = TEXT, **fields: Any) -> AIMessage
         },
         id=f"lc_run--{_uuid(place)}-0",
         usage_metadata={
-            **TOKENS,  # type: ignore[typeddict-item]
+            **TOKENS,
             "input_token_details": {"audio": 0, "cache_read": 1024},
             "output_token_details": {"audio": 0, "reasoning": 64},
         },
@@ -120,7 +120,7 @@ def make_openai_response(place: int) -> AIMessage:
         id=f"resp_{place:048d}",
         tool_calls=[{"name": "find_order", "args": args, "id": call_id, "type": "tool_call"}],
         usage_metadata={
-            **TOKENS,  # type: ignore[typeddict-item]
+            **TOKENS,
             "input_token_details": {"cache_read": 0},
             "output_token_details": {"reasoning": 64},
         },
@@ -163,7 +163,7 @@ def make_anthropic_answer(place: int) -> AIMessage:
         id=f"lc_run--{_uuid(place)}-0",
         tool_calls=calls,
         usage_metadata={
-            **TOKENS,  # type: ignore[typeddict-item]
+            **TOKENS,
             "input_token_details": {
                 "cache_read": 0,
                 "cache_creation": 0,
@@ -176,9 +176,7 @@ def make_anthropic_answer(place: int) -> AIMessage:
 
 def make_google_answer(place: int) -> AIMessage:
     """Text with a thought's signature."""
-    return _make_google(
-        place, [{"type": "text", "text": TEXT, "extras": {"signature": SIGNATURE}}]
-    )
+    return _make_google(place, [{"type": "text", "text": TEXT, "extras": {"signature": SIGNATURE}}])
 
 
 def make_google_call(place: int) -> AIMessage:
@@ -206,7 +204,7 @@ def _make_google(place: int, content: Any, **fields: Any) -> AIMessage:
         },
         id=f"lc_run--{_uuid(place)}-0",
         usage_metadata={
-            **TOKENS,  # type: ignore[typeddict-item]
+            **TOKENS,
             "input_token_details": {"cache_read": 0},
             "output_token_details": {"reasoning": 1024},
         },

@@ -54,6 +54,7 @@ literal for int() with base 10: b'x'")
 
 
 _SMALL_BYTES = 4096
+_FEW_TAGS = 4
 _MOST_TIMES = 32
 _FREE_BYTES = 1024 * 1024
 _OLD_DICT_BYTES = max(0, sys.getsizeof({"": 0}) - 184)
@@ -98,16 +99,16 @@ def measure_containers(value: dict[str, Any] | list[Any]) -> int:
     return size
 
 
-def allow(document: Any, data: bytes, *, is_tagged: bool = False) -> Allowance | None:
+def allow(document: Any, data: bytes, *, tags: int = 0) -> Allowance | None:
     """What the decoding of a parsed entry may still take; None where it can't be much.
 
-    A small one becomes much by references only, which are tags.
+    A small one becomes much by references only, which are tags, and by many of them.
 
     Raises:
         CorruptEventError: It is more already.
     """
     is_small = len(data) <= _SMALL_BYTES
-    if is_small and not is_tagged:
+    if is_small and tags <= _FEW_TAGS:
         return None
     allowance = Allowance(data)
     if not is_small:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ from langchain_redis_session._codec.corruption import Allowance, allow, decoder
 from langchain_redis_session._codec.message_form import (
     MESSAGE_BYTES,
     TOKEN_COUNTS,
+    EncodedMessage,
 )
 from langchain_redis_session._codec.message_reader import decode_message, text_member
 from langchain_redis_session._codec.message_writer import encode_message
@@ -40,6 +42,7 @@ from langchain_redis_session._codec.plain_json import (
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged, read_value
 from langchain_redis_session._codec.usual_events import read_usual
+from langchain_redis_session._codec.usual_messages import write_usual
 from langchain_redis_session._times import format_time, parse_time
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
@@ -97,6 +100,21 @@ def encode_event(
     ... # doctest: +NORMALIZE_WHITESPACE
     '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","author":"user","choices":[{"message":{"role":"user","content":"hi"}}]}'
     """
+    if event.message is None:
+        return _write(event, None, conversions, state)
+    usual = write_usual(event.message)
+    if usual is not None:
+        with suppress(orjson.JSONEncodeError):  # something in it is odd all the same
+            return _write(event, usual, conversions, state)
+    return _write(event, encode_message(event.message, conversions), conversions, state)
+
+
+def _write(
+    event: Event,
+    encoded: EncodedMessage | None,
+    conversions: Conversions | None,
+    state: Mapping[str, bytes] | None,
+) -> bytes:
     document: dict[str, Any] = {
         "id": to_text(event.id, "id")
         or refuse("id", "an event needs one; leave it out for a new one"),
@@ -109,8 +127,8 @@ def encode_event(
     if event.invocation_id:
         document["invocationId"] = to_text(event.invocation_id, "invocation_id")
     extension = None
-    if event.message is not None:
-        message, usage, extension = encode_message(event.message, conversions)
+    if encoded is not None:
+        message, usage, extension = encoded
         document["choices"] = [{"message": message}]
         if usage is not None:
             document["usage"] = usage
@@ -128,8 +146,10 @@ def encode_event(
         document["version"] = EVENT_VERSION
     if event.extra:
         _write_extra(document, event.extra, conversions)
-    if event.extensions or extension is not None:
+    if event.extensions:
         _write_extensions(document, event.extensions, extension, conversions)
+    elif extension is not None:
+        document["extensions"] = {_LANGCHAIN: extension}
     data = orjson.dumps(document)
     if event.extra and not _CHECKED_EXTRA.isdisjoint(event.extra):
         try:
@@ -218,7 +238,7 @@ def _write_extensions(
     conversions: Conversions | None,
 ) -> None:
     stored = {}
-    for name, value in _members("extensions", extensions or {}):
+    for name, value in _members("extensions", extensions):
         path = item_path("extensions", name)
         if name == _LANGCHAIN:
             refuse(path, "this name is taken by the message itself; use another one")
@@ -259,8 +279,9 @@ def decode_event(data: bytes) -> Event:
         id=event_id,
         time_ns=read_time(document),
     )
-    is_tagged = TAG_BYTES in data
-    allowance = allow(document, data, is_tagged=is_tagged)
+    tags = data.count(TAG_BYTES)
+    is_tagged = tags > 0
+    allowance = allow(document, data, tags=tags)
     langchain = None
     if extensions:
         langchain = extensions.pop(_LANGCHAIN, None)
@@ -297,9 +318,9 @@ def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
     event.message = read_usual(document, data)
     if event.message is None:
         langchain = extensions[_LANGCHAIN] if extensions is not None else None
-        is_tagged = TAG_BYTES in data
-        allowance = allow(document, data, is_tagged=is_tagged)
-        _read_message(event, document, langchain, allowance, tagged=is_tagged)
+        tags = data.count(TAG_BYTES)
+        allowance = allow(document, data, tags=tags)
+        _read_message(event, document, langchain, allowance, tagged=tags > 0)
     return event
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import (
     AIMessage,
@@ -67,6 +67,14 @@ TOKEN_COUNTS = {
     "total_tokens": "total_tokens",
 }
 """Go's names of the token counts, and LangChain's."""
+
+
+class EncodedMessage(NamedTuple):
+    """A message as it stands in the stored event."""
+
+    message: dict[str, Any]
+    usage: dict[str, Any] | None
+    extension: dict[str, Any] | None
 
 
 def has_payload(natural: dict[str, Any]) -> bool:
@@ -176,21 +184,26 @@ class Shape:
         for name, factory in self.factories:
             if name not in fields:
                 values[name] = factory()
-        return self._construct(values, {*fields, *extra}, extra)
+        return self.construct(values, {*fields, *extra}, extra)
 
     def make_text(self, content: str) -> BaseMessage:
         """Make a message of nothing but a text; as `make`, quicker."""
+        return self.construct(self.start(content), {"content"}, {})
+
+    def start(self, content: str) -> dict[str, Any]:
+        """Give all fields of a message of nothing but a text."""
         values = self.values.copy()
         values["content"] = content
         for name in self._dicts:
             values[name] = {}
         for name, factory in self._others:
             values[name] = factory()
-        return self._construct(values, {"content"}, {})
+        return values
 
-    def _construct(
+    def construct(
         self, values: dict[str, Any], fields_set: set[str], extra: dict[str, Any]
     ) -> BaseMessage:
+        """Make a message of all its fields; which of them were set counts for `model_dump`."""
         # As BaseModel.model_construct does, at a fraction of its time.
         message: BaseMessage = object.__new__(self.cls)
         _set_values(message, values)

@@ -20,6 +20,8 @@ except ImportError:  # not there, or before hiredis 3.2
     PushNotification = ()  # type: ignore[assignment,misc]
 
 _BUFFER_BYTES = 64 * 1024
+_UNTOUCHED = 0xFF
+"""What a buffer begins with until something is read into it; no text in UTF-8 has it."""
 _HANDLERS = ("node_moving", "maintenance", "oss_cluster_maint")
 
 
@@ -75,9 +77,13 @@ class PipeliningConnection(asyncio.BufferedProtocol):
     @property
     def is_open(self) -> bool:
         """Whether it can be used."""
-        if self._error is None and (self._is_sending or self._is_reading):
+        if self._error is None and (self._is_sending or self._has_lost()):
             self.close(redis.ConnectionError, "it was interrupted")
         return self._error is None
+
+    def _has_lost(self) -> bool:
+        """Whether something was read that has not arrived here; TLS may read in vain."""
+        return self._is_reading and self._buffer[0] != _UNTOUCHED
 
     async def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands; gives their replies, among which the server's errors stand.
@@ -129,9 +135,10 @@ class PipeliningConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """As of `BufferedProtocol`."""
-        if self._is_reading:  # and what was read then has got lost
+        if self._is_reading and self._has_lost():
             self.close(redis.ConnectionError, "reading was interrupted")
         self._is_reading = True
+        self._buffer[0] = _UNTOUCHED
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -233,7 +240,8 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         self._exchanges.clear()
         self._unsent.clear()
         self.resume_writing()
-        self._transport.abort()
+        if not self._transport.is_closing():
+            self._transport.abort()
         if self._look is not None:
             self._look.cancel()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from reprlib import Repr
 from typing import Any
 
@@ -30,6 +31,9 @@ class _Brief(Repr):
 
     def repr_bytearray(self, x: bytearray, level: int) -> str:
         return self._cut(repr(x[: self.maxother + 1]))
+
+    def repr_datetime(self, x: datetime, level: int) -> str:
+        return x.isoformat(" ")
 
     def repr_instance(self, x: Any, level: int) -> str:
         if isinstance(x, BaseMessage):

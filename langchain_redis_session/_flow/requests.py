@@ -160,9 +160,7 @@ def off_loop(function: Callable[[], T]) -> Flow[T]:
 LARGE_BYTES = 64 * 1024
 
 
-def compute(
-    function: Callable[[], T], size_bytes: int, quick_bytes: int = LARGE_BYTES
-) -> Flow[T]:
+def compute(function: Callable[[], T], size_bytes: int, quick_bytes: int = LARGE_BYTES) -> Flow[T]:
     """Call what takes the longer the more bytes it reads or writes.
 
     Up to `quick_bytes` that is quicker than to hand it to a thread; beyond, async code does so.

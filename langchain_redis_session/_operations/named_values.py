@@ -130,6 +130,11 @@ def encode_values(context: Context, values: Iterable[tuple[str, Any]]) -> StateC
         UnserializableMessageError: A value can't be carried by JSON, with
             `unserializable="raise"`.
     """
+    if isinstance(values, Mapping):
+        raise ConfigurationError(
+            f"a store takes a list of pairs (key, value), not the dict {shorten(values)}; give its "
+            ".items()"
+        )
     change = StateChange()
     fields = {"session": change.session, "user": change.user, "app": change.app}
     for pair in values:

@@ -37,7 +37,6 @@ _AUTHORS = {HumanMessage: "user", AIMessage: "assistant"}  # known at once
 
 def make_events(
     messages: Sequence[BaseMessage],
-    *,
     time_ns: int,
     author: str | None,
     state_delta: Mapping[str, Any] | None,

@@ -1,6 +1,7 @@
 """Methods that append events and messages."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -141,32 +142,31 @@ class AppendMethods(FlowRunner):
             check_mapping("state_delta", state_delta)
         check_event_limit("new_event_limit", new_event_limit)
 
-        def append(said: list[BaseMessage]) -> Flow[AppendResult]:
-            new_events = make_events(
-                [message for message in said if not is_made_answer(message)],
-                time_ns=self._clock(),
-                author=author,
-                state_delta=state_delta,
-                request_id=request_id,
-                invocation_id=invocation_id,
-                branch=branch,
-                tag=tag,
-                filter_key=filter_key,
-            )
-            return self._append(
-                key,
-                new_events,
-                callbacks,
-                create=create,
-                once=once,
-                new_event_limit=new_event_limit,
-            )
-
+        append = partial(
+            self._append_said,
+            key,
+            (author, state_delta, request_id, invocation_id, branch, tag, filter_key),
+            callbacks,
+            create=create,
+            once=once,
+            new_event_limit=new_event_limit,
+        )
         if lacks_converter(messages):
             return _convert(messages, append)
         return append(list_messages("messages", messages))
 
     aappend_messages = async_method(append_messages)
+
+    def _append_said(
+        self,
+        key: SessionKey,
+        members: Any,
+        callbacks: Handlers,
+        said: list[BaseMessage],
+        **how: Any,
+    ) -> Flow[AppendResult]:
+        said = [message for message in said if not is_made_answer(message)]
+        return self._append(key, make_events(said, self._clock(), *members), callbacks, **how)
 
     def _append(
         self,

@@ -42,9 +42,10 @@ class StateMethods(FlowRunner):
     def delete_session_state(self, key: SessionKey, *names: str) -> Flow[None]:
         """Remove names from a session's own state."""
         check_key(key)
-        for name in state.check_names(names, "names"):
+        own = state.list_names(names)
+        for name in own:
             state.check_not_reserved(name, "names")
-        return self._write_state(key, {}, names)
+        return self._write_state(key, {}, own)
 
     adelete_session_state = async_method(delete_session_state)
 
@@ -68,7 +69,11 @@ class StateMethods(FlowRunner):
     def update_user_state(
         self, app_name: str, user_id: str, values: Mapping[str, Any]
     ) -> Flow[None]:
-        """Set names in a user's state; a `user:` in front of them is dropped."""
+        """Set names in a user's state; a `user:` in front of them is dropped.
+
+        Raises:
+            ConfigurationError: A name begins with `app:` or `temp:`, which are no user's.
+        """
         check_user(app_name, user_id)
         given = dict(check_mapping("values", values))
 
@@ -92,17 +97,24 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
-        """Remove names from a user's state; returns how many there were."""
+        """Remove names from a user's state; returns how many there were.
+
+        A `user:` in front of them is dropped.
+        """
         check_user(app_name, user_id)
         key = self._context.keyspace.user_state(app_name, user_id)
-        flow = state.delete_state(key, state.check_names(names, "names"))
+        flow = state.delete_state(key, state.list_names(names, state.USER_PREFIX))
         return self._settled((app_name, user_id), flow)
 
     adelete_user_state = async_method(delete_user_state)
 
     @sync_method
     def update_app_state(self, app_name: str, values: Mapping[str, Any]) -> Flow[None]:
-        """Set names in an app's state; an `app:` in front of them is dropped."""
+        """Set names in an app's state; an `app:` in front of them is dropped.
+
+        Raises:
+            ConfigurationError: A name begins with `user:` or `temp:`, which are no app's.
+        """
         validate_id(app_name, "app_name")
         given = dict(check_mapping("values", values))
 
@@ -125,9 +137,12 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
-        """Remove names from an app's state; returns how many there were."""
+        """Remove names from an app's state; returns how many there were.
+
+        An `app:` in front of them is dropped.
+        """
         key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
-        flow = state.delete_state(key, state.check_names(names, "names"))
+        flow = state.delete_state(key, state.list_names(names, state.APP_PREFIX))
         return self._settled((app_name,), flow)
 
     adelete_app_state = async_method(delete_app_state)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, ValidationError
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
+from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.adapters._windows import TokenCounter, format_summary
 from langchain_redis_session.adapters.history import RedisSessionChatMessageHistory
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.config import refuse_unknown
+from langchain_redis_session.errors import (
+    ConfigurationError,
+    UnserializableMessageError,
+    shorten,
+)
 from langchain_redis_session.models import Summary, new_id
 from langchain_redis_session.service import RedisSessionService
 
@@ -80,6 +87,7 @@ class RedisSessionMemory(BaseMemory):
     ai_prefix: str = "AI"
     _history: RedisSessionChatMessageHistory = PrivateAttr()
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,
@@ -112,7 +120,7 @@ class RedisSessionMemory(BaseMemory):
             session_id,
             user_id=user_id,
             app_name=app_name,
-            service=service,
+            service=check_service(service),
             include_summary=include_summary,
             max_messages=max_messages,
             max_tokens=max_tokens,
@@ -163,8 +171,8 @@ class RedisSessionMemory(BaseMemory):
         names = ["output"] if "output" in outputs else list(outputs)
         answered = _pick("output", outputs, names, self.output_key)
         return [
-            said if isinstance(said, BaseMessage) else HumanMessage(said),
-            answered if isinstance(answered, BaseMessage) else AIMessage(answered),
+            _to_message("input", HumanMessage, said),
+            _to_message("output", AIMessage, answered),
         ]
 
     def clear(self) -> None:
@@ -190,3 +198,13 @@ def _pick(name: str, values: Mapping[str, Any], names: list[str], chosen: str | 
             f"{shorten(list(values))}, and {name}_key={chosen!r}"
         )
     return values[names[0]]
+
+
+def _to_message(name: str, kind: type[BaseMessage], said: Any) -> BaseMessage:
+    if isinstance(said, BaseMessage):
+        return said
+    with suppress(ValidationError):  # in pydantic's words
+        return kind(said)
+    raise UnserializableMessageError(
+        f"the {name} must be a text, a list of content blocks, or a message, not {shorten(said)}"
+    )

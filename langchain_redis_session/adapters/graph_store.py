@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from langchain_core.embeddings import Embeddings
+
+from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs import memory
 from langchain_redis_session.adapters._sharing import check_service
-from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import validate_id
+from langchain_redis_session.config import check_function, refuse_unknown
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
+from langchain_redis_session.models import tell_text, validate_id
 from langchain_redis_session.service import RedisSessionService
 
 try:
@@ -35,7 +39,7 @@ except ImportError as error:
 Owner = str | Callable[[tuple[str, ...]], str | None] | None
 
 
-class RedisSessionMemoryStore(BaseStore):
+class RedisSessionMemoryStore(Rebuilt, BaseStore):
     """A memory for agents: LangGraph's store, for `create_agent(…, store=…)`, on plain Redis.
 
     Items are found by namespace and key, by filters, and with `index=` by meaning. Everything
@@ -80,6 +84,7 @@ class RedisSessionMemoryStore(BaseStore):
     supports_ttl = True
     ttl_config: TTLConfig | None
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,
@@ -134,8 +139,11 @@ def _make_finder(user: object) -> Callable[[tuple[str, ...]], str | None]:
         return lambda _: user_id
     if not callable(user):
         raise ConfigurationError(
-            f"user must be a user's id, a function of the namespace, or None, not {shorten(user)}"
+            f"user must be a user's id (a string), a function of the namespace, or None, not "
+            f"{shorten(user)}{tell_text(user, 'user_id')}"
         )
+
+    check_function("user", user, "namespace")
 
     def find(namespace: tuple[str, ...]) -> str | None:
         try:
@@ -160,6 +168,12 @@ def _check_index(index: object) -> IndexConfig | None:
     dims, fields = index["dims"], index.get("fields")
     if not isinstance(dims, int) or isinstance(dims, bool) or dims < 1:
         raise ConfigurationError(f"index: dims must be a whole number from 1, not {shorten(dims)}")
+    embed = index["embed"]
+    if not (isinstance(embed, (str, Embeddings)) or callable(embed)):
+        raise ConfigurationError(
+            "index: embed must be an Embeddings model, a function of a list of texts, or a name "
+            f'such as "openai:text-embedding-3-small", not {shorten(embed)}'
+        )
     is_list = isinstance(fields, list) and all(isinstance(path, str) for path in fields)
     if fields is not None and not is_list:
         raise ConfigurationError(f"index: fields must be a list of paths, not {shorten(fields)}")
@@ -173,6 +187,10 @@ def _check_ttl(ttl: object) -> TTLConfig | None:
         raise ConfigurationError(f"ttl must be a dict (TTLConfig) or None, not {shorten(ttl)}")
     unknown = ttl.keys() - TTLConfig.__annotations__.keys()
     if unknown:
-        raise ConfigurationError(f"ttl: there is no option {sorted(unknown)[0]!r} in TTLConfig")
+        name = sorted(map(str, unknown))[0]
+        raise ConfigurationError(
+            f"ttl: there is no option {name!r} in TTLConfig"
+            + suggest(name, TTLConfig.__annotations__)
+        )
     to_ms("ttl: default_ttl", ttl.get("default_ttl"))
     return cast(TTLConfig, {**ttl})

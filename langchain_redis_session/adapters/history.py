@@ -34,11 +34,7 @@ from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs import windows
-from langchain_redis_session._verbs.arguments import (
-    check_flags,
-    check_message,
-    list_messages,
-)
+from langchain_redis_session._verbs.arguments import check_flags, list_messages
 from langchain_redis_session._verbs.runner import (
     combine_hooks,
     get_events_key,
@@ -391,9 +387,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         is_read = all(map(_is_same, messages[:count], last_read))
         return messages[count:] if is_read else messages
 
-    def add_message(self, message: BaseMessage) -> None:
-        """Append one message."""
-        self.add_messages([check_message(message)])
+    def add_message(self, message: MessageLikeRepresentation) -> None:
+        """Append one message; what may stand for it is as in `add_messages`."""
+        self.add_messages([message])
 
     def add_user_message(self, message: HumanMessage | str) -> None:
         """Append a user's message."""

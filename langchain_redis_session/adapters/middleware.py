@@ -16,6 +16,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
+from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._operations.bounds import StartOn
@@ -35,7 +36,7 @@ from langchain_redis_session.adapters._middleware.talk import (
 )
 from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
-from langchain_redis_session.config import check_event_limit
+from langchain_redis_session.config import check_event_limit, check_function, refuse_unknown
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import SessionKey, Summary, validate_id
 from langchain_redis_session.service import RedisSessionService
@@ -66,7 +67,7 @@ else:  # the first releases have other type parameters, and keep the last one fo
     _ModelRequest = _ModelResponse = _ToolRequest = Any
 
 
-class RedisSessionMiddleware(_AgentMiddleware):
+class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
     """The memory of an agent made by `create_agent`: a session of its user.
 
     The model is given what the session holds, and then what is new. Every user message, answer
@@ -128,6 +129,7 @@ class RedisSessionMiddleware(_AgentMiddleware):
         ['I am Ann.', 'Hello Ann!', 'Who am I?', 'You are Ann.']
     """
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,
@@ -147,10 +149,8 @@ class RedisSessionMiddleware(_AgentMiddleware):
         on_store_error: OnStoreError = "report",
     ) -> None:
         super().__init__()
-        if session is not None and not callable(session):
-            raise ConfigurationError(
-                f"session must be a function of the runtime, not {shorten(session)}"
-            )
+        if session is not None:
+            check_function("session", session, "runtime")
         if on_store_error not in get_args(OnStoreError):
             raise ConfigurationError(
                 f'on_store_error must be "report" or "raise", not {shorten(on_store_error)}'

@@ -19,6 +19,7 @@ from langchain_redis_session._verbs.arguments import check_interval
 from langchain_redis_session._wire.fields import Message, Portable
 from langchain_redis_session.adapters._ids import as_text
 from langchain_redis_session.adapters._sharing import check_service
+from langchain_redis_session.config import refuse_unknown
 from langchain_redis_session.errors import (
     ConfigurationError,
     RedisSessionError,
@@ -111,6 +112,7 @@ _Score = Annotated[
 _NO_SESSION: dict[int | str, dict[str, Any]] = {404: {"description": "No such session."}}
 
 
+@refuse_unknown()
 def session_router(
     service: RedisSessionService,
     *,

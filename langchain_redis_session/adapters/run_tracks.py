@@ -21,6 +21,7 @@ from langchain_redis_session._runs.outbox import Flight
 from langchain_redis_session._runs.recorder import Due, Recorder
 from langchain_redis_session._verbs.arguments import check_flags, check_key
 from langchain_redis_session.adapters._sharing import check_service
+from langchain_redis_session.config import refuse_unknown
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
@@ -62,6 +63,7 @@ def _anoted(note: _Note) -> Callable[..., Any]:
 class _Tracking:
     """What both handlers are: a recorder, and how its events get into the track."""
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,

@@ -8,8 +8,10 @@ from collections.abc import (
     Callable,
     Generator,
     Iterator,
+    Mapping,
     Sequence,
 )
+from contextlib import suppress
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -36,7 +38,7 @@ from langchain_redis_session.adapters._runnable.forms import Forms, merge_chunks
 from langchain_redis_session.adapters._runnable.turn import Memory, OnStoreError, Turn
 from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
-from langchain_redis_session.config import check_event_limit
+from langchain_redis_session.config import check_event_limit, refuse_unknown
 from langchain_redis_session.errors import (
     ConfigurationError,
     InvalidSessionKeyError,
@@ -46,8 +48,10 @@ from langchain_redis_session.models import SessionKey, Summary, validate_id
 from langchain_redis_session.service import RedisSessionService
 
 _NAMES = ("user_id", "session_id")
+_CONFIG = 'a dict such as {"configurable": {"user_id": "ann", "session_id": "s1"}}'
 
 
+@refuse_unknown()
 def with_session(
     runnable: RunnableLike[Any, Any],
     service: RedisSessionService,
@@ -185,7 +189,16 @@ def with_session(
         on_store_error,
     )
     validate_id(app_name, "app_name")
-    return RunnableWithSession(coerce_to_runnable(runnable), memory, app_name)
+    return RunnableWithSession(_to_runnable(runnable), memory, app_name)
+
+
+def _to_runnable(runnable: object) -> Runnable[Any, Any]:
+    with suppress(TypeError):  # in LangChain's words
+        return coerce_to_runnable(runnable)  # type: ignore[call-overload, no-any-return]
+    raise ConfigurationError(
+        "runnable must be a chain, a model, a function, or a dict of these, not "
+        f"{shorten(runnable)}"
+    )
 
 
 class RunnableWithSession(Runnable[Any, Any]):
@@ -257,6 +270,8 @@ class RunnableWithSession(Runnable[Any, Any]):
         await arun(turn.end(merge_chunks(chunks)), None)
 
     def _begin(self, config: RunnableConfig | None) -> tuple[RunnableConfig, Turn]:
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigurationError(f"config must be {_CONFIG}, not {shorten(config)}")
         config = ensure_config(config)
         run_id = config.get("run_id") or uuid4()
         turn = Turn(self._memory, self._find_key(config), str(run_id))
@@ -268,8 +283,8 @@ class RunnableWithSession(Runnable[Any, Any]):
         missing = [name for name, value in ids.items() if value is None or value == ""]
         if missing:
             raise InvalidSessionKeyError(
-                f"this run names no {' and no '.join(missing)}; pass a config with "
-                '{"configurable": {"user_id": …, "session_id": …}}' + tell_names(configurable)
+                f"this run names no {' and no '.join(missing)}{tell_names(configurable)}; pass a "
+                f"config, {_CONFIG}"
             )
         return SessionKey(self._app_name, **ids)
 

@@ -11,6 +11,7 @@ from langchain_redis_session._display.guard import shows
 from langchain_redis_session._verbs import named_values
 from langchain_redis_session._verbs.arguments import check_key
 from langchain_redis_session.adapters._sharing import check_service
+from langchain_redis_session.config import refuse_unknown
 from langchain_redis_session.models import SessionKey
 from langchain_redis_session.service import RedisSessionService
 
@@ -52,6 +53,7 @@ class RedisSessionStore(BaseStore[str, Any]):
         'Paris'
     """
 
+    @refuse_unknown()
     def __init__(self, service: RedisSessionService, key: SessionKey) -> None:
         self.service = check_service(service)
         self.session_key = check_key(key)

@@ -192,7 +192,7 @@ def test_threads_that_end_leave_one_connection(redis_server: RedisServer, name: 
         for number in range(100 * LOAD):
             thread = threading.Thread(target=append, args=(service, str(number)))
             thread.start()
-            thread.join()
+            thread.join(PATIENCE_S)
         assert len(find_connections(redis_server, name)) == 1
     wait_until(lambda: not find_connections(redis_server, name))
 

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from tests.servers import HOST, PATIENT, RedisSentinel, RedisServer
 from tests.waits import PATIENCE_S
 
 TASKS = 50
+OPTIONS = {"socket_timeout": PATIENCE_S}
 KILLS = int(os.environ.get("SHARED_KILLS", "3"))
 ROUNDS = int(os.environ.get("SHARED_ROUNDS", "20"))
 
@@ -45,7 +47,7 @@ def list_connections(server: RedisServer, name: str) -> list[str]:
 async def open_service(
     server: RedisServer | CuttingProxy, prefix: str, **options: Any
 ) -> AsyncIterator[RedisSessionService]:
-    options = {"client_name": prefix, "socket_timeout": PATIENCE_S, **options}
+    options = {"client_name": prefix, **OPTIONS, **options}
     async with RedisSessionService(
         server.url, key_prefix=prefix, session_event_limit=None, extra_options=options
     ) as service:
@@ -102,13 +104,16 @@ async def test_what_holds_up_others_goes_on_a_connection_of_its_own(
         await exchanges.send(("SET", key_prefix, b"x"))
         await exchanges.send_batch([("GET", key_prefix), ("TTL", key_prefix)])
         assert len(list_connections(redis_server, key_prefix)) == 1
-        for request in (
-            [("GET", key_prefix), Wait(b"", 0, 1)],
-            [Apart(("GET", key_prefix))],
-            [("SET", key_prefix, bytes(LARGE_BYTES))],
+        large: Any = ("SET", key_prefix, bytes(LARGE_BYTES))
+        for exchange in (
+            partial(exchanges.send, large),
+            partial(exchanges.send, Apart(("GET", key_prefix))),
+            partial(exchanges.send_batch, [large]),
+            partial(exchanges.send_batch, [("DEL", key_prefix), Apart(("GET", key_prefix))]),
+            partial(exchanges.send_batch, [("GET", key_prefix), Wait(b"", 0, 1)]),
         ):
-            await exchanges.send_batch(request)
-            assert len(list_connections(redis_server, key_prefix)) == 2, request
+            await exchange()
+            assert len(list_connections(redis_server, key_prefix)) == 2
             await find_pool(service).disconnect(inuse_connections=False)
 
 
@@ -401,11 +406,16 @@ async def test_other_ways_to_the_server(
     redis_server: RedisServer, tls_redis_server: Any, key_prefix: str, how: str
 ) -> None:
     url = tls_redis_server.url if how == "tls" else redis_server.unix_url
-    async with RedisSessionService(url, key_prefix=key_prefix) as service:
-        texts = [str(number) * 20_000 for number in range(TASKS)]
+    async with RedisSessionService(url, key_prefix=key_prefix, extra_options=OPTIONS) as service:
+        await service.aping()
+        first = find_shared(exchanges_of(service))
+        for _ in range(2):
+            first.get_buffer(-1)  # as TLS does for half a record, and reads nothing
+        texts = [str(number) * 5_000 for number in range(TASKS)]
         await asyncio.gather(*(append(service, n, text) for n, text in enumerate(texts)))
         found = await asyncio.gather(*(read(service, number) for number in range(TASKS)))
         assert found == [[text] for text in texts]
+        assert find_shared(exchanges_of(service)) is first
         assert not exchanges_of(service)._pooled._idle  # noqa: SLF001
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,7 +23,6 @@ from langchain_redis_session import (
     RedisSessionError,
     RedisSessionService,
     SessionKey,
-    models,
 )
 from langchain_redis_session._operations import append
 from tests.contract.store import NOON, STEP
@@ -65,7 +65,7 @@ EVENTS = st.lists(
 PLAIN_CALLS = st.tuples(
     st.just("append_messages"), st.lists(MESSAGES, min_size=1, max_size=3), PLAIN
 )
-ANY_CALLS = st.one_of(
+ANY_CALLS: Any = st.one_of(
     st.tuples(st.just("append_messages"), st.lists(MESSAGES, max_size=3), OF_MESSAGES),
     st.tuples(st.just("append_events"), EVENTS, st.just({})),
 )
@@ -110,7 +110,7 @@ def same_ids() -> Iterator[None]:
     """Every time the same new ids: with the same times, they make the same bytes."""
     numbers = iter(range(1000, 10_000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models.os, "urandom", lambda size: next(numbers).to_bytes(size, "big"))
+        patch.setattr(os, "urandom", lambda size: next(numbers).to_bytes(size, "big"))
         yield
 
 
@@ -133,12 +133,15 @@ class Sessions:
             prefix = "a" if is_async else ""
 
             def perform(name: str, *args: Any, **more: Any) -> AppendResult:
-                result = getattr(service, prefix + name)(*args, **more)
-                return loop.run_until_complete(result) if is_async else result
+                found: Any = getattr(service, prefix + name)(*args, **more)
+                result: AppendResult = loop.run_until_complete(found) if is_async else found
+                return result
 
             sessions = cls(client, service, perform)
-            yield sessions
-            loop.run_until_complete(service.aclose())
+            try:
+                yield sessions
+            finally:
+                loop.run_until_complete(service.aclose())
 
     def try_calls(self, calls: Any) -> Any:
         """What calls on a new session tell and leave."""

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from copy import deepcopy
 from typing import Any
 
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session._display.guard import shows
 from langchain_redis_session.errors import ConfigurationError, shorten
 
@@ -28,6 +29,7 @@ class SessionState(Mapping[str, Any]):
         self._changed: set[str] = set()
         self._shown: dict[str, Any] = {}  # copies of what could be changed in place
         self._lock = threading.Lock()
+        renew_in_child(self)
 
     def __getitem__(self, name: str) -> Any:
         with self._lock:

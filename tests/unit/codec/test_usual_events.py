@@ -89,7 +89,8 @@ def test_both_ways_give_the_same_message(message: BaseMessage) -> None:
         assert general is not None
         require_equal(read, general)
     found = decode_event(data)
-    assert found.message is not None and general is not None
+    assert found.message is not None
+    assert general is not None
     require_equal(found.message, general)
     with general_way_only():
         assert decode_event(data) == found
@@ -181,7 +182,8 @@ def test_a_page_with_one_unusual_event_is_left_to_the_general_way() -> None:
 def test_messages_share_nothing() -> None:
     data = store(make_openai_answer(1))
     one, other = read_message(data), read_message(data)
-    assert isinstance(one, AIMessage) and isinstance(other, AIMessage)
+    assert isinstance(one, AIMessage)
+    assert isinstance(other, AIMessage)
     one.additional_kwargs["new"] = one.response_metadata["new"] = 1
     one.tool_calls.append({"name": "f", "args": {}, "id": "c"})
     one.content = "changed"

@@ -146,7 +146,7 @@ def test_whatever_shows_an_object_is_guarded() -> None:
 
 def test_display_catches_in_one_place_only() -> None:
     wrong = [
-        f"{path.name}, line {node.lineno}"
+        f"{path.name}, line {node.lineno}"  # type: ignore[attr-defined]
         for path in sorted(DISPLAY.glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Try) or getattr(node, "attr", "") == "suppress"
