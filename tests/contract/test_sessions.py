@@ -223,7 +223,7 @@ async def test_lists_show_themselves_and_are_lists_like_any(verbs: Verbs, key: S
         await verbs.list_summaries(key),
     ]
     for found in lists:
-        assert found._repr_html_().startswith("<div")  # type: ignore[attr-defined]
+        assert found._repr_html_().startswith("<div")
         assert isinstance(found, list)
         assert found == list(found)
         assert type(copy.copy(found)) is type(pickle.loads(pickle.dumps(found))) is list
