@@ -76,7 +76,15 @@ def parse_time(text: str) -> int:
 
 @lru_cache(maxsize=256)
 def _parse_second(text: str) -> int:
-    return _parse(text + "Z")
+    if text[4::3] != "--T::" or text[11:13] > "23":  # `datetime` reads more than RFC 3339
+        return _parse(text + "Z")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:  # a leap second, or no time at all
+        return _parse(text + "Z")
+    days = moment.toordinal() - _EPOCH_DAY
+    seconds = days * 86400 + moment.hour * 3600 + moment.minute * 60 + moment.second
+    return seconds * _SECOND
 
 
 def _parse(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from langchain_redis_session.callbacks import AppendEventContext, SessionCallbackHandler
+from langchain_redis_session.config import refuse_unknown
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 Period = Literal["day", "session"]
@@ -45,6 +46,7 @@ class UsageBudget(SessionCallbackHandler):
         for 2... is used up: 60 of 50 total tokens; wait for the next day (UTC), or raise the limit
     """
 
+    @refuse_unknown()
     def __init__(
         self,
         limit: int,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 from langchain_redis_session.models import MAX_ID_BYTES, DeadLetter, Session
 
+F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_EVENT_LIMIT = 1000
 DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
 DEFAULT_MAX_STATE_BYTES = 1024 * 1024
@@ -32,7 +35,7 @@ def to_milliseconds(ttl: object) -> int:
     elif isinstance(ttl, (int, float)) and not isinstance(ttl, bool):
         seconds = float(ttl)
     else:
-        raise ValueError("give a timedelta, seconds, or None for never")
+        raise ValueError("give a timedelta(minutes=30), seconds, or None for never")
     if not 0 <= seconds * 1000 <= _MAX_TTL_MS:
         raise ValueError("must lie between 0 (never) and 100 years")
     # A positive TTL below a millisecond must not turn into "never".
@@ -92,13 +95,43 @@ def _check_filter_keys(value: object) -> object:
     return tuple(check_filter_key(key) for key in value)
 
 
-def _check_function(value: object) -> object:
-    if not callable(value):
-        raise ValueError("must be a function")
-    return value
+def find_misfit(function: Callable[..., Any], count: int) -> str:
+    """The parameters of a function that can't be called with so many arguments; "" if it can.
+
+    >>> find_misfit(lambda: 5, 1), find_misfit(lambda session: 5, 1)
+    ('()', '')
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin's: nobody knows
+        return ""
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return str(signature.replace(return_annotation=signature.empty))
+    return ""
 
 
-_FUNCTION = BeforeValidator(_check_function)
+def check_function(name: str, function: object, *wanted: str) -> None:
+    """Refuse what can't be called with these arguments, or has to be awaited.
+
+    Raises:
+        ConfigurationError: It can't.
+    """
+    if not callable(function):
+        raise ConfigurationError(f"{name} must be a function, not {shorten(function)}")
+    if inspect.iscoroutinefunction(function):
+        raise ConfigurationError(
+            f"{name} must be a plain function, not the async {shorten(function)}, which nobody "
+            "awaits"
+        )
+    if misfit := find_misfit(function, len(wanted)):
+        raise ConfigurationError(
+            f"{name} is called with ({', '.join(wanted)}), which {shorten(function)} can't take: "
+            f"its parameters are {misfit}"
+        )
+
+
 Seconds = Annotated[float, Field(strict=True), AfterValidator(_check_seconds)]
 TtlMs = Annotated[int, BeforeValidator(to_milliseconds)]
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -128,11 +161,11 @@ class ObjectOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    on_persist_error: Annotated[Callable[[DeadLetter], Any], _FUNCTION] | None = _own(None)
+    on_persist_error: Callable[[DeadLetter], Any] | None = _own(None)
     callbacks: Any = _own(None)
     summarizer: Any = _own(None)
-    pick_summarizer: Annotated[Callable[[Session], Any], _FUNCTION] | None = _own(None)
-    clock: Annotated[Callable[[], int], _FUNCTION] = _own(time.time_ns)
+    pick_summarizer: Callable[[Session], Any] | None = _own(None)
+    clock: Callable[[], int] = _own(time.time_ns)
 
 
 class ServiceOptions(ObjectOptions):
@@ -183,12 +216,18 @@ class ServiceOptions(ObjectOptions):
         return self.session_ttl if self.track_event_ttl == "session" else self.track_event_ttl
 
 
+_CALLED_WITH = {"on_persist_error": ["letter"], "pick_summarizer": ["session"], "clock": []}
+
+
 def parse_options(values: Mapping[str, Any]) -> ServiceOptions:
     """Check options.
 
     Raises:
         ConfigurationError: A value can't work.
     """
+    for name, wanted in _CALLED_WITH.items():
+        if values.get(name) is not None:
+            check_function(name, values[name], *wanted)
     try:
         return ServiceOptions(**values)
     except ValidationError as error:
@@ -201,3 +240,39 @@ def parse_options(values: Mapping[str, Any]) -> ServiceOptions:
 def _describe(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     return f"{problem['loc'][0]}={shorten(problem['input'])} can't work: {message}"
+
+
+def refuse_unknown(advise: Callable[[str], str] = lambda _: "") -> Callable[[F], F]:
+    """Let a function or a constructor tell, of an option that it does not have, which was meant.
+
+    Args:
+        advise: What to say of a name that belongs elsewhere; "" = nothing.
+    """
+
+    def dress(function: F) -> F:
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            unknown = next((name for name in kwargs if name not in known), None)
+            if unknown is not None:
+                is_constructor = function.__name__ == "__init__"
+                owner = type(args[0]).__name__ if is_constructor else function.__name__
+                raise ConfigurationError(
+                    f"there is no option {unknown!r}"
+                    + (advise(unknown) or _tell_meant(unknown, known, owner))
+                )
+            return function(*args, **kwargs)
+
+        return cast("F", call)
+
+    return dress
+
+
+def _tell_meant(name: str, known: list[str], owner: str) -> str:
+    if near := suggest(name, known):
+        return near
+    of_service = [each for each in ServiceOptions.model_fields if f"_{each}".endswith(f"_{name}")]
+    if "service" in known and of_service:
+        return f"; RedisSessionService has {of_service[0]!r}: set it there"
+    return f"; the options of {owner} are: {', '.join(known)}"

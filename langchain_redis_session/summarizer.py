@@ -23,6 +23,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
@@ -60,6 +61,7 @@ from langchain_redis_session._summarizer.writers import (
     take_request,
     takes_requests,
 )
+from langchain_redis_session.config import check_function, refuse_unknown
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, Session, SummaryRequest, list_messages
 
@@ -103,8 +105,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     `SummarizationMiddleware(model, summarizer=SessionSummarizer(model))`.
 
     Args:
-        model: A chat model, a text model, or any runnable that takes a prompt and gives a
-            message or text. (A function of a `SummaryRequest` needs none of this: it goes to
+        model: A chat model, a text model, or any runnable that takes a prompt and returns
+            a message or text. (A function of a `SummaryRequest` needs none of this: it goes to
             `summarizer=` of the service as it is.)
         prompt: A `ChatPromptTemplate`, or a str for one user message, with
             `{conversation_text}`. It may use `{previous_summary}`, which is "" the first
@@ -143,6 +145,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     _trigger: SummaryTrigger
     _skip_recent: SkipRecent
 
+    @refuse_unknown()
     def __init__(
         self,
         model: Runnable[Any, Any],
@@ -160,7 +163,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     ) -> None:
         runnable = _check_model(model)
         if not isinstance(name, str):
-            raise ConfigurationError(f"name has to be a str, not {shorten(name)}")
+            raise ConfigurationError(f"name must be a string, not {shorten(name)}")
         if max_summary_words is not None:
             check_int("max_summary_words", max_summary_words, 1)
         if max_input_tokens is None:
@@ -195,6 +198,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         self._skip_recent = skip_recent
         self.name = name
 
+    @shows
     def __repr__(self) -> str:
         # A model's own repr may be long and tell its API key.
         return f"<{type(self).__name__}: {type(self._writer.runnable).__name__}>"
@@ -280,14 +284,14 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     def _count_recent(self, events: list[Event]) -> int:
         skip = self._skip_recent
         if callable(skip):
-            skip = check_int("what skip_recent gives", skip(list(events)), 0)
+            skip = check_int("what skip_recent returns", skip(list(events)), 0)
         start = find_turn_start(events, max(0, len(events) - skip))
         return len(events) - min(start, find_running_turn(events))
 
     def make_request(
         self, session: Session, events: list[Event] | None = None, filter_key: str = ""
     ) -> SummaryRequest:
-        """Give the request for a summary of some of a session's new events.
+        """Make the request for a summary of some of a session's new events.
 
         Args:
             session: As for `should_summarize`.
@@ -320,13 +324,13 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
         Raises:
             ConfigurationError: The input is neither, or the summarizer is an async function.
-            SummaryError: The summarizer gave something that is no text, or an answer that was
+            SummaryError: The summarizer returned something that is no text, or an answer that was
                 cut off by its length, filtered or refused.
         """
         if self.is_async_only:
             raise ConfigurationError(
-                f"{self!r} runs an async function: use ainvoke or asummarize, or give it a "
-                "function that is not async"
+                f"{self!r} runs an async function: await acreate_summary, asummarize or ainvoke, "
+                "or give it a function that is not async"
             )
         call = SummaryCall(self._writer, request)
 
@@ -395,9 +399,11 @@ def to_summarizer(value: Any) -> SessionSummarizer:
         return value
     if isinstance(value, type) or not (isinstance(value, Runnable) or callable(value)):
         raise ConfigurationError(
-            "summarizer has to be a chat model, a runnable or a function, or a "
-            f"SessionSummarizer, not {shorten(value)}"
+            "summarizer must be a chat model, a runnable, a function, or a SessionSummarizer, "
+            f"not {_tell_given(value)}"
         )
+    if not isinstance(value, Runnable) and not inspect.iscoroutinefunction(value):
+        check_function("summarizer", value, "request")
     runnable: Runnable[Any, Any] = coerce_to_runnable(value)
     inner = find_start(runnable)
     if isinstance(inner, SessionSummarizer):
@@ -418,14 +424,24 @@ def to_summarizer(value: Any) -> SessionSummarizer:
 def _check_model(model: Any) -> Runnable[Any, Any]:
     if isinstance(model, Runnable) and not takes_requests(model):
         return model
-    # A runnable's own repr may tell an API key.
-    given = type(model).__name__ if isinstance(model, Runnable) else shorten(model)
     advice = ""
     if isinstance(model, Runnable) or (callable(model) and not isinstance(model, type)):
         advice = "; a function of a SummaryRequest goes to the service's summarizer= as it is"
     raise ConfigurationError(
-        f"model has to be a chat model, or a runnable that takes a prompt, not {given}{advice}"
+        "model must be a chat model, or a runnable that takes a prompt, not "
+        f"{_tell_given(model)}{advice}"
     )
+
+
+def _tell_given(value: Any) -> str:
+    """Show what is no model, and say what to do."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; give an object of it"
+    if isinstance(value, Runnable):  # whose own repr may tell an API key
+        return f"a {type(value).__name__}"
+    if isinstance(value, str):
+        return f"the text {shorten(value)}; init_chat_model makes a model of a name"
+    return shorten(value)
 
 
 def _find_limit(model: Runnable[Any, Any]) -> int:
@@ -439,5 +455,7 @@ def _find_limit(model: Runnable[Any, Any]) -> int:
 
 def _check_formatter(name: str, formatter: Any) -> Any:
     if not callable(formatter) or inspect.iscoroutinefunction(formatter):
-        raise ConfigurationError(f"{name} has to be a function to a str, not {shorten(formatter)}")
+        raise ConfigurationError(
+            f"{name} must be a function that gives a string, not {shorten(formatter)}"
+        )
     return formatter

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any, Literal, TypeAlias, get_args
 from uuid import NAMESPACE_URL, uuid5
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session._codec.message_input import USUAL_CLASSES
 from langchain_redis_session._codec.plain_json import approximate_text
@@ -73,9 +73,7 @@ def close_calls(
     >>> [message.type for message in close_calls(talk, "drop")]
     ['human', 'human']
     """
-    if how == "keep" or not any(
-        _calls_of(message) or isinstance(message, ToolMessage) for message in messages
-    ):
+    if how == "keep" or not any(map(_has_calls, messages)):
         return list(messages)
     turns = _gather_turns(messages)
     awaited = _find_awaited(turns, following)
@@ -157,6 +155,16 @@ def _calls_of(message: BaseMessage) -> list[Any]:
     return [*message.tool_calls, *message.invalid_tool_calls]
 
 
+def _has_calls(message: BaseMessage) -> bool:
+    """Whether a message makes calls, or is a result; most are neither."""
+    kind = type(message)
+    if kind is HumanMessage:
+        return False
+    if kind is AIMessage or isinstance(message, AIMessage):
+        return bool(message.tool_calls or message.invalid_tool_calls)
+    return isinstance(message, ToolMessage)
+
+
 def _make_answer(call_id: str, name: str) -> ToolMessage:
     return ToolMessage(
         _ANSWER,
@@ -179,9 +187,10 @@ def _drop_calls(message: BaseMessage, ids: set[Any]) -> BaseMessage | None:
         "tool_calls": [call for call in message.tool_calls if is_kept(call)],
         "invalid_tool_calls": [call for call in message.invalid_tool_calls if is_kept(call)],
     }
-    if "tool_calls" in message.additional_kwargs:  # as OpenAI has sent them
-        kwargs = dict(message.additional_kwargs)
-        kept_calls = [*filter(_make_filter(ids), kwargs.pop("tool_calls"))]
+    kwargs = dict(message.additional_kwargs)
+    sent_calls = kwargs.pop("tool_calls", None)  # as OpenAI has sent them
+    if isinstance(sent_calls, list):
+        kept_calls = [*filter(_make_filter(ids), sent_calls)]
         update["additional_kwargs"] = {
             **kwargs,
             **({"tool_calls": kept_calls} if kept_calls else {}),
@@ -199,7 +208,7 @@ def _make_filter(ids: set[Any]) -> Callable[[Any], bool]:
     seen = set(ids)
 
     def is_kept(call: Any) -> bool:
-        call_id = call.get("call_id") or call.get("id") or None
+        call_id = _text_of(call, "call_id") or _text_of(call, "id") or None
         is_new = call_id not in seen
         seen.add(call_id)
         return is_new
@@ -208,7 +217,13 @@ def _make_filter(ids: set[Any]) -> Callable[[Any], bool]:
 
 
 def _is_call(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS
+    return _text_of(block, "type") in _CALL_BLOCKS
+
+
+def _text_of(block: Any, name: str) -> str:
+    """A member of a block; "" where that is no text, or this no block."""
+    value = block.get(name) if isinstance(block, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _says_something(content: str | list[Any]) -> bool:
@@ -218,8 +233,8 @@ def _says_something(content: str | list[Any]) -> bool:
     return any(
         _says_something(block)
         if isinstance(block, str)
-        else block.get("type") not in _THOUGHT_BLOCKS
-        and (block.get("type") != "text" or _says_something(block.get("text") or ""))
+        else _text_of(block, "type") not in _THOUGHT_BLOCKS
+        and (_text_of(block, "type") != "text" or _says_something(_text_of(block, "text")))
         for block in content
     )
 
@@ -231,6 +246,8 @@ def warn_of_open_calls(messages: Sequence[BaseMessage], *, stacklevel: int) -> N
         messages: A conversation, oldest first.
         stacklevel: Where the warning points to, as seen from the caller.
     """
+    if not any(map(_has_calls, messages)):
+        return
     turns = _gather_turns(messages)
     if any(turn.open_ids for turn in turns if not turn.is_pending):
         warnings.warn(

@@ -28,6 +28,7 @@ from langchain_redis_session._operations.summary_lease import (
 )
 from langchain_redis_session.callbacks import SummaryContext
 from langchain_redis_session.errors import (
+    ConfigurationError,
     RedisSessionError,
     SessionNotFoundError,
     SummaryError,
@@ -125,7 +126,9 @@ class SummaryMaker:
                 self._context, task.key, task.filter_key, at_least=at_least
             )
             if found is None:
-                raise SessionNotFoundError(f"there is no session {task.key} to summarize")
+                raise SessionNotFoundError(
+                    f"there is no session {task.key} to summarize; append messages first"
+                )
             session = found.session
             plan = yield from self._plan(task, session)
             if plan is None:
@@ -248,8 +251,8 @@ def _run(function: Callable[[], T]) -> Flow[T]:
     return (yield Call(function, lambda: asyncio.to_thread(function)))  # type: ignore[no-any-return]
 
 
-def _explain(task: SummaryTask, error: Exception) -> SummaryError:
-    if isinstance(error, SummaryError):
+def _explain(task: SummaryTask, error: Exception) -> RedisSessionError:
+    if isinstance(error, (SummaryError, ConfigurationError)):
         return error
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "; raise summary_job_timeout" if isinstance(error, TimeoutError) else ""

@@ -10,6 +10,8 @@ import time
 import weakref
 from typing import Any, Protocol
 
+from langchain_redis_session._connections.forks import renew_in_child
+
 
 class _Told(Protocol):
     """What is told of them."""
@@ -63,6 +65,7 @@ def _close_all() -> None:
 # Forks
 
 _fork_lock = threading.Lock()
+renew_in_child(sys.modules[__name__])
 _held_locks: list[Any] = []
 
 
@@ -84,7 +87,6 @@ def _go_on() -> None:
 def _forget_parents() -> None:
     """In the child."""
     _held_locks.clear()
-    _fork_lock.release()
     for engine in list(_engines):
         engine.forget_parent()
 

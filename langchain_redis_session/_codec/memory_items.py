@@ -15,9 +15,11 @@ from typing import Any
 import orjson
 
 from langchain_redis_session._codec.conversions import Conversions
+from langchain_redis_session._codec.corruption import allow, decoder
 from langchain_redis_session._codec.plain_json import load
 from langchain_redis_session._codec.tags import TAG_BYTES, embed, read_value
 from langchain_redis_session._keys.memory import Namespace
+from langchain_redis_session.errors import CorruptEventError
 
 _START = b'{"value":'
 _LIFE_BYTES = 160  # as in scripts/_items.lua
@@ -47,8 +49,8 @@ class StoredItem:
         namespace: Where it stands.
         key: Its name there.
         data: Its bytes up to its times.
-        created_us: When it was put first, in µs since 1970.
-        updated_us: When it was put last.
+        created_at: When it was put first.
+        updated_at: When it was put last.
         expires_ms: When it is gone, in ms since 1970; None = never.
         vectors: What it is found by; b"" for nothing.
     """
@@ -56,47 +58,47 @@ class StoredItem:
     namespace: Namespace
     key: str
     data: bytes
-    created_us: int
-    updated_us: int
+    created_at: datetime
+    updated_at: datetime
     expires_ms: int | None
     vectors: bytes = b""
 
-    @property
-    def value(self) -> dict[str, Any]:
-        """What was put there, anew each time."""
+    @decoder("an item's value")
+    def read_value(self) -> dict[str, Any]:
+        """Give what was put there, anew each time.
+
+        Raises:
+            CorruptEventError: It can't be read.
+        """
         value = load(self.data[len(_START) :])
-        return read_value(value) if TAG_BYTES in self.data else value  # type: ignore[no-any-return]
-
-    @property
-    def created_at(self) -> datetime:
-        """When it was put first."""
-        return _EPOCH + timedelta(microseconds=self.created_us)
-
-    @property
-    def updated_at(self) -> datetime:
-        """When it was put last."""
-        return _EPOCH + timedelta(microseconds=self.updated_us)
+        allow(value, self.data)
+        value = read_value(value) if TAG_BYTES in self.data else value
+        if type(value) is not dict:
+            raise CorruptEventError("an item's value is no object")
+        return value
 
 
-def parse_item(
-    namespace: Namespace, key: bytes, item: bytes, vectors: bytes = b""
-) -> StoredItem | None:
-    """Read an item; None for what is none.
+@decoder("an item")
+def parse_item(namespace: Namespace, key: bytes, item: bytes, vectors: bytes = b"") -> StoredItem:
+    """Read an item, but for its value.
+
+    Raises:
+        CorruptEventError: It is none.
 
     >>> item = parse_item(("m",), b"k", b'{"value":{"a":1},"createdAtUs":5,"updatedAtUs":6}')
-    >>> item.value, item.created_us, item.expires_ms
+    >>> item.read_value(), item.created_at.microsecond, item.expires_ms
     ({'a': 1}, 5, None)
     """
     found = _LIFE.search(item, max(0, len(item) - _LIFE_BYTES))
     if found is None or not item.startswith(_START):
-        return None
+        raise CorruptEventError("an item has no value or no times")
     created, updated, _, expires = found.groups()
     return StoredItem(
         namespace=namespace,
         key=key.decode("utf-8", "surrogatepass"),
         data=item[: found.start()],
-        created_us=int(created),
-        updated_us=int(updated),
+        created_at=_EPOCH + timedelta(microseconds=int(created)),
+        updated_at=_EPOCH + timedelta(microseconds=int(updated)),
         expires_ms=None if expires is None else int(expires),
         vectors=vectors,
     )

@@ -14,6 +14,7 @@ from langchain_core.messages import (
 )
 
 from langchain_redis_session._codec.plain_json import refuse, show
+from langchain_redis_session.errors import fails_again
 
 USUAL_CLASSES = frozenset((AIMessage, HumanMessage, SystemMessage, ToolMessage))
 """What most messages are. (For pydantic's classes, `isinstance` takes its time.)"""
@@ -21,13 +22,21 @@ USUAL_CLASSES = frozenset((AIMessage, HumanMessage, SystemMessage, ToolMessage))
 MessageLike: TypeAlias = BaseMessage | list[str] | tuple[str, str] | str | dict[str, Any]
 """As LangChain's `MessageLikeRepresentation`, whose module loads much that is not needed."""
 
+FORMS = (
+    "give a message, a dict with role and content, a tuple (role, content), or a string for a "
+    "user's message"
+)
+"""What may stand for a message."""
+
+_ROLES = ("user", "human", "assistant", "ai", "system", "developer", "tool")
+
 
 def to_messages(given: Any) -> list[BaseMessage]:
     """Give messages for what stands for them, as LangChain's `convert_to_messages` does.
 
     Args:
-        given: Messages, dicts, tuples (role, content) and strings; or one message,
-            dict or string; or a prompt's value.
+        given: Messages, dicts, tuples (role, content) and strings; or one of these; or a
+            prompt's value.
 
     Raises:
         UnserializableMessageError: One of them is no message; the text says which.
@@ -43,7 +52,7 @@ invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, respon
     if _is_prompt_value(given):
         messages: list[BaseMessage] = given.to_messages()
         return messages
-    if isinstance(given, (str, dict)):
+    if isinstance(given, (str, dict)) or _has_role(given):
         given = [given]
     return [
         message if isinstance(message, BaseMessage) else _to_message(message, place)
@@ -68,19 +77,23 @@ def _is_prompt_value(given: Any) -> bool:
     return prompts is not None and isinstance(given, prompts.PromptValue)
 
 
-def _to_message(given: Any, place: int) -> BaseMessage:
-    path = f"messages[{place}]"
-    if not isinstance(given, (str, dict, tuple, list)):
-        refuse(path, f"{type(given).__name__} is not a message: {show(given)}; leave it out")
-    from langchain_core.messages.utils import convert_to_messages
+def _has_role(given: Any) -> bool:
+    """Whether this is one message, a tuple (role, content), and not two texts."""
+    return isinstance(given, tuple) and len(given) == 2 and given[0] in _ROLES
 
-    try:
-        (message,) = convert_to_messages([given])
-    except Exception as error:  # of many types, and of the classes' validators
-        kind = type(error).__name__
-        refuse(
-            path,
-            f"LangChain makes no message of {show(given)} ({kind}); give a message, a dict with "
-            "role and content, a tuple (role, content), or a string",
-        )
-    return message
+
+def _to_message(given: Any, place: int) -> BaseMessage:
+    if isinstance(given, (str, dict, tuple, list)):
+        from langchain_core.messages.utils import convert_to_messages
+
+        try:
+            (message,) = convert_to_messages([given])
+            return message
+        except Exception as error:  # of many types, and of the classes' validators
+            if not fails_again(error, convert_to_messages, [given]):
+                raise
+    # Here, so that none of them stands in the traceback.
+    refuse(
+        f"messages[{place}]",
+        f"{show(given)} is not a message; {FORMS}; roles are user, assistant, system, tool",
+    )

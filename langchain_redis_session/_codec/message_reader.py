@@ -7,7 +7,6 @@ validators would change some (they fill `tool_calls` from `additional_kwargs`).
 from __future__ import annotations
 
 import sys
-from functools import cached_property
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -38,10 +37,7 @@ class _References:
     def __init__(self, natural: dict[str, Any], allowance: Allowance | None) -> None:
         self._natural = natural
         self._allowance = allowance
-
-    @cached_property
-    def _arguments(self) -> list[str]:
-        return read_arguments(self._natural.get("tool_calls") or [])
+        self._arguments: list[str] | None = None
 
     def content(self, start: int, length: int) -> str:
         content = text_member(self._natural, "content")
@@ -53,6 +49,8 @@ class _References:
         return self._take(get_text(self._natural["content_parts"], index, name))
 
     def arguments(self, index: int) -> str:
+        if self._arguments is None:  # no cached_property: before Python 3.12 it has a lock
+            self._arguments = read_arguments(self._natural.get("tool_calls") or [])
         return self._take(self._arguments[index])
 
     def args(self, index: int) -> Any:

@@ -23,7 +23,7 @@ _NODE = r"(?:\[[0-9A-Fa-f:.]+\]|\w[\w.-]*)(?::\d+)?"
 _NODES = rf"(?P<nodes>{_NODE}(?:,{_NODE})*)"
 _QUERY = r"(?:\?(?P<query>(?:[A-Za-z_]+=[^\s@#&]*)(?:&[A-Za-z_]+=[^\s@#&]*)*))?"
 _SERVER = rf"{_LOGIN}(?P<nodes>(?:{_NODE})?)(?:/(?P<database>\d{{0,9}}))?{_QUERY}"
-_CLUSTER = rf"{_ONE_LOGIN}{_NODES}(?:/(?P<database>0?))?{_QUERY}"
+_CLUSTER = rf"{_ONE_LOGIN}{_NODES}(?:/(?P<database>\d{{0,9}}))?{_QUERY}"
 _SENTINEL = rf"{_ONE_LOGIN}{_NODES}/(?P<service>\w[\w.-]*)(?:/(?P<database>\d{{0,9}}))?{_QUERY}"
 _SOCKET = rf"{_LOGIN}(?P<path>/[\w./%~+-]+){_QUERY}"
 _MEMORY = r"(?P<name>.*)"
@@ -146,6 +146,11 @@ def parse_address(url: str, what: str = "redis_url=") -> Address:
     query = parse_qs(found.get("query", ""))
     database = query.get("db", [found.get("database", "")])[0]
     assert match is not None
+    if scheme.endswith("cluster") and database.strip("0"):
+        raise ConfigurationError(
+            f"{what}'{scheme}://…' can't be used: a cluster has no database but 0; leave it "
+            "out, and use key_prefix= to keep applications apart"
+        )
     return Address(
         scheme,
         nodes,

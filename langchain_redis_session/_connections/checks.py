@@ -6,11 +6,9 @@ there may be a piece of a password.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import redis
@@ -22,7 +20,6 @@ from langchain_redis_session._connections.options import ClientOptions, find_unk
 from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., None])
 _ANYWHERE = Address("rediss", (("localhost", 6379),))
 _TLS = frozenset(name for name in ClientOptions.__annotations__ if name.startswith("ssl_"))
 
@@ -151,21 +148,8 @@ def try_connection(client: redis.Redis) -> redis.Redis:
     return client
 
 
-def explain_unknown(constructor: F) -> F:
-    """Let a constructor tell, of an option that it does not have, which was meant."""
-    _, *known = inspect.signature(constructor).parameters
-
-    @functools.wraps(constructor)
-    def construct(self: object, *args: Any, **kwargs: Any) -> None:
-        for name in kwargs:
-            if name not in known:
-                raise ConfigurationError(f"there is no option {name!r}{_advise(name, known)}")
-        constructor(self, *args, **kwargs)
-
-    return cast("F", construct)
-
-
-def _advise(name: str, known: list[str]) -> str:
-    if find_unknown([name]) is None:
-        return f"; it is one of redis-py's clients: extra_options={{{name!r}: …}}"
-    return suggest(name, known) or f"; the options are: {', '.join(known)}"
+def tell_of_client(name: str) -> str:
+    """Say how to pass an option that redis-py's clients have; "" where they have none."""
+    if find_unknown([name]) is not None:
+        return ""
+    return f"; it is one of redis-py's clients: extra_options={{{name!r}: …}}"

@@ -42,8 +42,8 @@ class Connections:
         owns_async: Likewise; an async client not owned serves one loop only.
         description: What to call it in errors and reprs; without credentials.
         is_default: Whether nobody said where Redis is.
-        keeps: Whether nobody else uses the sync client's pool, so that its connections may be
-            kept out of it.
+        keeps: Whether nobody else uses the clients' pools: sync connections may be kept out of
+            them, and the tasks of a loop may share one.
 
     Attributes:
         pool_timeout_s: How long callers wait for a connection where all are in use.
@@ -153,7 +153,10 @@ class Connections:
             if (made := self.running_exchanges()) is not None:  # by another task, meanwhile
                 return made
         exchanges = open_async_exchanges(
-            client, timeout_s=self.pool_timeout_s, name=self.description
+            client,
+            timeout_s=self.pool_timeout_s,
+            name=self.description,
+            keeps=self._keeps,
         )
         keeper = _close_with_loop(client) if self._owns_async else None
         kept = _Kept(client, exchanges, keeper)
@@ -194,7 +197,6 @@ class Connections:
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
         self._is_closed = True
-        self._give_back()
         if self._owns_sync and self._sync is not None:
             self._sync.close()
         with _lock:
@@ -204,14 +206,11 @@ class Connections:
             with contextlib.suppress(RuntimeError):  # that loop has ended, and closed its client
                 loop.call_soon_threadsafe(kept.close_soon, loop)
 
-    def _give_back(self) -> None:
-        if isinstance(self._exchanges, KeptExchanges):
-            self._exchanges.give_back()
-
     def release(self) -> None:
         """After a use in the background: close what it has kept open beyond `close`."""
         if self._is_closed and self._owns_sync and self._sync is not None:
-            self._give_back()
+            if isinstance(self._exchanges, KeptExchanges):
+                self._exchanges.give_back()
             # Not what others still use: they would connect again.
             for pool in list_pools(self._sync):
                 pool.disconnect(inuse_connections=False)

@@ -12,8 +12,10 @@ from langchain_redis_session._connections.clustered import (
     ClusterExchanges,
 )
 from langchain_redis_session._connections.kept import KeptExchanges, can_keep
+from langchain_redis_session._connections.pipelining import can_pipeline
 from langchain_redis_session._connections.pooled import AsyncPooledExchanges, PooledExchanges
 from langchain_redis_session._connections.proven import AsyncProvenExchanges, ProvenExchanges
+from langchain_redis_session._connections.shared import SharedExchanges
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 
 try:
@@ -50,15 +52,28 @@ def open_exchanges(
 
 
 def open_async_exchanges(
-    client: Any, *, timeout_s: float = DEFAULT_TIMEOUT_S, name: str = "the client"
+    client: Any,
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    name: str = "the client",
+    keeps: bool = False,
 ) -> AsyncExchanges:
-    """Give what carries out exchanges with an async client's server."""
+    """Give what carries out exchanges with an async client's server.
+
+    Args:
+        client: Of redis-py.
+        timeout_s: How long callers wait for a connection where all are in use.
+        name: What to call the server in errors.
+        keeps: Whether tasks may share a connection: nobody else uses the pool.
+    """
     is_plain = _is_plain(client)
     if hasattr(client, "get_primaries"):
         is_plain = is_plain and hasattr(AsyncClusterNode, "release")
         return AsyncClusterExchanges(client, is_plain=is_plain, timeout_s=timeout_s, name=name)
     if not is_plain:
         return AsyncProvenExchanges(client, timeout_s=timeout_s, name=name)
+    if keeps and _can_share(client.connection_pool):
+        return SharedExchanges(client.connection_pool, timeout_s=timeout_s, name=name)
     return AsyncPooledExchanges(client.connection_pool, timeout_s=timeout_s, name=name)
 
 
@@ -73,6 +88,15 @@ def _is_plain(client: Any) -> bool:
         and function.__module__.partition(".")[0] == "redis"
         and not hasattr(function, "__wrapped__")
         and not _are_metrics_on()
+    )
+
+
+def _can_share(pool: Any) -> bool:
+    """Whether a connection can be set aside: not the only one, nor one that logs in anew."""
+    return (
+        pool.max_connections > 1
+        and not pool.connection_kwargs.get("credential_provider")
+        and can_pipeline(pool.connection_class)
     )
 
 

@@ -6,17 +6,22 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 _LOCKS: dict[type, Callable[[], Any]] = {
     type(make()): make for make in (threading.Lock, threading.RLock)
 }
-_owners: WeakSet[Any] = WeakSet()
+_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()  # some have no hash
 
 
 def renew_in_child(owner: object) -> None:
     """See to it that a child finds the locks of an object, or of a module, free."""
-    _owners.add(owner)
+    _owners[id(owner)] = owner
+
+
+def is_renewed(owner: object) -> bool:
+    """Whether that was seen to."""
+    return _owners.get(id(owner)) is owner
 
 
 def renew_locks(owner: object) -> None:
@@ -44,7 +49,7 @@ def renew_locks_within(root: object, packages: Iterable[str]) -> None:
 
 
 def _renew_all() -> None:
-    for owner in list(_owners):
+    for owner in list(_owners.values()):
         renew_locks(owner)
 
 

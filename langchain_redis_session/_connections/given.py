@@ -12,7 +12,8 @@ from langchain_redis_session._connections.twins import make_twin_factory
 from langchain_redis_session.errors import ConfigurationError
 
 
-def _is_async(client: Any) -> bool:
+def is_async_client(client: Any) -> bool:
+    """Whether it is a client of `redis.asyncio`."""
     return inspect.iscoroutinefunction(getattr(client, "execute_command", None))
 
 
@@ -28,12 +29,14 @@ def _find_misuse(client: Any, other: str, *, is_async: bool) -> str:
         return "in tests, give a client of fakeredis, or redis_url='memory://…'"
     if isinstance(client, type):
         return "give an object of that class"
+    if isinstance(client, str):
+        return "a URL goes to redis_url="
     if hasattr(client, "master_for"):
         return "give what its master_for(…) gives, or a redis+sentinel:// URL"
     if hasattr(client, "execute") and hasattr(client, "reset"):
         return "give the client that the pipeline was made by"
     methods = [getattr(client, name, None) for name in ("execute_command", "pipeline")]
-    return "" if all(map(callable, methods)) and _is_async(client) is is_async else other
+    return "" if all(map(callable, methods)) and is_async_client(client) is is_async else other
 
 
 def check_clients(client: Any, async_client: Any, *, name: str = "client=") -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from importlib.util import find_spec
 from typing import Any
 
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._connections.driver import name_client
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session.errors import ConfigurationError
 
 _servers: dict[str, Any] = {}
@@ -55,9 +57,10 @@ def _open_server(name: str) -> Any:
         return _servers.setdefault(name, _load().FakeServer())
 
 
-# Forks: a child finds no server in the middle of a command, and its lock free.
+# Forks: a child finds no server in the middle of a command, and the locks free.
 
 _held: list[Any] = []
+renew_in_child(sys.modules[__name__])
 
 
 def _hold_still() -> None:
@@ -67,11 +70,15 @@ def _hold_still() -> None:
             _held.append(server.lock)
 
 
-def _go_on() -> None:
+def _let_go() -> None:
     while _held:
         _held.pop().release()
+
+
+def _go_on() -> None:
+    _let_go()
     _lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_go_on)
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_let_go)

@@ -201,13 +201,24 @@ class BegunExchange:
 
 
 class AsyncPooledExchanges:
-    """Exchanges on the connections of an async pool; as `PooledExchanges`."""
+    """Exchanges on the connections of an async pool; as `PooledExchanges`.
 
-    def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
+    Args:
+        pool: Of redis-py.
+        timeout_s: How long callers wait where all connections are in use.
+        name: What to call the pool's server in errors.
+        most_idle: How many connections stay open once none is in use; None = all of them.
+    """
+
+    def __init__(
+        self, pool: Any, *, timeout_s: float, name: str, most_idle: int | None = None
+    ) -> None:
         self._pool, self._timeout_s, self._name = pool, timeout_s, name
         self._arguments = _take_arguments(type(pool).get_connection)
         self._line = AsyncLine()
         self._proven: WeakSet[Any] | None = None
+        self._most_idle, self._under_way = most_idle, 0
+        self._idle: set[Any] = set()
 
     async def send(self, command: Command, node: str = "") -> Any:
         """As of `AsyncExchanges`."""
@@ -225,23 +236,40 @@ class AsyncPooledExchanges:
         return [""]
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        self._under_way += 1
         try:
-            connection = await self._take()
+            return await self._take_and_talk(commands)
+        finally:
+            self._under_way -= 1
+            if self._most_idle is not None and not self._under_way:
+                await self._close_surplus(self._most_idle)
+
+    async def _close_surplus(self, most_idle: int) -> None:
+        """After many at once, leave few open; not in between, when they are needed again."""
+        while len(self._idle) > most_idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+    async def _take_and_talk(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            connection = await self.take()
             try:
                 replies: list[Any] = await connection.retry.call_with_retry(
                     lambda: self._talk(connection, commands), lambda _: connection.disconnect()
                 )
             except BaseException:
                 await connection.disconnect(nowait=True)
-                await self._give(connection)
+                await self.give(connection)
                 raise
-            await self._give(connection)
+            await self.give(connection)
             return replies
-        except (*_USUAL, asyncio.CancelledError):
+        except BaseException as error:
+            self.note(error)
             raise
-        except BaseException:  # a signal's, which may have landed in the pool's own code
+
+    def note(self, error: BaseException) -> None:
+        """Trust connections less after a signal's exception, which may have hit the pool's code."""
+        if not isinstance(error, (*_USUAL, asyncio.CancelledError)):
             self._proven = WeakSet()
-            raise
 
     async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         proven = self._proven
@@ -252,13 +280,33 @@ class AsyncPooledExchanges:
         proven.add(connection)
         return replies
 
-    async def _take(self) -> Any:
+    async def take(self) -> Any:
+        """Take a connection, or wait for one."""
         connection = None if self._line else await self._try_to_take()
         if connection is None:
             connection = await self._line.wait(self._try_to_take, self._timeout_s)
         if connection is None:
             raise refuse(self._timeout_s, self._pool.max_connections, self._name)
+        self._idle.discard(connection)
         return connection
+
+    async def take_for_long(self) -> Any:
+        """Take a connection that surely has no reply to come."""
+        self._under_way += 1
+        try:
+            connection = await self.take()
+            if self._proven is None:
+                return connection
+            try:
+                await connection.disconnect(nowait=True)
+                await connection.connect()
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                await self.give(connection)
+                raise
+            return connection
+        finally:
+            self._under_way -= 1
 
     async def _try_to_take(self) -> Any:
         try:
@@ -268,9 +316,12 @@ class AsyncPooledExchanges:
                 return None
             raise
 
-    async def _give(self, connection: Any) -> None:
+    async def give(self, connection: Any) -> None:
+        """Give a connection back; one with a reply to come must have been closed."""
         try:
             await self._pool.release(connection)
+            if self._most_idle is not None:
+                self._idle.add(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -109,6 +109,6 @@ def _make_error(name: object) -> RedisInstanceNotFoundError:
     return RedisInstanceNotFoundError(
         f"no Redis instance is registered as {shorten(name)}"
         + suggest(str(name), known)
-        + (f"; registered are: {', '.join(map(repr, known))}" if known else "; none is")
-        + " (register_redis_instance(name, url))"
+        + (f"; registered are: {', '.join(map(repr, known))}" if known else "")
+        + f"; register it first: register_redis_instance({shorten(name)}, url)"
     )

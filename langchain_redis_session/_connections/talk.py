@@ -12,11 +12,9 @@ import redis
 from langchain_redis_session._flow.requests import Command
 
 try:
-    import hiredis
+    from hiredis import pack_command
 except ImportError:
-    _pack_command: Any = None
-else:
-    _pack_command = hiredis.pack_command
+    pack_command = None  # type: ignore[assignment]
 
 _numbers = itertools.count()
 
@@ -29,29 +27,27 @@ def talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
 
 def talk_briefly(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Likewise, without redis-py's own packing: on a connection that has no other."""
-    if _pack_command is None:
-        return talk(connection, commands)
-    connection.send_packed_command((b"".join(map(_pack_command, commands)),))
+    connection.send_packed_command((b"".join([pack(connection, c) for c in commands]),))
     return finish_talk(connection, commands)
 
 
 def start_talk(connection: Any, commands: Sequence[Command]) -> None:
     """Send commands."""
-    connection.send_packed_command(_pack(connection, commands))
+    connection.send_packed_command(_pack_all(connection, commands))
 
 
 def finish_talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Read their replies."""
-    return [_shape(command, _read(connection)) for command in commands]
+    return [shape(command, _read(connection)) for command in commands]
 
 
-def _pack(connection: Any, commands: Sequence[Command]) -> Any:
+def _pack_all(connection: Any, commands: Sequence[Command]) -> Any:
     if len(commands) == 1:
         return connection.pack_command(*commands[0])
     return connection.pack_commands(commands)
 
 
-def _shape(command: Command, reply: Any) -> Any:
+def shape(command: Command, reply: Any) -> Any:
     """Give a hash as a mapping, which in RESP2 is a list; redis-py's clients do so."""
     if command[0] == "HGETALL" and isinstance(reply, list):
         return dict(zip(reply[::2], reply[1::2], strict=True))
@@ -67,8 +63,8 @@ def _read(connection: Any) -> Any:
 
 async def atalk(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Likewise, on an async connection."""
-    await connection.send_packed_command(_pack(connection, commands))
-    return [_shape(command, await _aread(connection)) for command in commands]
+    await connection.send_packed_command(_pack_all(connection, commands))
+    return [shape(command, await _aread(connection)) for command in commands]
 
 
 async def _aread(connection: Any) -> Any:
@@ -76,6 +72,14 @@ async def _aread(connection: Any) -> Any:
         return await connection.read_response(disable_decoding=True)
     except redis.ResponseError as error:
         return error
+
+
+def pack(connection: Any, command: Command) -> bytes:
+    """Give the bytes that are sent for a command."""
+    if pack_command is not None:
+        packed: bytes = pack_command(command)  # type: ignore[arg-type]
+        return packed
+    return b"".join(connection.pack_command(*command))
 
 
 def make_proof() -> tuple[Command, bytes]:

@@ -36,6 +36,30 @@ Argument: TypeAlias = "bytes | str | int"
 Command: TypeAlias = "tuple[Argument, ...]"
 
 
+class Apart(tuple[Argument, ...]):
+    """A command that goes on a connection of its own, since its reply may be long.
+
+    On one that several tasks share it would hold up the others.
+    """
+
+    __slots__ = ()
+
+
+MANY = 200
+"""A reply with more entries than that is long."""
+
+
+def set_apart(command: Command, count: int) -> Command:
+    """Give a command whose reply has so many entries; apart from others where they are many.
+
+    >>> type(set_apart(("ZRANGE", "k", 0, 49), 50)).__name__
+    'tuple'
+    >>> type(set_apart(("ZRANGE", "k", 0, 4999), 5000)).__name__
+    'Apart'
+    """
+    return Apart(command) if count > MANY else command
+
+
 @dataclass(frozen=True, slots=True)
 class ScanPage:
     """One step of a SCAN over every primary.
@@ -136,10 +160,10 @@ def off_loop(function: Callable[[], T]) -> Flow[T]:
 LARGE_BYTES = 64 * 1024
 
 
-def compute(function: Callable[[], T], size_bytes: int) -> Flow[T]:
+def compute(function: Callable[[], T], size_bytes: int, quick_bytes: int = LARGE_BYTES) -> Flow[T]:
     """Call what takes the longer the more bytes it reads or writes.
 
-    Up to `LARGE_BYTES` that is quicker than to hand it to a thread; beyond, async code does so.
+    Up to `quick_bytes` that is quicker than to hand it to a thread; beyond, async code does so.
 
     >>> next(compute(lambda: 7, 100))
     Traceback (most recent call last):
@@ -147,6 +171,6 @@ def compute(function: Callable[[], T], size_bytes: int) -> Flow[T]:
     >>> type(next(compute(lambda: 7, 100_000))).__name__
     'Call'
     """
-    if size_bytes <= LARGE_BYTES:
+    if size_bytes <= quick_bytes:
         return function()
     return (yield from off_loop(function))

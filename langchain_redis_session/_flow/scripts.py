@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 from langchain_redis_session._flow.interception import intercept
-from langchain_redis_session._flow.requests import Argument, Command, Flow, Request
+from langchain_redis_session._flow.requests import Argument, Command, Flow, Request, set_apart
 from langchain_redis_session.errors import RedisSessionError
 
 
@@ -84,7 +84,8 @@ def _to_source(request: Any) -> Any:
 
 def with_source(command: Command) -> Command:
     """Give a call of a script with its source in place of its SHA-1."""
-    return ("EVAL", _sources[str(command[1])], *command[2:])
+    kind = type(command)  # apart or not
+    return kind(("EVAL", _sources[str(command[1])], *command[2:]))
 
 
 @dataclass(slots=True, eq=False)
@@ -105,16 +106,19 @@ class ScriptCall(Generic[R]):
     keys: Sequence[bytes]
     args: Sequence[Argument]
     parse: Callable[[list[Any]], R]
+    most: int = 0
+    """How many entries its reply may bring, where these may be many."""
 
     def by_sha(self) -> Command:
         """The command that runs it if the server has the script."""
-        return ("EVALSHA", load_script(self.name).sha, len(self.keys), *self.keys, *self.args)
+        sha = load_script(self.name).sha
+        return set_apart(("EVALSHA", sha, len(self.keys), *self.keys, *self.args), self.most)
 
     def by_source(self) -> Command:
         """The command that runs it, and leaves the script with the server."""
         # As bytes: the client may have another encoding than UTF-8.
         source = load_script(self.name).source.encode()
-        return ("EVAL", source, len(self.keys), *self.keys, *self.args)
+        return set_apart(("EVAL", source, len(self.keys), *self.keys, *self.args), self.most)
 
     def __iter__(self) -> Flow[R]:
         try:

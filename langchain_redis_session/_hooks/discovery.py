@@ -18,6 +18,7 @@ from langchain_redis_session.callbacks import (
     Handlers,
     SessionCallbackHandler,
 )
+from langchain_redis_session.config import find_misfit
 from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 
 Operation: TypeAlias = Literal["append_event", "get_session", "create_summary"]
@@ -85,15 +86,22 @@ def list_handlers(callbacks: Handlers) -> list[BaseCallbackHandler]:
         isinstance(handler, BaseCallbackHandler) for handler in callbacks
     ):
         return _check(callbacks)
-    wrong = callbacks
+    wrong: Any = callbacks
     if isinstance(callbacks, (list, tuple)):
         wrong = next(h for h in callbacks if not isinstance(h, BaseCallbackHandler))
-    name = wrong.__name__ if isinstance(wrong, type) else type(wrong).__name__
     raise ConfigurationError(
-        "callbacks must be a list of LangChain callback handlers (objects, not classes), such "
-        f"as SessionCallbackHandler; there is {'the class ' if isinstance(wrong, type) else ''}"
-        f"{name} instead"
+        "callbacks must be a list of callback handlers, objects of a class of yours below "
+        f"SessionCallbackHandler, not {_tell_wrong(wrong)}"
     )
+
+
+def _tell_wrong(wrong: Any) -> str:
+    if isinstance(wrong, type):
+        return f"the class {wrong.__name__}; give an object: [{wrong.__name__}()]"
+    if isinstance(wrong, BaseCallbackHandler):
+        return f"a {type(wrong).__name__} alone; put it into a list"
+    advice = "; make it a method of such a class, like on_append_event_start"
+    return shorten(wrong) + (advice if callable(wrong) else "")
 
 
 def _check(handlers: Iterable[BaseCallbackHandler]) -> list[BaseCallbackHandler]:
@@ -125,7 +133,8 @@ def _find_fault(cls: type) -> str:
 def _find_misspelling(name: str) -> str:
     if name in _ALL_NAMES or not name.startswith(_PREFIXES):
         return ""
-    return f"{name} is no hook, and would never be called{suggest(name, _NAMES)}"
+    advice = suggest(name, _NAMES) or f"; the hooks are: {', '.join(_NAMES)}"
+    return f"{name} is no hook, and would never be called{advice}"
 
 
 def _find_misfit(name: str, method: Any, cls: type | None = None) -> str:
@@ -135,12 +144,8 @@ def _find_misfit(name: str, method: Any, cls: type | None = None) -> str:
         return f"{name} is called, and is no function: {shorten(method)}"
     wanted = ("context", "error") if name.endswith("_error") and name != _PERSIST else ("context",)
     is_bound = cls is not None and inspect.isfunction(inspect.getattr_static(cls, name))
-    try:
-        signature = inspect.signature(method)
-    except (TypeError, ValueError):  # a builtin's, or no function: nobody knows
-        return ""
-    try:
-        signature.bind(*([None] if is_bound else []), *wanted)
-    except TypeError:
-        return f"{name} is called with ({', '.join(wanted)}), which it can't take: {signature}"
-    return ""
+    misfit = find_misfit(method, is_bound + len(wanted))
+    return misfit and (
+        f"{name} is called with ({', '.join(wanted)}), which it can't take: its "
+        f"parameters are {misfit}; write def {name}({', '.join(['self', *wanted])})"
+    )

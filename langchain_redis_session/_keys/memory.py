@@ -28,11 +28,17 @@ def encode_namespace(labels: Sequence[str]) -> bytes:
 def decode_namespace(data: bytes) -> Namespace:
     """Undo `encode_namespace`.
 
+    Raises:
+        ValueError: It writes no namespace.
+
     >>> decode_namespace(b"memories:ann%3A1:")
     ('memories', 'ann:1')
     """
     labels = data.decode("utf-8", "surrogatepass").split(":")[:-1]
-    return tuple(unquote(label) for label in labels)
+    namespace = tuple(unquote(label) for label in labels)
+    if encode_namespace(namespace) != data:
+        raise ValueError("this is no namespace")
+    return namespace
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from langchain_redis_session._keys.memory import (
     encode_namespace,
 )
 from langchain_redis_session._operations.context import Context
-from langchain_redis_session.errors import ConfigurationError
+from langchain_redis_session.errors import ConfigurationError, CorruptEventError
 from langchain_redis_session.scripts import memory_bindings
 from langchain_redis_session.scripts.memory_bindings import ItemWrite
 from langchain_redis_session.scripts.replies import FoundNamespaces, PutItems, TouchedItems
@@ -55,10 +55,12 @@ def get_item(
     data: bytes | None = yield ("HGET", names.items, field)
     if data is None:
         return None
-    item = parse_item(namespace, field, data)
-    if item is None:
+    try:
+        item = parse_item(namespace, field, data)
+    except CorruptEventError:
         yield context.unreadable(names.items, "an item")
-    elif item.expires_ms is not None:
+        return None
+    if item.expires_ms is not None:
         touched = yield from memory_bindings.touch_items(
             names, try_field_ttl=context.try_field_ttl, refresh=refresh_ttl, item_keys=[field]
         )
@@ -123,7 +125,8 @@ def find_items(
     first = reading.commands(_MOST_AT_ONCE)
     (found, *pages) = yield from call_batch([index, *first])
     reading.take(pages)
-    for namespace in found.namespaces:
+    known = yield from _decode_namespaces(context, keys, found.namespaces)
+    for namespace in known:
         if namespace != exact:
             reading.begin(namespace)
     while commands := reading.commands(_MOST_AT_ONCE):
@@ -135,19 +138,21 @@ def find_items(
             )
     result = FoundItems(size_bytes=reading.size_bytes())
     for namespace, items in reading.items.items():
-        labels, vectors = decode_namespace(namespace), reading.vectors.get(namespace, {})
+        labels, vectors = known.get(namespace, prefix), reading.vectors.get(namespace, {})
         unreadable = 0
         for key, data in items.items():
-            item = parse_item(labels, key, data, vectors.get(key, b""))
-            if item is None:
+            try:
+                item = parse_item(labels, key, data, vectors.get(key, b""))
+            except CorruptEventError:
                 unreadable += 1
-            elif item.expires_ms is not None and item.expires_ms <= found.now_ms:
+                continue
+            if item.expires_ms is not None and item.expires_ms <= found.now_ms:
                 result.overdue.append(item)
             else:
                 result.items.append(item)
         if unreadable:
             yield context.unreadable(keys.namespace(namespace).items, "an item", unreadable)
-    result.items.sort(key=lambda item: (item.created_us, item.namespace, item.key))
+    result.items.sort(key=lambda item: (item.created_at, item.namespace, item.key))
     return result
 
 
@@ -192,17 +197,34 @@ def _find_namespaces(keys: MemoryKeys, prefix: bytes) -> ScriptCall[FoundNamespa
     return memory_bindings.find_namespaces(keys.index, lowest=lowest, highest=highest)
 
 
+def _decode_namespaces(
+    context: Context, keys: MemoryKeys, encoded: Sequence[bytes]
+) -> Flow[dict[bytes, Namespace]]:
+    """Read the index's namespaces; gives each with its bytes."""
+    known = {}
+    for name in encoded:
+        try:
+            known[name] = decode_namespace(name)
+        except ValueError:
+            yield context.unreadable(keys.index, "a namespace")
+    return known
+
+
 def list_namespaces(
-    keys: MemoryKeys, prefix: Namespace, is_wanted: Callable[[Namespace], bool]
+    context: Context,
+    keys: MemoryKeys,
+    prefix: Namespace,
+    is_wanted: Callable[[Namespace], bool],
 ) -> Flow[list[Namespace]]:
     """Find the namespaces that begin with a prefix, are wanted and have items; sorted."""
     found = yield from _find_namespaces(keys, encode_namespace(prefix))
-    wanted = [name for name in found.namespaces if is_wanted(decode_namespace(name))]
+    known = yield from _decode_namespaces(context, keys, found.namespaces)
+    wanted = [name for name, namespace in known.items() if is_wanted(namespace)]
     filled: list[Namespace] = []
     for some in _split(wanted, _MOST_AT_ONCE):
         calls = [memory_bindings.has_items(keys.namespace(name).items) for name in some]
         flags: list[bool] = yield from call_batch(calls)
-        filled += [decode_namespace(n) for n, has in zip(some, flags, strict=True) if has]
+        filled += [known[name] for name, has in zip(some, flags, strict=True) if has]
     return sorted(filled)
 
 

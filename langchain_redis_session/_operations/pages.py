@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from langchain_redis_session._codec.events import decode_event
-from langchain_redis_session._flow.requests import Command, Flow, compute
+from langchain_redis_session._flow.requests import Command, Flow, compute, set_apart
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import CorruptEventError
@@ -40,7 +40,7 @@ def page_command(
     ends = ("ZREVRANGEBYSCORE", key, highest, lowest)
     if first is End.OLDEST:
         ends = ("ZRANGEBYSCORE", key, lowest, highest)
-    return (*ends, "WITHSCORES", "LIMIT", 0, count)
+    return set_apart((*ends, "WITHSCORES", "LIMIT", 0, count), count)
 
 
 def parse_page_reply(reply: Sequence[Any]) -> Page:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.session_record import TRACKS, measure_state
+from langchain_redis_session._codec.sizes import estimate
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._flow.fields import to_fields
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, compute
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError, StateTooLargeError, shorten
 from langchain_redis_session.scripts import bindings
+
+T = TypeVar("T")
 
 APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"
 
@@ -95,18 +98,39 @@ def route_encoded(values: Mapping[str, bytes], path: str = "state_delta") -> Sta
     return change
 
 
+_ADVICE = {
+    APP_PREFIX: "a name in the app's state; use {verb}_app_state",
+    USER_PREFIX: "a name in the user's state; use {verb}_user_state",
+    TEMP_PREFIX: "temporary and never stored; leave it out",
+}
+
+
+def _name_in_scope(name: str, prefix: str, path: str, verb: str) -> str:
+    """Give a name of a scope without the scope's prefix, which it may have.
+
+    Raises:
+        ConfigurationError: It has another's, and would be hidden behind both.
+    """
+    if name.startswith(prefix) and prefix:
+        return _check_name(name.removeprefix(prefix), path)
+    for other, advice in _ADVICE.items():
+        if name.startswith(other):
+            raise ConfigurationError(f"{path}: {shorten(name)} is {advice.format(verb=verb)}")
+    return name
+
+
 def encode_scope(
     state: Mapping[str, Any], prefix: str, path: str, conversions: Conversions | None
 ) -> dict[str, bytes]:
     """Encode the state of one scope, whose prefix names may or may not have.
 
     Raises:
-        ConfigurationError: A name is not a string or is empty.
+        ConfigurationError: A name is not a string, is empty, or has another scope's prefix.
         UnserializableMessageError: A value can't be carried by JSON, and there are no
             `conversions`.
     """
     return {
-        _check_name(name.removeprefix(prefix), path): encode_state_value(
+        _name_in_scope(name, prefix, path, "update"): encode_state_value(
             value, f"{path}[{name!r}]", conversions
         )
         for name, value in _check_names(state, path)
@@ -122,12 +146,14 @@ def _check_names(state: Mapping[str, Any], path: str) -> Iterable[tuple[str, Any
 
 def _check_name(name: object, path: str) -> str:
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{path}: a state name must be a string and not empty: {name!r}")
+        raise ConfigurationError(
+            f"{path}: a state name must be a string that is not empty, not {shorten(name)}"
+        )
     try:
         name.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(
-            f"{path}: a state name must be valid UTF-8, this holds a lone surrogate: {name!r}"
+            f"{path}: a state name must be valid UTF-8, this has a lone surrogate: {shorten(name)}"
         ) from None
     return name
 
@@ -141,19 +167,46 @@ def check_not_reserved(name: str, path: str) -> None:
         )
 
 
-def check_names(names: Iterable[str], path: str) -> list[str]:
-    """Check state names that are to be deleted."""
-    return [_check_name(name, path) for name in names]
+def list_names(names: Iterable[object], prefix: str = "") -> list[str]:
+    """Give the names that are to be deleted from one scope, without its prefix.
+
+    Raises:
+        ConfigurationError: One is no name, or has another scope's prefix.
+    """
+    path = "names"
+    for name in names:
+        if isinstance(name, (list, tuple, set, frozenset)):
+            raise ConfigurationError(
+                f"{path} must be given one by one, not as {shorten(name)}; put a * before it"
+            )
+    return [_name_in_scope(_check_name(name, path), prefix, path, "delete") for name in names]
 
 
-def decode_fields(
-    fields: Mapping[bytes, bytes] | Sequence[bytes], prefix: str = ""
-) -> dict[str, Any]:
-    """Read a state hash."""
-    return {
-        prefix + name.decode("utf-8", "replace"): decode_state_value(value)
-        for name, value in to_fields(fields).items()
-    }
+def encode(values: Any, function: Callable[[], T]) -> Flow[T]:
+    """Encode values with a function."""
+    return (yield from compute(function, estimate(values, LARGE_BYTES)))
+
+
+Fields: TypeAlias = "Mapping[bytes, bytes] | Sequence[bytes]"
+"""A hash, as a command replies it."""
+
+
+def decode_shared_state(app_fields: Fields, user_fields: Fields) -> Flow[dict[str, Any]]:
+    """Read the state that a user's sessions share, under prefixed names."""
+    state = yield from _decode(app_fields, APP_PREFIX)
+    return state | (yield from _decode(user_fields, USER_PREFIX))
+
+
+def _decode(reply: Fields, prefix: str) -> Flow[dict[str, Any]]:
+    fields = to_fields(reply)
+
+    def decode() -> dict[str, Any]:
+        return {
+            prefix + name.decode("utf-8", "replace"): decode_state_value(value)
+            for name, value in fields.items()
+        }
+
+    return (yield from compute(decode, sum(map(len, fields.values()))))
 
 
 def check_state(context: Context, change: StateChange) -> None:
@@ -183,7 +236,7 @@ def check_record_size(context: Context, size: int, *, before: int = 0) -> None:
 
 def get_state(state_key: bytes) -> Flow[dict[str, Any]]:
     """Read an app's or a user's state."""
-    return decode_fields((yield ("HGETALL", state_key)))
+    return (yield from _decode((yield ("HGETALL", state_key)), ""))
 
 
 def update_state(state_key: bytes, values: Mapping[str, bytes], ttl_ms: int) -> Flow[None]:

@@ -16,7 +16,8 @@ from langchain_redis_session._operations.delete_session import purge_expired
 from langchain_redis_session.models import MAX_ID_BYTES, SessionKey
 from langchain_redis_session.scripts import bindings
 
-_FIRST_COUNT, _MOST_COUNT = 8, 250
+_FIRST_COUNT, _MOST_COUNT = 8, 500
+"""The first page is small: it tells how long records are, and eight may have a megabyte each."""
 _PAGE_BYTES = 128 * 1024
 """About what one page brings: records may hold much state."""
 _MOST_PURGED = 100
@@ -67,11 +68,15 @@ def _split_by_expiry(found: _Times, now_ms: int) -> tuple[list[_Age], list[_Age]
 
 
 def _is_id(field: bytes) -> bool:
+    if not 0 < len(field) <= MAX_ID_BYTES:
+        return False
+    if field.isascii():
+        return True
     try:
         field.decode()
     except UnicodeDecodeError:
         return False
-    return 0 < len(field) <= MAX_ID_BYTES
+    return True
 
 
 def _read_times(context: Context, sessions_key: bytes) -> Flow[tuple[int, _Times]]:

@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 
 from langchain_redis_session._codec.plain_json import approximate_text
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._summarizer.answer import drop_thoughts, find_fault
 from langchain_redis_session._summarizer.writers import SummaryWriter
@@ -106,6 +107,7 @@ class _Witness(BaseCallbackHandler):
         self.usage: UsageMetadata | None = None
         self.last: Generation | None = None
         self._lock = threading.Lock()
+        renew_in_child(self)
 
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         for generations in response.generations:

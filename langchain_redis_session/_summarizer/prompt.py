@@ -61,11 +61,13 @@ def make_prompt(
         made = prompt
     else:
         raise ConfigurationError(
-            f"prompt has to be a ChatPromptTemplate or a str, not {shorten(prompt)}"
+            f"prompt must be a ChatPromptTemplate or a string, not {shorten(prompt)}"
         )
     if system_prompt is not None:
         if not isinstance(system_prompt, str):
-            raise ConfigurationError(f"system_prompt has to be a str, not {shorten(system_prompt)}")
+            raise ConfigurationError(
+                f"system_prompt must be a string, not {shorten(system_prompt)}"
+            )
         made = _from_text("system", system_prompt) + made
     variables = set(made.input_variables)
     if "conversation_text" not in variables:

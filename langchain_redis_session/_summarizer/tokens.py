@@ -9,6 +9,9 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
+from langchain_redis_session._codec.sizes import estimate
+from langchain_redis_session.errors import attempt
+
 # About what providers take for a picture of low resolution (as langchain-core says), half a
 # minute of sound, some seconds of film, and a page of a document.
 _COSTS = {"image": 85, "audio": 1000, "video": 2000, "file": 1000}
@@ -22,6 +25,7 @@ _TYPES = ("type", "mime_type", "mimeType", "media_type", "mediaType")
 _REFERENCES = {"url", "image_url", "file_id", "fileId", "file_uri", "fileUri", "file_url"}
 _TEXTS = {"text", "text-plain", "reasoning", "thinking", "tool_use", "tool_call", "function_call"}
 _SHORTEST_PAYLOAD = 64
+_MOST_BYTES, _BYTES_A_TOKEN = 2**30, 4
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+=*\s*")
 
 
@@ -36,12 +40,25 @@ def count_tokens(messages: Iterable[BaseMessage]) -> int:
     >>> count_tokens([HumanMessage([{"type": "text", "text": "What does it say?"}, pdf])]) < 1100
     True
     """
+    messages = [*messages]
+    return attempt(lambda: _count_all(messages), lambda: sum(map(_count_anyhow, messages)))
+
+
+def _count_all(messages: Iterable[BaseMessage]) -> int:
     total, texts = 0, []
     for message in messages:
         cost, text = _split(message)
         total += cost
         texts.append(text)
     return total + count_tokens_approximately(texts)
+
+
+def _count_anyhow(message: BaseMessage) -> int:
+    # Of content that no model takes, such as a text that is a number, there is an estimate.
+    return attempt(
+        lambda: _count_all([message]),
+        lambda: estimate(message.content, most=_MOST_BYTES) // _BYTES_A_TOKEN,
+    )
 
 
 def _split(message: BaseMessage) -> tuple[int, BaseMessage]:

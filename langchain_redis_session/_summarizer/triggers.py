@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._summarizer.tokens import count_tokens
+from langchain_redis_session.config import check_function
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Session, list_messages
 
@@ -95,7 +96,7 @@ def time_threshold(seconds: float, clock: Callable[[], float] = time.time) -> Su
 
     Args:
         seconds: How long, above 0.
-        clock: Gives the seconds since 1970. A summary's time is the Redis server's, so
+        clock: Returns the seconds since 1970. A summary's time is the Redis server's, so
             the two clocks should not be far apart.
 
     Raises:
@@ -106,8 +107,7 @@ def time_threshold(seconds: float, clock: Callable[[], float] = time.time) -> Su
         TimeThreshold(seconds=600)
     """
     check_number("seconds", seconds, above=0)
-    if not callable(clock):
-        raise ConfigurationError(f"clock has to be a function, not {shorten(clock)}")
+    check_function("clock", clock)
     return TimeThreshold(seconds, clock)
 
 
@@ -245,7 +245,7 @@ def check_int(name: str, value: int, least: int) -> int:
     """
     if type(value) is not int or value < least:
         raise ConfigurationError(
-            f"{name} has to be a whole number of {least} or more, not {shorten(value)}"
+            f"{name} must be a whole number from {least}, not {shorten(value)}"
         )
     return value
 
@@ -253,19 +253,16 @@ def check_int(name: str, value: int, least: int) -> int:
 def check_number(name: str, value: float, *, above: float) -> None:
     """Raise a ConfigurationError unless this is a finite number above `above`."""
     if type(value) not in (int, float) or not above < value < math.inf:
-        raise ConfigurationError(f"{name} has to be a number above {above}, not {shorten(value)}")
+        raise ConfigurationError(f"{name} must be a number above {above}, not {shorten(value)}")
 
 
 def check_counter(counter: TokenCounter) -> TokenCounter:
     """Give a token counter back.
 
     Raises:
-        ConfigurationError: It is no function.
+        ConfigurationError: It is no function of messages.
     """
-    if not callable(counter):
-        raise ConfigurationError(
-            f"token_counter has to be a function of messages, not {shorten(counter)}"
-        )
+    check_function("token_counter", counter, "messages")
     return counter
 
 

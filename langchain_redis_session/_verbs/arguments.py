@@ -6,13 +6,11 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.message_input import to_messages
+from langchain_redis_session._codec.message_input import FORMS, to_messages
 from langchain_redis_session.config import check_filter_key
 from langchain_redis_session.errors import (
     ConfigurationError,
     InvalidSessionKeyError,
-    RedisSessionError,
-    UnserializableMessageError,
     shorten,
 )
 from langchain_redis_session.models import Event, SessionKey, validate_id
@@ -25,12 +23,20 @@ _MOST = 2**31 - 1
 def check_key(key: object) -> SessionKey:
     """Refuse what is no session's key."""
     if not isinstance(key, SessionKey):
-        has_key = isinstance(getattr(key, "key", None), SessionKey)
-        raise InvalidSessionKeyError(
-            f"key must be a SessionKey(app_name, user_id, session_id), not {shorten(key)}"
-            + ("; give its .key" if has_key else "")
-        )
+        raise InvalidSessionKeyError(f"key must be {tell_key(key)}")
     return key
+
+
+def tell_key(key: object) -> str:
+    """Say what a session's key is, in place of something else, and how to make one of that."""
+    advice = ""
+    if isinstance(getattr(key, "key", None), SessionKey):
+        advice = "; give its .key"
+    elif isinstance(getattr(key, "session_key", None), SessionKey):
+        advice = "; give its .session_key"
+    elif isinstance(key, (tuple, list)) and len(key) == 3:
+        advice = "; put SessionKey(*…) around it"
+    return f"a SessionKey(app_name, user_id, session_id), not {shorten(key)}{advice}"
 
 
 def check_user(app_name: object, user_id: object) -> None:
@@ -119,19 +125,14 @@ def check_event(event: object) -> Event:
             f"event must be an Event, not the message {shorten(event)}; append_messages takes "
             "messages"
         )
-    raise ConfigurationError(f"event must be an Event, not {shorten(event)}")
-
-
-def check_message(message: object) -> BaseMessage:
-    """Refuse what is no message."""
-    if not isinstance(message, BaseMessage):
-        raise UnserializableMessageError(f"message must be a BaseMessage, not {shorten(message)}")
-    return message
+    raise ConfigurationError(
+        f"event must be an Event, not {shorten(event)}; append_messages takes messages"
+    )
 
 
 def list_events(name: str, events: object) -> list[Event]:
     """Give a list of events; one alone is one too."""
-    return _list_of(Event, name, events, "append_messages takes messages")
+    return _list_of(Event, name, events, "event", "append_messages takes messages")
 
 
 def list_messages(name: str, messages: object) -> list[BaseMessage]:
@@ -140,8 +141,7 @@ def list_messages(name: str, messages: object) -> list[BaseMessage]:
         isinstance(messages, bytes) or not isinstance(messages, Iterable)
     ):
         raise ConfigurationError(
-            f"{name} must be a list of messages, not {shorten(messages)}; a message is a "
-            "BaseMessage, a dict with role and content, a tuple (role, content), or a string"
+            f"{name} must be a list of messages, not {shorten(messages)}; for each, {FORMS}"
         )
     return to_messages(messages)
 
@@ -162,7 +162,7 @@ def check_ids(name: str, ids: object) -> list[str]:
     >>> check_ids("event_ids", "e1")
     ['e1']
     """
-    listed = _list_of(str, name, ids, "as Event.id gives them")
+    listed = _list_of(str, name, ids, "id", "an event's is its .id")
     return [validate_id(value, f"{name}[{place}]") for place, value in enumerate(listed)]
 
 
@@ -170,19 +170,20 @@ def _list_of(
     kind: type[T],
     name: str,
     values: object,
+    noun: str,
     advice: str,
-    item_error: type[RedisSessionError] = ConfigurationError,
 ) -> list[T]:
     if isinstance(values, kind):
         return [values]
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise ConfigurationError(
-            f"{name} must be a list of {kind.__name__}, not {shorten(values)}; {advice}"
+            f"{name} must be a list of {noun}s, not {shorten(values)}; {advice}"
         )
     values = list(values)
     for place, value in enumerate(values):
         if not isinstance(value, kind):
-            raise item_error(
-                f"{name}[{place}] must be {kind.__name__}, not {shorten(value)}; {advice}"
+            shown = "a string" if kind is str else f"an {kind.__name__}"
+            raise ConfigurationError(
+                f"{name}[{place}] must be {shown}, not {shorten(value)}; {advice}"
             )
     return values

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten, suggest
+from langchain_redis_session.models import SessionKey
 
 
 def explain_call(
@@ -32,6 +33,11 @@ def explain_call(
         ids = ", ".join(map(shorten, args[:3]))
         return InvalidSessionKeyError(
             f"{name}() takes one SessionKey, not three strings: SessionKey({ids})"
+        )
+    if known[:2] == ["app_name", "user_id"] and args and isinstance(args[0], SessionKey):
+        return InvalidSessionKeyError(
+            f"{name}() takes an app's and a user's id, not {shorten(args[0])}; give its .app_name "
+            "and .user_id"
         )
     public = f"{type(owner).__name__}.{name}"
     unknown = next((given for given in kwargs if given not in known), None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.first_texts import read_first_texts
-from langchain_redis_session._operations.state import check_names, check_not_reserved
+from langchain_redis_session._operations.state import check_not_reserved, list_names
 from langchain_redis_session._verbs.arguments import check_key, check_mapping
 from langchain_redis_session._verbs.runner import FlowRunner, async_method, sync_method
 from langchain_redis_session._verbs.state import StateMethods
@@ -33,7 +33,7 @@ def change_session_state(
 ) -> Flow[None]:
     """Set names in a session's state and remove others, in one step."""
     check_key(key)
-    for name in check_names(drop_names, "values"):
+    for name in list_names(drop_names):
         check_not_reserved(name, "values")
     return service._write_state(key, check_mapping("values", values), drop_names)  # noqa: SLF001
 

@@ -34,7 +34,7 @@ class StateMethods(FlowRunner):
             StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         check_key(key)
-        return self._write_state(key, check_mapping("values", values), ())
+        return self._write_state(key, dict(check_mapping("values", values)), ())
 
     aupdate_session_state = async_method(update_session_state)
 
@@ -42,29 +42,47 @@ class StateMethods(FlowRunner):
     def delete_session_state(self, key: SessionKey, *names: str) -> Flow[None]:
         """Remove names from a session's own state."""
         check_key(key)
-        for name in state.check_names(names, "names"):
+        own = state.list_names(names)
+        for name in own:
             state.check_not_reserved(name, "names")
-        return self._write_state(key, {}, names)
+        return self._write_state(key, {}, own)
 
     adelete_session_state = async_method(delete_session_state)
 
     def _write_state(
         self, key: SessionKey, values: Mapping[str, Any], drop_names: Collection[str]
     ) -> Flow[None]:
-        change = state.route_state(values, "values", self._context.conversions)
-        flow = _write_state(self._context, key, change, drop_names)
-        return self._settled(key.scope, flow)
+        context = self._context
+        change = yield from state.encode(
+            values, lambda: state.route_state(values, "values", context.conversions)
+        )
+        flow = _write_state(context, key, change, drop_names)
+        return (yield from self._settled(key.scope, flow))
+
+    def _encode_scope(self, values: Mapping[str, Any], prefix: str) -> Flow[dict[str, bytes]]:
+        conversions = self._context.conversions
+        return state.encode(
+            values, lambda: state.encode_scope(values, prefix, "values", conversions)
+        )
 
     @sync_method
     def update_user_state(
         self, app_name: str, user_id: str, values: Mapping[str, Any]
     ) -> Flow[None]:
-        """Set names in a user's state; a `user:` in front of them is dropped."""
+        """Set names in a user's state; a `user:` in front of them is dropped.
+
+        Raises:
+            ConfigurationError: A name begins with `app:` or `temp:`, which are no user's.
+        """
         check_user(app_name, user_id)
-        conversions = self._context.conversions
-        encoded = state.encode_scope(values, state.USER_PREFIX, "values", conversions)
-        flow = state.update_user_state(self._context, app_name, user_id, encoded)
-        return self._settled((app_name, user_id), flow)
+        given = dict(check_mapping("values", values))
+
+        def update() -> Flow[None]:
+            encoded = yield from self._encode_scope(given, state.USER_PREFIX)
+            flow = state.update_user_state(self._context, app_name, user_id, encoded)
+            yield from self._settled((app_name, user_id), flow)
+
+        return update()
 
     aupdate_user_state = async_method(update_user_state)
 
@@ -79,22 +97,33 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
-        """Remove names from a user's state; gives how many there were."""
+        """Remove names from a user's state; returns how many there were.
+
+        A `user:` in front of them is dropped.
+        """
         check_user(app_name, user_id)
         key = self._context.keyspace.user_state(app_name, user_id)
-        flow = state.delete_state(key, state.check_names(names, "names"))
+        flow = state.delete_state(key, state.list_names(names, state.USER_PREFIX))
         return self._settled((app_name, user_id), flow)
 
     adelete_user_state = async_method(delete_user_state)
 
     @sync_method
     def update_app_state(self, app_name: str, values: Mapping[str, Any]) -> Flow[None]:
-        """Set names in an app's state; an `app:` in front of them is dropped."""
+        """Set names in an app's state; an `app:` in front of them is dropped.
+
+        Raises:
+            ConfigurationError: A name begins with `user:` or `temp:`, which are no app's.
+        """
         validate_id(app_name, "app_name")
-        conversions = self._context.conversions
-        encoded = state.encode_scope(values, state.APP_PREFIX, "values", conversions)
-        flow = state.update_app_state(self._context, app_name, encoded)
-        return self._settled((app_name,), flow)
+        given = dict(check_mapping("values", values))
+
+        def update() -> Flow[None]:
+            encoded = yield from self._encode_scope(given, state.APP_PREFIX)
+            flow = state.update_app_state(self._context, app_name, encoded)
+            yield from self._settled((app_name,), flow)
+
+        return update()
 
     aupdate_app_state = async_method(update_app_state)
 
@@ -108,9 +137,12 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
-        """Remove names from an app's state; gives how many there were."""
+        """Remove names from an app's state; returns how many there were.
+
+        An `app:` in front of them is dropped.
+        """
         key = self._context.keyspace.app_state(validate_id(app_name, "app_name"))
-        flow = state.delete_state(key, state.check_names(names, "names"))
+        flow = state.delete_state(key, state.list_names(names, state.APP_PREFIX))
         return self._settled((app_name,), flow)
 
     adelete_app_state = async_method(delete_app_state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -19,14 +19,15 @@ def as_text(value: Any) -> Any:
     return str(value) if is_number else value
 
 
-def tell_names(names: Iterable[object]) -> str:
-    """Give the end of a message on missing ids: what else was named, as it may be misspelled.
+def tell_names(named: Mapping[str, Any]) -> str:
+    """Give a part of a message on missing ids: what else was named, as it may be misspelled.
 
-    >>> tell_names(["user", "__pregel_send"])
-    "; what it names besides: 'user'"
-    >>> tell_names([])
+    >>> tell_names({"user": "ann", "thread_id": None, "__pregel_send": print})
+    ", only 'user'"
+    >>> tell_names({})
     ''
     """
-    others = {str(name) for name in names} - {"user_id", "session_id", "app_name"}
+    others = {str(name) for name, value in named.items() if value is not None}
+    others -= {"user_id", "session_id", "app_name"}
     own = sorted(name for name in others if not name.startswith(("__", "checkpoint")))
-    return f"; what it names besides: {', '.join(map(shorten, own[:5]))}" if own else ""
+    return f", only {', '.join(map(shorten, own[:5]))}" if own else ""

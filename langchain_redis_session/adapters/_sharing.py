@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
 from langchain_redis_session._connections.forks import renew_in_child
-from langchain_redis_session._connections.given import check_clients
+from langchain_redis_session._connections.given import check_clients, is_async_client
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session._connections.registry import find_instance
 from langchain_redis_session.config import ObjectOptions, ServiceOptions
@@ -103,12 +103,21 @@ def check_service(service: object) -> RedisSessionService:
     """
     if isinstance(service, RedisSessionService):
         return service
+    shown = f"a {type(service).__qualname__}"  # a URL may hold a password
     advice = "make one with RedisSessionService(…)"
-    if hasattr(service, "execute_command"):
+    if service is None:
+        shown = "None"
+    elif isinstance(service, type):
+        shown = f"the class {service.__qualname__}"
+    elif isinstance(service, str):
+        advice = "make one of the URL: RedisSessionService(redis_url)"
+    elif is_async_client(service):
+        advice = "make one of the client: RedisSessionService(async_client=…)"
+    elif hasattr(service, "execute_command"):
         advice = "make one of the client: RedisSessionService(client=…)"
-    raise ConfigurationError(
-        f"service= must be a RedisSessionService, not {type(service).__qualname__}; {advice}"
-    )
+    elif isinstance(getattr(service, "service", None), RedisSessionService):
+        advice = "give its .service"
+    raise ConfigurationError(f"service= must be a RedisSessionService, not {shown}; {advice}")
 
 
 def share_service(

@@ -19,6 +19,7 @@ from langchain_redis_session._actions.open_calls import (
 from langchain_redis_session._codec.session_record import WINDOW_PREFIX
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._summarizer.tokens import count_tokens
+from langchain_redis_session.config import check_function
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import Event, SummarizedMessages, Summary, is_from_user
 
@@ -70,10 +71,8 @@ class ModelWindow:
                 raise ConfigurationError(
                     f"{name} must be a whole number from 1, or None, not {shorten(most)}"
                 )
-        functions = {"token_counter": self.token_counter, "format_summary": self.format_summary}
-        for name, function in functions.items():
-            if not callable(function):
-                raise ConfigurationError(f"{name} must be a function, not {shorten(function)}")
+        check_function("token_counter", self.token_counter, "messages")
+        check_function("format_summary", self.format_summary, "summary")
         if self.start_on not in ("human", None):
             raise ConfigurationError(
                 f'start_on must be "human" or None, not {shorten(self.start_on)}'
@@ -201,7 +200,7 @@ class ModelWindow:
         return window
 
     def _fits(self, messages: list[BaseMessage]) -> bool:
-        if self.max_messages is not None:
+        if self.max_messages is not None and len(messages) > self.max_messages:
             counted = sum(not is_made_answer(message) for message in messages)
             if counted > self.max_messages:
                 return False

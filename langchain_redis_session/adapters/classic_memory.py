@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, ValidationError
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
+from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.adapters._windows import TokenCounter, format_summary
 from langchain_redis_session.adapters.history import RedisSessionChatMessageHistory
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.config import refuse_unknown
+from langchain_redis_session.errors import (
+    ConfigurationError,
+    UnserializableMessageError,
+    shorten,
+)
 from langchain_redis_session.models import Summary, new_id
 from langchain_redis_session.service import RedisSessionService
 
@@ -30,7 +37,7 @@ except ImportError as error:
 class RedisSessionMemory(BaseMemory):
     """The memory of a `langchain_classic` chain or `AgentExecutor`: a session of its user.
 
-    It takes the place of the buffer, window, token and summary memories: it gives the session's
+    It takes the place of the buffer, window, token and summary memories: it returns the session's
     summary with what that does not cover, cut to what a model accepts. The messages themselves
     all stay. (`ConversationSummaryBufferMemory` and `ConversationTokenBufferMemory` over a
     history never cut it, and summarize in the middle of a request.) Who makes the summaries is
@@ -44,15 +51,15 @@ class RedisSessionMemory(BaseMemory):
         user_id: Whose conversation it is.
         app_name: The application.
         memory_key: The prompt's variable.
-        input_key: What of the inputs the user says; None = the only one that is not the memory.
-        output_key: What of the outputs the answer is; None = the only one, or "output".
+        input_key: The input with the user's words; None = the only one that is not the memory.
+        output_key: The output with the answer; None = the only one, or "output".
         return_messages: Whether the variable is a list of messages, for a `MessagesPlaceholder`;
             else it is a text.
         human_prefix: What stands before the user's words in that text.
         ai_prefix: What stands before the model's.
         include_summary: Whether the session's summary stands for the messages that it covers.
-        max_messages: The most messages that it gives, the newest; None = all.
-        max_tokens: The most tokens that it gives, likewise; None = all.
+        max_messages: The most messages that it returns, the newest; None = all.
+        max_tokens: The most tokens that it returns, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
         start_on: Where a window that was cut begins; see `RedisSessionChatMessageHistory`.
@@ -80,6 +87,7 @@ class RedisSessionMemory(BaseMemory):
     ai_prefix: str = "AI"
     _history: RedisSessionChatMessageHistory = PrivateAttr()
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,
@@ -112,7 +120,7 @@ class RedisSessionMemory(BaseMemory):
             session_id,
             user_id=user_id,
             app_name=app_name,
-            service=service,
+            service=check_service(service),
             include_summary=include_summary,
             max_messages=max_messages,
             max_tokens=max_tokens,
@@ -124,15 +132,15 @@ class RedisSessionMemory(BaseMemory):
 
     @property
     def memory_variables(self) -> list[str]:
-        """The prompt's variable that this gives."""
+        """The prompt's variable that this fills."""
         return [self.memory_key]
 
     def load_memory_variables(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what the model sees of the session."""
+        """Return what the model sees of the session."""
         return self._show(self._history.messages)
 
     async def aload_memory_variables(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what the model sees of the session, without blocking the event loop."""
+        """Return what the model sees of the session, without blocking the event loop."""
         return self._show(await self._history.aget_messages())
 
     def _show(self, messages: list[BaseMessage]) -> dict[str, Any]:
@@ -163,8 +171,8 @@ class RedisSessionMemory(BaseMemory):
         names = ["output"] if "output" in outputs else list(outputs)
         answered = _pick("output", outputs, names, self.output_key)
         return [
-            said if isinstance(said, BaseMessage) else HumanMessage(said),
-            answered if isinstance(answered, BaseMessage) else AIMessage(answered),
+            _to_message("input", HumanMessage, said),
+            _to_message("output", AIMessage, answered),
         ]
 
     def clear(self) -> None:
@@ -190,3 +198,13 @@ def _pick(name: str, values: Mapping[str, Any], names: list[str], chosen: str | 
             f"{shorten(list(values))}, and {name}_key={chosen!r}"
         )
     return values[names[0]]
+
+
+def _to_message(name: str, kind: type[BaseMessage], said: Any) -> BaseMessage:
+    if isinstance(said, BaseMessage):
+        return said
+    with suppress(ValidationError):  # in pydantic's words
+        return kind(said)
+    raise UnserializableMessageError(
+        f"the {name} must be a text, a list of content blocks, or a message, not {shorten(said)}"
+    )

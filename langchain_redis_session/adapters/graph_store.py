@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from langchain_core.embeddings import Embeddings
+
+from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs import memory
 from langchain_redis_session.adapters._sharing import check_service
-from langchain_redis_session.errors import ConfigurationError, shorten
-from langchain_redis_session.models import validate_id
+from langchain_redis_session.config import check_function, refuse_unknown
+from langchain_redis_session.errors import ConfigurationError, shorten, suggest
+from langchain_redis_session.models import tell_text, validate_id
 from langchain_redis_session.service import RedisSessionService
 
 try:
@@ -34,27 +39,27 @@ except ImportError as error:
 Owner = str | Callable[[tuple[str, ...]], str | None] | None
 
 
-class RedisSessionMemoryStore(BaseStore):
+class RedisSessionMemoryStore(Rebuilt, BaseStore):
     """A memory for agents: LangGraph's store, for `create_agent(…, store=…)`, on plain Redis.
 
     Items are found by namespace and key, by filters, and with `index=` by meaning. Everything
     that begins with a namespace's labels lies below it; labels and keys may be any text.
 
     A `get`, `put` or `delete` is one round trip, as is a `batch` of them (an item with a TTL takes
-    one more to be read). `search` reads all items below the namespace: it takes as long as these
-    are many; with a query these may be 10,000. Vectors are compared here, by numpy where it is
-    installed.
+    one more to be read). `search` reads all items below the namespace, and takes time in
+    proportion to their number; with a query there may be at most 10,000. Vectors are compared
+    here, by numpy where it is installed.
 
     Args:
         service: Where.
         app_name: The application.
         user: Whose items they are: `delete_user` takes these along. A user's id, or a function
-            that gives it for a namespace, such as `lambda namespace: namespace[1]`; searches
+            that returns it for a namespace, such as `lambda namespace: namespace[1]`; searches
             and lists then need a namespace, or a `prefix=`, that tells it. None, or where the
-            function gives None: the items are the app's.
+            function returns None: the items are the app's.
         index: LangGraph's IndexConfig: `dims`, `embed` and `fields`; None = no search by meaning.
         ttl: LangGraph's TTLConfig: `default_ttl` in minutes and `refresh_on_read`. What is past
-            its time is never given; Redis removes it by itself, so nothing has to be swept.
+            its time is never returned; Redis removes it by itself.
 
     Raises:
         ConfigurationError: An argument can't be used.
@@ -79,6 +84,7 @@ class RedisSessionMemoryStore(BaseStore):
     supports_ttl = True
     ttl_config: TTLConfig | None
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,
@@ -122,6 +128,7 @@ class RedisSessionMemoryStore(BaseStore):
         operations = [*ops]
         return lambda context: Batch(self._settings, context, operations).run()
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionMemoryStore({self._settings.app_name!r}, service={self.service!r})"
 
@@ -132,8 +139,11 @@ def _make_finder(user: object) -> Callable[[tuple[str, ...]], str | None]:
         return lambda _: user_id
     if not callable(user):
         raise ConfigurationError(
-            f"user must be a user's id, a function of the namespace, or None, not {shorten(user)}"
+            f"user must be a user's id (a string), a function of the namespace, or None, not "
+            f"{shorten(user)}{tell_text(user, 'user_id')}"
         )
+
+    check_function("user", user, "namespace")
 
     def find(namespace: tuple[str, ...]) -> str | None:
         try:
@@ -158,6 +168,12 @@ def _check_index(index: object) -> IndexConfig | None:
     dims, fields = index["dims"], index.get("fields")
     if not isinstance(dims, int) or isinstance(dims, bool) or dims < 1:
         raise ConfigurationError(f"index: dims must be a whole number from 1, not {shorten(dims)}")
+    embed = index["embed"]
+    if not (isinstance(embed, (str, Embeddings)) or callable(embed)):
+        raise ConfigurationError(
+            "index: embed must be an Embeddings model, a function of a list of texts, or a name "
+            f'such as "openai:text-embedding-3-small", not {shorten(embed)}'
+        )
     is_list = isinstance(fields, list) and all(isinstance(path, str) for path in fields)
     if fields is not None and not is_list:
         raise ConfigurationError(f"index: fields must be a list of paths, not {shorten(fields)}")
@@ -171,6 +187,10 @@ def _check_ttl(ttl: object) -> TTLConfig | None:
         raise ConfigurationError(f"ttl must be a dict (TTLConfig) or None, not {shorten(ttl)}")
     unknown = ttl.keys() - TTLConfig.__annotations__.keys()
     if unknown:
-        raise ConfigurationError(f"ttl: there is no option {sorted(unknown)[0]!r} in TTLConfig")
+        name = sorted(map(str, unknown))[0]
+        raise ConfigurationError(
+            f"ttl: there is no option {name!r} in TTLConfig"
+            + suggest(name, TTLConfig.__annotations__)
+        )
     to_ms("ttl: default_ttl", ttl.get("default_ttl"))
     return cast(TTLConfig, {**ttl})

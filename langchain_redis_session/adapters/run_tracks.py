@@ -21,6 +21,7 @@ from langchain_redis_session._runs.outbox import Flight
 from langchain_redis_session._runs.recorder import Due, Recorder
 from langchain_redis_session._verbs.arguments import check_flags, check_key
 from langchain_redis_session.adapters._sharing import check_service
+from langchain_redis_session.config import refuse_unknown
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     ConfigurationError,
@@ -62,6 +63,7 @@ def _anoted(note: _Note) -> Callable[..., Any]:
 class _Tracking:
     """What both handlers are: a recorder, and how its events get into the track."""
 
+    @refuse_unknown()
     def __init__(
         self,
         service: RedisSessionService,
@@ -174,7 +176,7 @@ class _Tracking:
 class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
     """Keeps a run's chains, models, tools and retrievers as a track of a session.
 
-    Give it to any LangChain run as a callback. It keeps who called whom, when, for how long,
+    Pass it to any LangChain run as a callback. It keeps who called whom, when, for how long,
     the tokens used and the errors; inputs and outputs only if asked to. `read_runs` makes a
     tree of the track again, which Jupyter shows as a picture.
 
@@ -192,10 +194,10 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
         key: The session. Make a handler for each; that costs nothing.
         track: The track's name.
         inputs: Whether to keep what runs were given.
-        outputs: Whether to keep what runs gave.
+        outputs: Whether to keep what runs returned.
         max_chars: The most characters of one input, output or error; None = all.
         batch_size: Write when so many events have piled up.
-        max_waiting: Keep so many events while Redis is away, then drop the oldest.
+        max_waiting: Keep so many events while Redis can't be reached, then drop the oldest.
 
     Example:
         >>> from langchain_core.runnables import RunnableLambda

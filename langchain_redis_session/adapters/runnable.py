@@ -8,8 +8,10 @@ from collections.abc import (
     Callable,
     Generator,
     Iterator,
+    Mapping,
     Sequence,
 )
+from contextlib import suppress
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -26,6 +28,7 @@ from langchain_core.utils.pydantic import create_model_v2
 from pydantic import BaseModel
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
@@ -35,7 +38,7 @@ from langchain_redis_session.adapters._runnable.forms import Forms, merge_chunks
 from langchain_redis_session.adapters._runnable.turn import Memory, OnStoreError, Turn
 from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
-from langchain_redis_session.config import check_event_limit
+from langchain_redis_session.config import check_event_limit, refuse_unknown
 from langchain_redis_session.errors import (
     ConfigurationError,
     InvalidSessionKeyError,
@@ -45,8 +48,10 @@ from langchain_redis_session.models import SessionKey, Summary, validate_id
 from langchain_redis_session.service import RedisSessionService
 
 _NAMES = ("user_id", "session_id")
+_CONFIG = 'a dict such as {"configurable": {"user_id": "ann", "session_id": "s1"}}'
 
 
+@refuse_unknown()
 def with_session(
     runnable: RunnableLike[Any, Any],
     service: RedisSessionService,
@@ -81,10 +86,11 @@ def with_session(
       What was streamed until then stays too, with the label "interrupted" in `Event.tag`, and is
       left out of later prompts.
     - What can't be stored raises: an answer that is no message, `UnserializableMessageError`
-      (a `TypeError`); Redis away, `BackendUnavailableError`. The original logs it, at most.
+      (a `TypeError`); Redis can't be reached, `BackendUnavailableError`. The original only logs
+      it, at most.
     - Runs at the same time, such as a batch on one session, lose nothing, with and without
       `history_messages_key`, and later prompts have each answer behind its question.
-    - What an agent gives back of what it was given is not stored again. A message whose id the
+    - What an agent returns of what it was given is not stored again. A message whose id the
       session has is not stored again, so a client may repeat its request.
     - Streamed answers are stored as messages, not as chunks. Messages without an id get one.
     - User and session are asked for, neither has a default; a missing one is an
@@ -124,7 +130,7 @@ def with_session(
             service's `dead_letters()`, and delivered before the session's next message.
 
     Returns:
-        A runnable that takes and gives what `runnable` does.
+        A runnable that takes and returns what `runnable` does.
 
     Raises:
         ConfigurationError: An option can't be used.
@@ -183,17 +189,27 @@ def with_session(
         on_store_error,
     )
     validate_id(app_name, "app_name")
-    return RunnableWithSession(coerce_to_runnable(runnable), memory, app_name)
+    return RunnableWithSession(_to_runnable(runnable), memory, app_name)
+
+
+def _to_runnable(runnable: object) -> Runnable[Any, Any]:
+    with suppress(TypeError):  # in LangChain's words
+        return coerce_to_runnable(runnable)  # type: ignore[call-overload, no-any-return]
+    raise ConfigurationError(
+        "runnable must be a chain, a model, a function, or a dict of these, not "
+        f"{shorten(runnable)}"
+    )
 
 
 class RunnableWithSession(Runnable[Any, Any]):
-    """What `with_session` gives."""
+    """What `with_session` returns."""
 
     def __init__(self, bound: Runnable[Any, Any], memory: Memory, app_name: str) -> None:
         self.bound = bound
         self._memory = memory
         self._app_name = app_name
 
+    @shows
     def __repr__(self) -> str:
         return f"with_session({self.bound!r}, {self._memory.service!r})"
 
@@ -254,6 +270,8 @@ class RunnableWithSession(Runnable[Any, Any]):
         await arun(turn.end(merge_chunks(chunks)), None)
 
     def _begin(self, config: RunnableConfig | None) -> tuple[RunnableConfig, Turn]:
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigurationError(f"config must be {_CONFIG}, not {shorten(config)}")
         config = ensure_config(config)
         run_id = config.get("run_id") or uuid4()
         turn = Turn(self._memory, self._find_key(config), str(run_id))
@@ -265,8 +283,8 @@ class RunnableWithSession(Runnable[Any, Any]):
         missing = [name for name, value in ids.items() if value is None or value == ""]
         if missing:
             raise InvalidSessionKeyError(
-                f"this run names no {' and no '.join(missing)}; pass a config with "
-                '{"configurable": {"user_id": …, "session_id": …}}' + tell_names(configurable)
+                f"this run names no {' and no '.join(missing)}{tell_names(configurable)}; pass a "
+                f"config, {_CONFIG}"
             )
         return SessionKey(self._app_name, **ids)
 
@@ -296,7 +314,7 @@ class RunnableWithSession(Runnable[Any, Any]):
 
     @property
     def OutputType(self) -> Any:
-        """What it gives: what the chain does."""
+        """What it returns: what the chain does."""
         return self.bound.OutputType
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
@@ -315,6 +333,6 @@ class RunnableWithSession(Runnable[Any, Any]):
         return create_model_v2("InputWithSession", module_name=__name__, field_definitions=fields)
 
     def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
-        """What it gives: what the chain does."""
+        """What it returns: what the chain does."""
         schema: Any = self.bound.get_output_schema(config)
         return schema  # type: ignore[no-any-return]

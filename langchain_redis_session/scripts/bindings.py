@@ -5,11 +5,12 @@ which order a script takes its keys and arguments.
 
 >>> call = read_events(b"event:{shop}:ann:s1", count=50)
 >>> call.name, call.keys, call.args
-('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50])
+('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50, b''])
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Literal, NamedTuple, TypeAlias
@@ -329,10 +330,21 @@ def read_events(
     lowest: str = "-inf",
     skip: int = 0,
     count: int | None = None,
+    behind: bytes = b"",
 ) -> ScriptCall[Page]:
-    """Read a stretch of events or track events, from one end on."""
-    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
-    return ScriptCall("read_events", [events], args, parse_page)
+    """Read a stretch of events or track events, from one end on.
+
+    Args:
+        events: Their key.
+        first: The end.
+        highest: The highest score.
+        lowest: The lowest.
+        skip: How many to pass over.
+        count: The most to give; None = all.
+        behind: An entry whose score is the highest, while it is there.
+    """
+    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count), behind]
+    return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 
 def find_event(
@@ -395,7 +407,7 @@ def get_session(
         skip,
         _unlimited(count),
     ]
-    return ScriptCall("get_session", script_keys, args, parse_session)
+    return ScriptCall("get_session", script_keys, args, parse_session, _most(count))
 
 
 def get_time(sessions: bytes) -> ScriptCall[int]:
@@ -427,6 +439,10 @@ def _flatten(values: Mapping[str, bytes]) -> Iterable[bytes]:
     for name, value in values.items():
         yield name.encode("utf-8", "surrogatepass")
         yield value
+
+
+def _most(count: int | None) -> int:
+    return sys.maxsize if count is None else count
 
 
 def _unlimited(count: int | None) -> int:

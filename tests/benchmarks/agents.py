@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 
+from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import TEXT
 from tests.benchmarks.report import Row
-from tests.benchmarks.rows import Bench
 from tests.benchmarks.server import count_traffic
 from tests.servers import RedisServer
 

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from redis.client import NEVER_DECODE
 
 from langchain_redis_session import RedisSessionChatMessageHistory
+from tests.realistic import make_openai_answer, make_question
 
 TTL = timedelta(hours=1)
 COMMUNITY = "langchain-community"
@@ -28,6 +29,12 @@ def make_messages(count: int) -> list[BaseMessage]:
     """Make a conversation of plain messages, 500 characters each."""
     kinds = (HumanMessage, AIMessage)
     return [kinds[place % 2](f"{place:06d} {TEXT}"[:500]) for place in range(count)]
+
+
+def make_realistic_messages(count: int) -> list[BaseMessage]:
+    """Make a conversation of questions and answers as OpenAI's models give them."""
+    kinds = (make_question, make_openai_answer)
+    return [kinds[place % 2](place) for place in range(count)]
 
 
 def open_history(

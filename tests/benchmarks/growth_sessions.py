@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import RedisSessionService, SessionKey
+from langchain_redis_session._times import format_time
 from tests.benchmarks.report import Goal, Row, print_rows
 from tests.benchmarks.server import start_server
 from tests.servers import RedisServer
@@ -66,7 +67,7 @@ class Yard:
         summary = '{"summary":"x","boundary":{"cutoff_score":"1"}}'
         for start in range(0, sessions - 1, _PAGE):
             names = [f"s{number}" for number in range(start, min(start + _PAGE, sessions - 1))]
-            self.client.hset(f"sess:{{{APP}}}:{user}", mapping=dict.fromkeys(names, record))
+            self.client.hset(f"sess:{{{APP}}}:{user}", mapping=_copy_records(record, names))
             fields = {f"{name}:": summary for name in names}
             self.client.hset(f"sesssum:{{{APP}}}:{user}", mapping=fields)
         return user
@@ -102,6 +103,16 @@ class Yard:
         entries = self.client.slowlog_get(100_000)
         own = (b"CONFIG", b"SLOWLOG")
         return float(max(e["duration"] for e in entries if not e["command"].startswith(own)))
+
+
+def _copy_records(record: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    """Give each session a record of its own, updated at its own time."""
+    start, mark, _ = record.rpartition(b'"updatedAt":"')
+    times = (format_time(time.time_ns() - n * 10**12 - n) for n in range(len(names)))
+    return {
+        name: b"".join((start, mark, updated.encode(), b'"}'))
+        for name, updated in zip(names, times, strict=True)
+    }
 
 
 def _time(call: Callable[[], object]) -> float:
@@ -183,27 +194,31 @@ def state_rows(yard: Yard) -> Iterator[Row]:
             )
 
 
-PARTS: tuple[tuple[str, Callable[[Yard], Iterator[Row]]], ...] = (
-    ("Many sessions", listing_rows),
-    ("A long session among many", removing_rows),
-    ("Much state", state_rows),
-)
+PARTS: dict[str, Callable[[Yard], Iterator[Row]]] = {
+    "Many sessions": listing_rows,
+    "A long session among many": removing_rows,
+    "Much state": state_rows,
+}
 
 
-def session_growth_rows(server: RedisServer, *, is_quick: bool) -> Iterator[tuple[str, list[Row]]]:
-    """Measure each part."""
+def session_growth_rows(
+    server: RedisServer, *, is_quick: bool, only: str | None = None
+) -> Iterator[tuple[str, list[Row]]]:
+    """Measure each part, or only one."""
     with Yard(server, is_quick=is_quick) as yard:
-        for title, part in PARTS:
-            yield title, list(part(yard))
+        for title, part in PARTS.items():
+            if only in (None, title):
+                yield title, list(part(yard))
 
 
 def main() -> None:
     """Measure these alone, on a server of their own."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth_sessions")
     parser.add_argument("--quick", action="store_true", help="little of everything: does it work?")
+    parser.add_argument("--part", choices=PARTS, help="measure only this")
     options = parser.parse_args()
     with start_server() as server:
-        for title, rows in session_growth_rows(server, is_quick=options.quick):
+        for title, rows in session_growth_rows(server, is_quick=options.quick, only=options.part):
             print_rows(title, rows)
 
 

@@ -12,10 +12,10 @@ from langchain_redis_session import (
     GetSessionContext,
     SessionCallbackHandler,
 )
+from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import make_messages
 from tests.benchmarks.report import Goal, Row
 from tests.benchmarks.rounds import repeat_sync
-from tests.benchmarks.rows import Bench
 
 NONE = "no callbacks="
 

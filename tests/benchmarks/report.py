@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +13,6 @@ from rich.table import Table
 
 from tests.benchmarks.rounds import Spread
 
-PACKAGES = (
-    "langchain-redis-session",
-    "langchain-core",
-    "redis",
-    "hiredis",
-    "langchain-community",
-    "openai-agents",
-)
 NOT_INSTALLED = "not installed"
 
 
@@ -38,6 +28,23 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Who worked how long for one call, in microseconds; the rest of the time somebody waited.
+
+    Attributes:
+        client_us: The process that called, all its threads together.
+        server_us: The server, with reading and writing its sockets.
+    """
+
+    client_us: float
+    server_us: float | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        server_us = None if self.server_us is None else round(self.server_us, 1)
+        return {"client": round(self.client_us, 1), "server": server_us}
+
+
+@dataclass(frozen=True)
 class Row:
     """One comparison.
 
@@ -49,6 +56,8 @@ class Row:
         other_name: What that is.
         goal: What was set as a goal for the ratio.
         spread: How ours / other varied.
+        work: Who worked how long for ours.
+        other_work: And for the other.
 
     The goal is for the ratio of the medians.
     """
@@ -60,6 +69,8 @@ class Row:
     other_name: str = ""
     goal: Goal | None = None
     spread: Spread | None = None
+    work: Work | None = None
+    other_work: Work | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -104,6 +115,8 @@ class Row:
             "best_ratio": None if self.best_ratio is None else round(self.best_ratio, 3),
             "goal": self.goal and str(self.goal),
             "ok": self.is_met,
+            "cpu_us": self.work and self.work.to_dict(),
+            "other_cpu_us": self.other_work and self.other_work.to_dict(),
         }
 
 
@@ -112,14 +125,17 @@ def make_table(title: str, rows: Iterable[Row]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in ("what", "other is"):
         table.add_column(column)
-    for column in ("ours", "other", "ratio (middle half)", "at best", "goal", "ok?"):
+    figures = ("ours", "CPU", "other", "CPU", "ratio (middle half)", "at best", "goal", "ok?")
+    for column in figures:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.what,
             row.other_name,
             _show(row.ours, row.unit),
+            _show_work(row.work),
             _show(row.other, row.unit),
+            _show_work(row.other_work),
             _show_ratios(row.ratio, row.ratio_spread),
             _show_ratios(row.best_ratio),
             str(row.goal or ""),
@@ -132,7 +148,7 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
     """Print rows as a table, wide enough also where the output is no terminal."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=130)
+        console = Console(width=150)
     console.print(make_table(title, rows))
 
 
@@ -144,6 +160,14 @@ def _show(figure: float | None, unit: str) -> str:
     return f"{figure:,.0f} {unit}".rstrip()
 
 
+def _show_work(work: Work | None) -> str:
+    """The client's and the server's microseconds."""
+    if work is None:
+        return ""
+    server = "" if work.server_us is None else f"+{work.server_us:,.0f}"
+    return f"{work.client_us:,.0f}{server}"
+
+
 def _show_ratios(ratio: float | None, spread: tuple[float, float] | None = None) -> str:
     if ratio is None:
         return ""
@@ -152,20 +176,8 @@ def _show_ratios(ratio: float | None, spread: tuple[float, float] | None = None)
     return f"{shown} ({spread[0]:.{digits}f}–{spread[1]:.{digits}f})" if spread else shown
 
 
-def write_json(path: Path, server: str, rows: Sequence[Row]) -> None:
-    """Write everything that was measured, and with what."""
-    document = {
-        "server": server,
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "rows": [row.to_dict() for row in rows],
-    }
+def write_json(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -> None:
+    """Write everything that was measured, and under which conditions."""
+    document = {**conditions, "rows": [row.to_dict() for row in rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")

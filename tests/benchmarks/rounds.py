@@ -24,9 +24,17 @@ class Contender:
 
 @dataclass(frozen=True)
 class Timing:
-    """Microseconds per call, one figure per round."""
+    """What a contender took, in microseconds per call.
+
+    Attributes:
+        rounds: One figure per round.
+        cpu_us: Of them, what this process worked, all its threads together.
+        server_us: What the server worked meanwhile; None where nobody asked.
+    """
 
     rounds: Sequence[float]
+    cpu_us: float = 0
+    server_us: float | None = None
 
     @property
     def median(self) -> float:
@@ -68,22 +76,46 @@ def repeat_async(loop: asyncio.AbstractEventLoop, call: Callable[[], Awaitable[o
     return lambda times: loop.run_until_complete(run(times))
 
 
-def measure(contenders: Sequence[Contender], rounds: int) -> list[Timing]:
-    """Let each do its calls once per round; nobody is always the first of a round."""
+def measure(
+    contenders: Sequence[Contender],
+    rounds: int,
+    *,
+    server_cpu_us: Callable[[], float] | None = None,
+) -> list[Timing]:
+    """Let each do its calls once per round; nobody is always the first of a round.
+
+    Args:
+        contenders: Who is compared.
+        rounds: How often each has its turn.
+        server_cpu_us: Tells how long the server has worked until now.
+    """
     for contender in contenders:
         contender.repeat(max(1, contender.calls // 10))
+    tell_us = server_cpu_us or float
+    asking_us = min(-(tell_us() - tell_us()) for _ in range(5))
     timings: list[list[float]] = [[] for _ in contenders]
+    cpu_us, server_us = [0.0] * len(contenders), [0.0] * len(contenders)
     with _no_old_garbage():
         for number in range(rounds):
             for step in range(len(contenders)):
                 place = (number + step) % len(contenders)
                 contender = contenders[place]
                 gc.collect()
+                server_before_us, cpu_before_s = tell_us(), time.process_time()
                 start = time.perf_counter()
                 contender.repeat(contender.calls)
                 seconds = time.perf_counter() - start
+                cpu_us[place] += (time.process_time() - cpu_before_s) * 1e6
+                server_us[place] += max(0, tell_us() - server_before_us - asking_us)
                 timings[place].append(seconds / contender.calls * 1e6)
-    return [Timing(values) for values in timings]
+    return [
+        Timing(
+            values,
+            cpu_us[place] / rounds / contenders[place].calls,
+            server_us[place] / rounds / contenders[place].calls if server_cpu_us else None,
+        )
+        for place, values in enumerate(timings)
+    ]
 
 
 @contextmanager

@@ -2,172 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
-from typing_extensions import Self
 
 from langchain_redis_session import SessionSummarizer, event_threshold
 from langchain_redis_session.summarizer import DEFAULT_TRIGGER
+from tests.benchmarks.bench import BARE, TTLS, Bench, adding, filled, reading, say_who
 from tests.benchmarks.contenders import (
     AGENTS,
     COMMUNITY,
     TEXT,
-    AgentsSession,
-    BareAppends,
-    has_agents,
-    has_community,
     make_messages,
-    open_agents_session,
-    open_community_history,
-    open_history,
+    make_realistic_messages,
 )
-from tests.benchmarks.report import NOT_INSTALLED, Goal, Row
-from tests.benchmarks.rounds import (
-    Contender,
-    Repeat,
-    compare_rounds,
-    measure,
-    repeat_async,
-    repeat_sync,
-)
-from tests.benchmarks.server import bytes_per_entry, count_traffic
-from tests.servers import RedisServer
+from tests.benchmarks.report import Goal, Row
+from tests.benchmarks.rounds import Repeat
+from tests.benchmarks.server import bytes_per_entry, count_script_us, count_traffic
 from tests.waits import PATIENCE_S
 
-BARE = "the script called bare"
-TTLS = ((True, "with a TTL"), (False, "without a TTL"))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is done.
-
-    Attributes:
-        rounds: Of each comparison.
-        calls: In a round, of what is quick.
-        some: Likewise, of what is slower.
-        few: Likewise, of what is slow.
-        middle: The messages of a history of some length.
-        long: The messages of a long one.
-        writers: The threads that write at the same time.
-        turns: After how many turns an agent's memory is looked at.
-    """
-
-    rounds: int = 45
-    calls: int = 40
-    some: int = 10
-    few: int = 2
-    middle: int = 1000
-    long: int = 10_000
-    writers: int = 8
-    turns: tuple[int, ...] = (10, 20, 40)
-
-
-QUICK = Plan(rounds=2, calls=5, some=2, few=1, middle=100, long=300, writers=2, turns=(1, 2))
-
-
-class Bench:
-    """A server and what the rows need around it; to be used with `with`."""
-
-    def __init__(self, server: RedisServer, plan: Plan) -> None:
-        self.server, self.plan = server, plan
-        self.client = server.client()
-        self.async_client = server.async_client()
-        self.message = make_messages(1)[0]
-        self._loop = asyncio.new_event_loop()
-        self._sessions = count()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.client.close()
-        self.wait(self.async_client.aclose())
-        self.wait(self._loop.shutdown_asyncgens())
-        self._loop.close()
-
-    def wait(self, awaitable: Any) -> Any:
-        return self._loop.run_until_complete(awaitable)
-
-    def repeat_async(self, call: Callable[[], Any]) -> Repeat:
-        return repeat_async(self._loop, call)
-
-    # The contenders, on a session of their own each; None for one that is not installed.
-
-    def ours(self, *, ttl: bool = False, **options: Any) -> Any:
-        return open_history(self.server.url, self._session_id(), ttl=ttl, **options)
-
-    def community(self, *, ttl: bool = False) -> Any:
-        if not has_community():
-            return None
-        return open_community_history(self.server.url, self._session_id(), ttl=ttl)
-
-    def agents(self, *, ttl: bool = False) -> AgentsSession | None:
-        if not has_agents():
-            return None
-        return open_agents_session(self.async_client, self._session_id(), ttl=ttl)
-
-    def bare(self, *, ttl: bool) -> BareAppends:
-        appends = (self.plan.rounds + 1) * self.plan.calls
-        return BareAppends(self._session_id(), self.message, appends, ttl=ttl)
-
-    def async_bare(self, *, ttl: bool) -> Repeat:
-        bare = self.bare(ttl=ttl)
-        return lambda times: self.wait(bare.arun(self.async_client, times))
-
-    def _session_id(self) -> str:
-        return f"bench-{next(self._sessions)}"
-
-    # The comparisons.
-
-    def compare(
-        self,
-        what: str,
-        ours: Repeat | None,
-        other: Repeat | None,
-        other_name: str,
-        goal: Goal | None = None,
-        *,
-        calls: int | None = None,
-        other_calls: int | None = None,
-    ) -> Row:
-        """Measure two contenders; `other` is None where it is not installed."""
-        assert ours is not None
-        calls = calls or self.plan.calls
-        contenders = [Contender(ours, calls)]
-        if other is not None:
-            contenders.append(Contender(other, other_calls or calls))
-        timing, *others = measure(contenders, self.plan.rounds)
-        median = others[0].median if others else None
-        spread = compare_rounds(timing, others[0]) if others else None
-        return Row(what, "µs", timing.median, median, _say(other_name, other), goal, spread)
-
-
-def _say(name: str, other: object) -> str:
-    return name if other is not None else f"{name}: {NOT_INSTALLED}"
-
-
-def _adding(history: Any, messages: Sequence[BaseMessage]) -> Repeat | None:
-    return history and repeat_sync(partial(history.add_messages, messages))
-
-
-def _reading(history: Any, messages: slice = slice(None)) -> Repeat | None:
-    return history and repeat_sync(lambda: history.messages[messages])
-
-
-def _filled(history: Any, size: int) -> Any:
-    messages = make_messages(size)
-    for start in range(0, size if history else 0, 500):
-        history.add_messages(messages[start : start + 500])
-    return history
+REALISTIC = "realistic AI message"
+SIZES = ((50, 1.40), (200, 1.26), (500, 1.25), (2000, 1.15))
+"""Characters of a message, and how much of langchain-community's memory ours may take."""
 
 
 def append_rows(bench: Bench) -> Iterator[Row]:
@@ -176,7 +36,7 @@ def append_rows(bench: Bench) -> Iterator[Row]:
     for ttl, suffix in TTLS:
         yield bench.compare(
             f"append 1, {suffix}",
-            _adding(bench.ours(ttl=ttl), one),
+            adding(bench.ours(ttl=ttl), one),
             partial(bench.bare(ttl=ttl).run, bench.client),
             BARE,
             Goal("at most", 1.35),
@@ -191,18 +51,27 @@ def append_rows(bench: Bench) -> Iterator[Row]:
     for ttl, suffix in TTLS:
         yield bench.compare(
             f"append 1, {suffix}",
-            _adding(bench.ours(ttl=ttl), one),
-            _adding(bench.community(ttl=ttl), one),
+            adding(bench.ours(ttl=ttl), one),
+            adding(bench.community(ttl=ttl), one),
             COMMUNITY,
-            Goal("at least", 1.5) if ttl else Goal("at most", 1.4),
+            Goal("at least", 2) if ttl else Goal("at most", 1),
+        )
+    realistic = make_realistic_messages(2)[1:]
+    for ttl, suffix in TTLS:
+        yield bench.compare(
+            f"append 1 {REALISTIC}, {suffix}",
+            adding(bench.ours(ttl=ttl), realistic),
+            adding(bench.community(ttl=ttl), realistic),
+            COMMUNITY,
+            Goal("at least", 2) if ttl else None,
         )
     for ttl, suffix in TTLS:
         yield bench.compare(
             f"append 10, {suffix}",
-            _adding(bench.ours(ttl=ttl), ten),
-            _adding(bench.community(ttl=ttl), ten),
+            adding(bench.ours(ttl=ttl), ten),
+            adding(bench.community(ttl=ttl), ten),
             COMMUNITY,
-            Goal("at least", 6) if ttl else None,
+            Goal("at least", 9) if ttl else None,
             calls=bench.plan.some,
         )
 
@@ -210,13 +79,13 @@ def append_rows(bench: Bench) -> Iterator[Row]:
 def read_rows(bench: Bench) -> Iterator[Row]:
     """Read the last 50 of a short and of a long history, and all of 1000 messages."""
     plan = bench.plan
-    short_history = _filled(bench.ours(max_messages=50), 100)
-    long_history = _filled(bench.ours(max_messages=50), plan.long)
+    short_history = filled(bench.ours(max_messages=50), 100)
+    long_history = filled(bench.ours(max_messages=50), plan.long)
     what = f"read the last 50 of {plan.long:,}"
     yield bench.compare(
         what,
-        _reading(long_history),
-        _reading(short_history),
+        reading(long_history),
+        reading(short_history),
         "of 100",
         Goal("at most", 1.3),
         calls=plan.some,
@@ -231,8 +100,8 @@ def read_rows(bench: Bench) -> Iterator[Row]:
     )
     yield bench.compare(
         what,
-        _reading(long_history),
-        _reading(_filled(bench.community(), plan.long), slice(-50, None)),
+        reading(long_history),
+        reading(filled(bench.community(), plan.long), slice(-50, None)),
         COMMUNITY,
         Goal("at least", 100),
         calls=plan.some,
@@ -240,10 +109,18 @@ def read_rows(bench: Bench) -> Iterator[Row]:
     )
     yield bench.compare(
         f"read all of {plan.middle:,}",
-        _reading(_filled(bench.ours(), plan.middle)),
-        _reading(_filled(bench.community(), plan.middle)),
+        reading(filled(bench.ours(), plan.middle)),
+        reading(filled(bench.community(), plan.middle)),
         COMMUNITY,
-        Goal("at least", 1.5),
+        Goal("at least", 3),
+        calls=plan.few,
+    )
+    yield bench.compare(
+        f"read all of {plan.middle:,}, realistic",
+        reading(filled(bench.ours(), plan.middle, make_realistic_messages)),
+        reading(filled(bench.community(), plan.middle, make_realistic_messages)),
+        COMMUNITY,
+        Goal("at least", 3),
         calls=plan.few,
     )
 
@@ -251,16 +128,16 @@ def read_rows(bench: Bench) -> Iterator[Row]:
 def summary_rows(bench: Bench) -> Iterator[Row]:
     """What summaries cost: a read that begins with one, and the looks that appends ask for."""
     plan, behind = bench.plan, 20
-    summarized = _filled(
+    summarized = filled(
         bench.ours(summarizer=_summarize, auto_summarize=False, include_summary=True), plan.middle
     )
     summarized.service.create_summary(summarized.session_key, force=True)
     summarized.add_messages(make_messages(behind))
-    window = _filled(bench.ours(max_messages=behind), plan.middle)
+    window = filled(bench.ours(max_messages=behind), plan.middle)
     yield bench.compare(
         f"read a summary and the {behind} messages behind it",
-        _reading(summarized),
-        _reading(window),
+        reading(summarized),
+        reading(window),
         f"the last {behind}",
         calls=plan.some,
     )
@@ -274,8 +151,8 @@ def summary_rows(bench: Bench) -> Iterator[Row]:
         summing = bench.ours(ttl=True, summarizer=summarizer)
         yield bench.compare(
             f"append 1, summaries {when}",
-            _adding(summing, one),
-            _adding(bench.ours(ttl=True), one),
+            adding(summing, one),
+            adding(bench.ours(ttl=True), one),
             "without a summarizer",
         )
         summing.service.flush()
@@ -286,7 +163,7 @@ def _summarize(_: object) -> str:
 
 
 def agents_rows(bench: Bench) -> Iterator[Row]:
-    """The same beside openai-agents, which is async only."""
+    """The same beside openai-agents, which is async only and keeps plain dicts."""
     one, plan = [bench.message], bench.plan
     for ttl, suffix in TTLS:
         theirs = bench.agents(ttl=ttl)
@@ -295,36 +172,45 @@ def agents_rows(bench: Bench) -> Iterator[Row]:
             bench.repeat_async(partial(bench.ours(ttl=ttl).aadd_messages, one)),
             bench.repeat_async(partial(theirs.add, one)) if theirs else None,
             AGENTS,
+            Goal("at least", 6) if ttl else None,
         )
     size, theirs = plan.middle, bench.agents()
     if theirs:
         bench.wait(theirs.add(make_messages(size)))
-    for limit, what, calls in (
-        (50, f"read the last 50 of {size:,}, async", plan.some),
-        (None, f"read all of {size:,}, async", plan.few),
+    for limit, what, most, calls in (
+        (50, f"read the last 50 of {size:,}", 0.9, plan.some),
+        (None, f"read all of {size:,}", 1, plan.few),
     ):
-        ours = _filled(bench.ours(max_messages=limit), size)
-        yield bench.compare(
-            what,
-            bench.repeat_async(ours.aget_messages),
-            bench.repeat_async(partial(theirs.read, limit)) if theirs else None,
-            AGENTS,
-            calls=calls,
-        )
+        ours = filled(bench.ours(max_messages=limit), size)
+        read_theirs = bench.repeat_async(partial(theirs.read, limit)) if theirs else None
+        for suffix, read_ours in (
+            ("", reading(ours)),
+            (", async", bench.repeat_async(ours.aget_messages)),
+        ):
+            goal = Goal("at most", most)
+            yield bench.compare(what + suffix, read_ours, read_theirs, AGENTS, goal, calls=calls)
 
 
 def memory_rows(bench: Bench) -> Iterator[Row]:
-    """Memory in Redis for each plain message of 500 characters, everything counted."""
+    """Memory in Redis for each plain message of some length, everything counted."""
     size = bench.plan.middle
 
-    def bytes_of(history: Any) -> float | None:
+    def bytes_of(history: Any, length: int) -> float | None:
+        if history is None:
+            return None
         bench.client.flushall()
-        return bytes_per_entry(bench.client, size) if _filled(history, size) else None
+        text = TEXT * (length // len(TEXT) + 1)
+        for start in range(0, size, 500):
+            numbers = range(start, min(start + 500, size))
+            history.add_messages([AIMessage(f"{number:06d} {text}"[:length]) for number in numbers])
+        return bytes_per_entry(bench.client, size)
 
-    for ttl, suffix in TTLS:
-        what = f"memory of a message, {suffix}"
-        ours, other = bytes_of(bench.ours(ttl=ttl)), bytes_of(bench.community(ttl=ttl))
-        yield Row(what, "B", ours or 0, other, _say(COMMUNITY, other), Goal("at most", 1.4))
+    for length, most in SIZES:
+        for ttl, suffix in TTLS:
+            what = f"memory of a message of {length:,} characters, {suffix}"
+            ours = bytes_of(bench.ours(ttl=ttl), length)
+            other = bytes_of(bench.community(ttl=ttl), length)
+            yield Row(what, "B", ours or 0, other, say_who(COMMUNITY, other), Goal("at most", most))
 
 
 def traffic_rows(bench: Bench) -> Iterator[Row]:
@@ -346,8 +232,22 @@ def traffic_rows(bench: Bench) -> Iterator[Row]:
             ("inner_commands", "in scripts", None),
         ):
             other_figure = getattr(theirs, figure) if theirs else None
-            name = _say(COMMUNITY, theirs)
+            name = say_who(COMMUNITY, theirs)
             yield Row(what, unit, getattr(mine, figure), other_figure, name, goal)
+
+
+def script_rows(bench: Bench) -> Iterator[Row]:
+    """Microseconds inside the server's scripts, as it counts them itself."""
+    ours, ten = bench.ours(ttl=True), make_messages(10)
+    ours_without_ttl = bench.ours()
+    for what, history, messages in (
+        ("append 1, with a TTL", ours, ten[:1]),
+        ("append 1, without a TTL", ours_without_ttl, ten[:1]),
+        ("append 10, with a TTL", ours, ten),
+    ):
+        add = partial(history.add_messages, messages)
+        add()
+        yield Row(what, "µs in scripts", count_script_us(bench.client, add, bench.plan.calls * 10))
 
 
 def writer_rows(bench: Bench) -> Iterator[Row]:
@@ -356,7 +256,7 @@ def writer_rows(bench: Bench) -> Iterator[Row]:
     with ThreadPoolExecutor(writers) as pool:
 
         def in_threads(open_history: Callable[..., Any]) -> Repeat | None:
-            adds = [_adding(open_history(ttl=True), [bench.message]) for _ in range(writers)]
+            adds = [adding(open_history(ttl=True), [bench.message]) for _ in range(writers)]
 
             def repeat(times: int) -> None:
                 for done in [pool.submit(add, times // writers) for add in adds if add]:
@@ -376,9 +276,10 @@ def writer_rows(bench: Bench) -> Iterator[Row]:
 PARTS: tuple[tuple[str, Callable[[Bench], Iterator[Row]]], ...] = (
     ("Appending", append_rows),
     ("Reading", read_rows),
-    ("Summaries", summary_rows),
     ("Beside openai-agents", agents_rows),
-    ("Several writers", writer_rows),
+    ("Summaries", summary_rows),
+    ("Several threads", writer_rows),
     ("On the server", traffic_rows),
+    ("In scripts", script_rows),
     ("In memory", memory_rows),
 )

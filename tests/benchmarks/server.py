@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
@@ -74,6 +75,24 @@ def _watch(
                 inner += 1
             else:
                 commands += 1
+
+
+def count_server_us(client: redis.Redis) -> float:
+    """How long the server has worked until now, in microseconds, as it counts itself."""
+    cpu: dict[str, Any] = client.info("cpu")
+    return float(cpu["used_cpu_user"] + cpu["used_cpu_sys"]) * 1e6
+
+
+def count_script_us(client: redis.Redis, call: Callable[[], object], times: int) -> float:
+    """The microseconds that one call's scripts take inside the server."""
+    client.config_resetstat()
+    for _ in range(times):
+        call()
+    stats: dict[str, Any] = client.info("commandstats")
+    used: list[float] = [
+        stats.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("evalsha", "eval")
+    ]
+    return sum(used) / times
 
 
 def bytes_per_entry(client: redis.Redis, entries: int) -> float:

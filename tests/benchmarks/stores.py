@@ -11,9 +11,9 @@ from langgraph.store.base import IndexConfig, PutOp
 from langgraph.store.memory import InMemoryStore
 
 from langchain_redis_session import RedisSessionMemoryStore, RedisSessionService
+from tests.benchmarks.bench import Bench
 from tests.benchmarks.report import Row
 from tests.benchmarks.rounds import repeat_sync
-from tests.benchmarks.rows import Bench
 
 IN_MEMORY = "InMemoryStore"
 DIMS = 384

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks import tables
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.agents import OTHERS
 from tests.benchmarks.report import Goal, Row
 from tests.benchmarks.rounds import Contender, Timing, compare_rounds, measure
+from tests.benchmarks.tables import fill_page, list_pages, read_results
 from tests.servers import ServerBinary
 
 MEMBERS = {
@@ -25,6 +27,8 @@ MEMBERS = {
     "best_ratio",
     "goal",
     "ok",
+    "cpu_us",
+    "other_cpu_us",
 }
 
 
@@ -37,8 +41,10 @@ def test_a_quick_run_reports_every_row(
     report = json.loads(output.read_text("utf-8"))
     rows: list[dict[str, Any]] = report["rows"]
     assert report["packages"]["redis"]
+    assert report["server"].startswith(("Redis ", "Valkey "))
+    assert isinstance(report["quiet"], bool)
     assert all(row.keys() == MEMBERS for row in rows)
-    assert "memory of a message" in capsys.readouterr().out
+    assert "memory of a message of 500 characters" in capsys.readouterr().out
     hooks = [row for row in rows if row["other_name"] == "no callbacks="]
     assert [row["what"].split(", ")[1] for row in hooks] == [
         "callbacks=[]",
@@ -102,3 +108,42 @@ def test_spread_turns_with_the_ratio() -> None:
     row = Row("what", "µs", 2.5, 2.0, "other", Goal("at least", 1), spread)
     assert row.ratio_spread == (1 / 1.625, 1 / 0.875)
     assert row.best_ratio == 2
+
+
+def test_the_tables_of_the_pages_are_made_from_the_results() -> None:
+    results = read_results()
+    pages = list(list_pages())
+    assert pages
+    for page, text in pages:
+        assert fill_page(text, results) == text, f"python -m tests.benchmarks.tables; {page.name}"
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "unit", "shown"),
+    [
+        (100.0, 250.0, "µs", "| it | 100 µs | peer: 250 µs | **2.5× as fast** |"),
+        (1500.0, 1000.0, "µs", "| it | 1.5 ms | peer: 1.0 ms | 1.50× the time |"),
+        (854.4, 686.0, "B", "| it | 854 B | peer: 686 B | 1.25× |"),
+        (100.0, 25_000.0, "µs", "| it | 100 µs | peer: 25.0 ms | **250× as fast** |"),
+    ],
+)
+def test_a_line_of_a_table(
+    monkeypatch: pytest.MonkeyPatch, ours: float, other: float, unit: str, shown: str
+) -> None:
+    monkeypatch.setattr(tables, "TABLES", {"t": [("it", "what", "peer")]})
+    row = Row("what", unit, ours, other, "peer", Goal("at least", 1))
+    conditions = {
+        "packages": {"redis": "8.0.1"},
+        "quiet": False,
+        "server": "Redis 7.0.15",
+        "python": "3.11.2",
+        "processors": 2,
+        "measured_on": "2026-01-02",
+    }
+    page = "A\n<!-- bench:begin t -->\nold\n<!-- bench:end -->\nB\n"
+    filled = fill_page(page, {**conditions, "rows": [row.to_dict()]})
+    assert shown in filled.splitlines()
+    assert "Redis 7.0.15 over loopback, Python 3.11.2, redis 8.0.1; 2 processors" in filled
+    assert "that others used" in filled
+    assert filled.startswith("A\n<!-- bench:begin t -->\n| |")
+    assert filled.endswith("<!-- bench:end -->\nB\n")

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.fuzz import entries, identities, messages
+from tests.fuzz import entries, identities, messages, providers
+from tests.fuzz.field import BATCHES, IN_SESSIONS, Field
 from tests.fuzz.findings import Finding, write
 from tests.servers import RedisServer, find_redis_server
 
@@ -42,11 +43,13 @@ class Fuzzer:
         seed: Gives the same inputs each time.
         client: A client of a server that is nobody else's: it is emptied all the time.
         minutes: How long a part may take.
+        at_once: As a `Field` has it.
     """
 
     seed: int
     client: redis.Redis
     minutes: float = 10
+    at_once: int | None = None
     parts: list[Part] = field(default_factory=list)
 
     def add(self, name: str, count: int, make: Callable[[list[Finding]], Iterator[int]]) -> None:
@@ -54,51 +57,50 @@ class Fuzzer:
         findings: list[Finding] = []
         self.parts.append(Part(name, count, lambda _: make(findings), findings))
 
-    def plan(self, *, entry_count: int, message_count: int, name_count: int) -> None:
+    def plan(
+        self, *, entry_count: int, message_count: int, name_count: int, provider_count: int = 0
+    ) -> None:
         """Add everything there is."""
-        ground = entries.Field(self.client)
+        ground = Field(self.client, self.at_once)
         self.add("entries", entry_count, lambda found: self._try_entries(ground, found))
         self.add("wrong types", 1, lambda found: self._try_types(ground, found))
         self.add("messages", message_count, self._try_messages)
+        if provider_count:
+            self.add("providers' messages", provider_count, self._try_providers)
         self.add("names", name_count, self._try_names)
         self.add("URLs", name_count, self._try_urls)
 
-    def _try_entries(self, ground: entries.Field, found: list[Finding]) -> Iterator[int]:
+    def _try_entries(self, ground: Field, found: list[Finding]) -> Iterator[int]:
         waiting: dict[str, list[bytes]] = {}
         for kind, entry in entries.generate(self.seed, entries.make_seeds()):
             batch = waiting.setdefault(kind, [])
             batch.append(entry)
-            if len(batch) >= (BATCH if kind in entries.MANY_AT_ONCE else 1):
+            if len(batch) >= BATCHES.get(kind, IN_SESSIONS):
                 found += ground.try_all(kind, waiting.pop(kind))
                 yield len(batch)
 
-    def _try_types(self, ground: entries.Field, found: list[Finding]) -> Iterator[int]:
-        found += entries.try_wrong_types(ground)
+    def _try_types(self, ground: Field, found: list[Finding]) -> Iterator[int]:
+        found += ground.try_wrong_types()
         yield 1
 
     def _try_messages(self, found: list[Finding]) -> Iterator[int]:
-        made = messages.generate(self.seed)
-        while True:
-            for message in islice(made, BATCH):
-                finding = messages.try_message(message)
-                found += [finding] if finding else []
-            yield BATCH
+        return self._try_each(map(messages.try_message, messages.generate(self.seed)), found)
+
+    def _try_providers(self, found: list[Finding]) -> Iterator[int]:
+        made = providers.generate(self.seed)
+        return self._try_each((messages.try_message(m, providers.make_plain) for m in made), found)
+
+    def _try_each(self, tried: Iterator[Finding | None], found: list[Finding]) -> Iterator[int]:
+        while batch := [*islice(tried, BATCH)]:
+            found += filter(None, batch)
+            yield len(batch)
 
     def _try_names(self, found: list[Finding]) -> Iterator[int]:
-        tenants, keys = identities.Tenants(), identities.generate_keys(self.seed)
-        while True:
-            for key in islice(keys, BATCH):
-                finding = tenants.try_key(key)
-                found += [finding] if finding else []
-            yield BATCH
+        tenants = identities.Tenants()
+        return self._try_each(map(tenants.try_key, identities.generate_keys(self.seed)), found)
 
     def _try_urls(self, found: list[Finding]) -> Iterator[int]:
-        urls = identities.generate_urls(self.seed)
-        while True:
-            for url in islice(urls, BATCH):
-                finding = identities.try_url(url)
-                found += [finding] if finding else []
-            yield BATCH
+        return self._try_each(map(identities.try_url, identities.generate_urls(self.seed)), found)
 
     def run(self, console: Console) -> list[Finding]:
         """Try everything; gives what failed."""
@@ -143,12 +145,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--names", type=int, default=50_000, help="ids of tenants, and URLs")
     parser.add_argument("--minutes", type=float, default=10, help="the most that a part takes")
+    parser.add_argument("--at-once", type=int, default=2, help="reads of each kind for an entry")
     options = parser.parse_args(arguments)
     console = Console()
     with RedisServer(find_redis_server()) as server, server.client() as client:
-        fuzzer = Fuzzer(options.seed, client, options.minutes)
+        fuzzer = Fuzzer(options.seed, client, options.minutes, options.at_once)
         fuzzer.plan(
-            entry_count=options.entries, message_count=options.messages, name_count=options.names
+            entry_count=options.entries,
+            message_count=options.messages,
+            provider_count=options.messages // 50,  # each takes so many times as long
+            name_count=options.names,
         )
         findings = fuzzer.run(console)
     for path in write(findings):

@@ -13,8 +13,9 @@ from rich.console import Console
 from langchain_redis_session import SessionKey
 from langchain_redis_session._codec import events, message_reader
 from langchain_redis_session._keys import zset
-from tests.fuzz import entries, findings, identities, messages
+from tests.fuzz import findings, identities, messages
 from tests.fuzz.__main__ import Fuzzer
+from tests.fuzz.field import Field
 from tests.fuzz.findings import Finding
 from tests.servers import RedisServer
 
@@ -22,9 +23,9 @@ SEED = 20
 
 
 @pytest.fixture
-def ground(make_redis_server: Callable[..., RedisServer]) -> Iterator[entries.Field]:
+def ground(make_redis_server: Callable[..., RedisServer]) -> Iterator[Field]:
     with make_redis_server().client() as client:
-        ground = entries.Field(client)
+        ground = Field(client)
         yield ground
         ground.close()
 
@@ -42,7 +43,7 @@ def test_a_short_run_finds_nothing(make_redis_server: Callable[..., RedisServer]
 @pytest.mark.parametrize(
     "finding", [pytest.param(found, id=name) for name, found in findings.read()]
 )
-def test_what_was_found_is_mended(ground: entries.Field, finding: Finding) -> None:
+def test_what_was_found_is_mended(ground: Field, finding: Finding) -> None:
     if finding.kind == "url":
         assert identities.try_url(finding.data.decode()) is None
     elif finding.kind == "message":
@@ -50,13 +51,13 @@ def test_what_was_found_is_mended(ground: entries.Field, finding: Finding) -> No
         assert message is not None
         assert messages.try_message(message) is None
     elif finding.kind.startswith("type"):
-        assert entries.try_wrong_types(ground) == []
+        assert ground.try_wrong_types() == []
     else:
         assert ground.try_all(finding.kind, [finding.data]) == []
 
 
 def test_an_entry_that_hides_its_neighbours_is_found_alone(
-    monkeypatch: pytest.MonkeyPatch, ground: entries.Field, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, ground: Field, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(events, "decode_message", lambda *_args, **_options: 1 / 0)
     monkeypatch.setattr("langchain_redis_session._operations.stretch.CorruptEventError", KeyError)

@@ -95,7 +95,7 @@ def test_histories_on_an_instance_share_its_service() -> None:
 
 
 def test_an_unknown_name_tells_the_known_and_the_nearest() -> None:
-    with pytest.raises(RedisInstanceNotFoundError, match="none is"):
+    with pytest.raises(RedisInstanceNotFoundError, match="'main'; register it first"):
         RedisSessionService(redis_instance="main")
     register_redis_instance("main", "memory://a")
     register_redis_instance("cache", "memory://b")

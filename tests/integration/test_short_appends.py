@@ -65,7 +65,7 @@ EVENTS = st.lists(
 PLAIN_CALLS = st.tuples(
     st.just("append_messages"), st.lists(MESSAGES, min_size=1, max_size=3), PLAIN
 )
-ANY_CALLS: st.SearchStrategy[Any] = st.one_of(
+ANY_CALLS: Any = st.one_of(
     st.tuples(st.just("append_messages"), st.lists(MESSAGES, max_size=3), OF_MESSAGES),
     st.tuples(st.just("append_events"), EVENTS, st.just({})),
 )
@@ -132,9 +132,10 @@ class Sessions:
             )
             prefix = "a" if is_async else ""
 
-            def perform(name: str, *args: Any, **more: Any) -> Any:
-                result = getattr(service, prefix + name)(*args, **more)
-                return loop.run_until_complete(result) if is_async else result
+            def perform(name: str, *args: Any, **more: Any) -> AppendResult:
+                found: Any = getattr(service, prefix + name)(*args, **more)
+                result: AppendResult = loop.run_until_complete(found) if is_async else found
+                return result
 
             sessions = cls(client, service, perform)
             try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import gc
+import re
+import socket
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +15,7 @@ from uuid import uuid4
 
 import fakeredis
 import pytest
+from hypothesis import example, given
 from langchain_core.messages import AIMessage, HumanMessage
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -20,9 +24,12 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from langchain_redis_session import (
     AppendEventContext,
+    BackendUnavailableError,
     ConfigurationError,
     EventRejectedError,
     RedisSessionService,
@@ -35,8 +42,10 @@ from langchain_redis_session import (
 )
 from langchain_redis_session._observe import operations
 from langchain_redis_session._observe import tracing as _tracing
+from tests.effort import examples
 from tests.processes import run_python
 from tests.servers import RedisCluster, RedisServer
+from tests.unit.connections.urls import HOST, WORDS, make_url, urls
 from tests.waits import PATIENCE_S
 
 SECRET = "s3cr3t"
@@ -245,6 +254,34 @@ async def test_spans_tell_the_kind_of_an_error_and_no_content(mode: str) -> None
                 assert message in str(event.attributes["exception.message"])
             assert SECRET not in span.to_json()
         assert not trace.get_current_span().get_span_context().is_valid
+
+
+@given(parts=urls)
+@example(parts=("redis://ann:{}@" + HOST, "Kangaroo", ""))
+@example(parts=("redis+cluster://ann:{}@" + HOST + ":1,b:2", "Kangaroo", ""))
+@example(parts=("rediss+sentinel://ann:{}@" + HOST + ":1,b:2/main/1", "Kangaroo", ""))
+@examples(60)
+def test_spans_and_metrics_show_no_piece_of_a_secret_of_any_url(
+    parts: tuple[str, str, str],
+) -> None:
+    def find_nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror("nobody has this name")
+
+    _spans.clear()
+    options = {"retry": Retry(NoBackoff(), 0)}
+    try:
+        service = RedisSessionService(make_url(*parts), enable_tracing=True, extra_options=options)
+    except ConfigurationError:  # which `tests/unit/connections` looks at
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", find_nobody)
+        with service, contextlib.suppress(BackendUnavailableError):
+            service.append_messages(KEY, [HumanMessage("hi")], create=True)
+    spans = _spans.get_finished_spans()
+    assert spans or "+cluster" in parts[0]  # of which there is no client without a node
+    told = " ".join([span.to_json() for span in spans] + [repr(points(_tracing.METRIC_DURATION))])
+    assert not spans or "BackendUnavailableError" in told or "memory" in parts[0]
+    assert not re.search("|".join(WORDS), told)
 
 
 async def test_what_write_behind_gives_up() -> None:

@@ -168,7 +168,10 @@ def test_a_history_names_the_nearest_of_all_arguments(
 
 
 def test_where_nothing_is_near_it_says_where_to_look() -> None:
-    with pytest.raises(ConfigurationError, match=r"'zzz'; the options are: redis_url, .*clock$"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'zzz'; the options of RedisSessionService are: redis_url, .*clock$",
+    ):
         make_service({"zzz": 5})
     with pytest.raises(ConfigurationError, match="'zzz'; RedisSessionChatMessageHistory takes"):
         make_history({"zzz": 5})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from langgraph.store.base import (
@@ -21,7 +23,7 @@ from langgraph.store.base import (
 from langchain_redis_session._codec.memory_items import StoredItem, start_item
 from langchain_redis_session._flow.gather import gather_all
 from langchain_redis_session._flow.requests import Flow, compute
-from langchain_redis_session._keys.memory import MemoryKeys, Namespace
+from langchain_redis_session._keys.memory import MemoryKeys, Namespace, encode_namespace
 from langchain_redis_session._operations import memory
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.arguments import check_count
@@ -37,7 +39,7 @@ from langchain_redis_session.adapters._memory.meaning import (
     compare,
     pack_vectors,
 )
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError, CorruptEventError, shorten
 from langchain_redis_session.scripts.memory_bindings import ItemWrite
 
 MOST_COMPARED = 10_000
@@ -166,7 +168,10 @@ class Batch:
             item = yield from memory.get_item(
                 self.context, keys, namespace, key, refresh_ttl=operation.refresh_ttl
             )
-            return None if item is None else Item(**_members(item))
+            reader = _Reader([] if item is None else [item])
+            read = [Item(**_members(item, value)) for item, value in reader.read()]
+            yield from reader.report(self.context, keys)
+            return read[0] if read else None
 
         return get
 
@@ -187,20 +192,23 @@ class Batch:
                 self.context, keys, prefix, with_vectors=has_query, most=most
             )
 
+            reader = _Reader(found.items)
+
             def choose() -> list[tuple[StoredItem, SearchItem]]:
-                items, scores = found.items, {}
+                scores: dict[int, float | None] = {}
                 if wanted is not None:
-                    items = [item for item in items if matches(item.value, wanted)]
+                    reader.items = [i for i, value in reader.read() if matches(value, wanted)]
                 if has_query:
-                    near = compare(queries[query], [item.vectors for item in items])
-                    scores = {id(item): score for item, score in zip(items, near, strict=True)}
-                    items = sorted(items, key=lambda item: _order(scores[id(item)]))
+                    near = compare(queries[query], [item.vectors for item in reader.items])
+                    scores = dict(zip(map(id, reader.items), near, strict=True))
+                    reader.items = sorted(reader.items, key=lambda i: _order(scores[id(i)]))
                 return [
-                    (item, SearchItem(**_members(item), score=scores.get(id(item))))
-                    for item in items[start:end]
+                    (item, SearchItem(**_members(item, value), score=scores.get(id(item))))
+                    for item, value in islice(reader.read(), start, end)
                 ]
 
             chosen = yield from compute(choose, found.size_bytes)
+            yield from reader.report(self.context, keys)
             touched = found.overdue
             if operation.refresh_ttl:
                 touched += [item for item, _ in chosen if item.expires_ms is not None]
@@ -230,7 +238,7 @@ class Batch:
             return all(matches_path(c.match_type, c.path, namespace) for c in conditions)
 
         def list_namespaces(_: Any) -> Flow[list[Namespace]]:
-            found = yield from memory.list_namespaces(keys, prefix, is_wanted)
+            found = yield from memory.list_namespaces(self.context, keys, prefix, is_wanted)
             if depth is not None:
                 found = sorted({namespace[:depth] for namespace in found})
             return found[start:end]
@@ -281,14 +289,36 @@ def _find_texts(
     return [*found]
 
 
-def _members(item: StoredItem) -> dict[str, Any]:
+def _members(item: StoredItem, value: dict[str, Any]) -> dict[str, Any]:
     return {
         "namespace": item.namespace,
         "key": item.key,
-        "value": item.value,
+        "value": value,
         "created_at": item.created_at,
         "updated_at": item.updated_at,
     }
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads the values of items, and passes over those that can't be read."""
+
+    items: Sequence[StoredItem]
+    _unreadable: Counter[Namespace] = field(default_factory=Counter)
+
+    def read(self) -> Iterator[tuple[StoredItem, dict[str, Any]]]:
+        for item in self.items:
+            try:
+                value = item.read_value()
+            except CorruptEventError:
+                self._unreadable[item.namespace] += 1
+                continue
+            yield item, value
+
+    def report(self, context: Context, keys: MemoryKeys) -> Flow[None]:
+        for namespace, count in self._unreadable.items():
+            names = keys.namespace(encode_namespace(namespace))
+            yield context.unreadable(names.items, "an item", count)
 
 
 def _order(score: float | None) -> tuple[bool, float]:

@@ -7,8 +7,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_redis_session._verbs.arguments import tell_key
 from langchain_redis_session.adapters._ids import as_text, tell_names
-from langchain_redis_session.errors import ConfigurationError, shorten
+from langchain_redis_session.errors import ConfigurationError, InvalidSessionKeyError
 from langchain_redis_session.models import SessionKey
 
 calling_session: ContextVar[SessionKey | None] = ContextVar("calling_session", default=None)
@@ -52,8 +53,9 @@ class PlaceFinder:
             config: The run's config, as far as it is known.
 
         Raises:
-            ConfigurationError: Neither context nor config names a user and a session.
-            InvalidSessionKeyError: They name one that can't be.
+            InvalidSessionKeyError: Neither context nor config names a user and a session; or
+                they name one that can't be.
+            ConfigurationError: What chooses the session gives none.
         """
         key = self._choose(runtime, config)
         metadata = config.get("metadata") or {}
@@ -66,9 +68,7 @@ class PlaceFinder:
         if self.session is not None:
             key = self.session(runtime)
             if not isinstance(key, SessionKey):
-                raise ConfigurationError(
-                    f"session= must give a SessionKey, not {type(key).__name__}: {shorten(key)}"
-                )
+                raise ConfigurationError(f"what session= gives must be {tell_key(key)}")
             return key
         context = getattr(runtime, "context", None)
         configurable = config.get("configurable") or {}
@@ -79,13 +79,12 @@ class PlaceFinder:
         session_id = _first(_look_up(context, "session_id"), thread)
         if user_id is None or session_id is None:
             missing = "user_id" if user_id is None else "session_id (or thread_id)"
-            raise ConfigurationError(
-                f"this run names no {missing}, so it has no session"
-                + tell_names([*configurable, *(context if isinstance(context, Mapping) else ())])
-                + "; pass context= with "
-                'user_id and session_id, or {"configurable": {"user_id": …, "thread_id": …}}, '
-                "or give RedisSessionMiddleware(session=), a function that chooses. (On Python "
-                "3.10, asynchronous runs need context= or session=)"
+            named = {**configurable, **(context if isinstance(context, Mapping) else {})}
+            raise InvalidSessionKeyError(
+                f"this run names no {missing}{tell_names(named)}; pass context= with user_id and "
+                'session_id, or a config, {"configurable": {"user_id": "ann", "thread_id": "s1"}}, '
+                "or let RedisSessionMiddleware(session=…) choose. (On Python 3.10, asynchronous "
+                "runs need context= or session=)"
             )
         app_name = _first(_look_up(context, "app_name"), self.app_name)
         return SessionKey(*map(as_text, (app_name, user_id, session_id)))

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from copy import deepcopy
 from typing import Any
 
+from langchain_redis_session._connections.forks import renew_in_child
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 current_state: ContextVar[SessionState | None] = ContextVar("current_state", default=None)
@@ -27,6 +29,7 @@ class SessionState(Mapping[str, Any]):
         self._changed: set[str] = set()
         self._shown: dict[str, Any] = {}  # copies of what could be changed in place
         self._lock = threading.Lock()
+        renew_in_child(self)
 
     def __getitem__(self, name: str) -> Any:
         with self._lock:
@@ -48,6 +51,7 @@ class SessionState(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @shows
     def __repr__(self) -> str:
         return f"SessionState({self._values!r})"
 

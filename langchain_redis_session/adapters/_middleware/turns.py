@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from langchain_core.messages import BaseMessage
 
+from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session.adapters._middleware.places import Place
 from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.models import Summary
@@ -63,6 +64,7 @@ class Turns:
     def __init__(self) -> None:
         self._turns: OrderedDict[tuple[Place, str], Turn] = OrderedDict()
         self._lock = threading.Lock()
+        renew_in_child(self)
 
     def find(self, place: Place, question_id: str, last_id: str) -> Turn:
         """Find a run, or begin it.

@@ -101,6 +101,11 @@ def _pick(value: Any, key: str | None, default: str) -> Any:
         return value
     if key is None:
         key = next(iter(value)) if len(value) == 1 else default
+    if {"role", "content"} <= value.keys() and key not in value:
+        raise UnserializableMessageError(
+            f"the {default} is a dict, but names no {key!r}: {shorten(dict(value))}; a message "
+            "that is a dict goes into a list"
+        )
     if key not in value:
         raise UnserializableMessageError(
             f"the {default} has no {key!r}, only {shorten(list(value))}; {default}_messages_key= "

@@ -183,7 +183,7 @@ async def test_a_text_model_and_other_runnables_are_models(mode: str) -> None:
 
 @pytest.mark.parametrize("model", [None, 5, "openai:gpt-5", ScriptedModel, {"a": 1}])
 def test_what_is_no_model_is_refused(model: Any) -> None:
-    with pytest.raises(ConfigurationError, match="model has to be a chat model, or a runnable"):
+    with pytest.raises(ConfigurationError, match="model must be a chat model, or a runnable"):
         SessionSummarizer(model)
 
 
@@ -267,17 +267,17 @@ def test_without_a_place_for_it_the_last_summary_goes_in_front() -> None:
         ({"system_prompt": "{tone}"}, "asks for {tone}"),
         ({"prompt": "{conversation_text", "max_summary_words": 5}, "is no template"),
         ({"system_prompt": "{"}, "is no template"),
-        ({"prompt": 5}, "prompt has to be a ChatPromptTemplate or a str, not 5"),
-        ({"system_prompt": 5}, "system_prompt has to be a str, not 5"),
+        ({"prompt": 5}, "prompt must be a ChatPromptTemplate or a string, not 5"),
+        ({"system_prompt": 5}, "system_prompt must be a string, not 5"),
         ({"prompt": PLAIN, "max_summary_words": 5}, "max_summary_words=5 would not be heeded"),
         ({"prompt": PLAIN + "{max_summary_words}"}, "so give max_summary_words"),
-        ({"max_summary_words": 0}, "max_summary_words has to be a whole number of 1 or more"),
-        ({"max_summary_words": "5"}, "max_summary_words has to be"),
-        ({"max_input_tokens": 0}, "max_input_tokens has to be a whole number of 1 or more"),
+        ({"max_summary_words": 0}, "max_summary_words must be a whole number from 1"),
+        ({"max_summary_words": "5"}, "max_summary_words must be"),
+        ({"max_input_tokens": 0}, "max_input_tokens must be a whole number from 1"),
         ({"max_input_tokens": 50}, "max_input_tokens=50 has no room .* the prompt alone takes"),
-        ({"token_counter": 5}, "token_counter has to be a function"),
-        ({"format_tool_call": None}, "format_tool_call has to be a function"),
-        ({"format_tool_result": "x"}, "format_tool_result has to be a function"),
+        ({"token_counter": 5}, "token_counter must be a function"),
+        ({"format_tool_call": None}, "format_tool_call must be a function"),
+        ({"format_tool_result": "x"}, "format_tool_result must be a function"),
     ],
 )
 def test_options_that_can_not_work_are_refused(options: dict[str, Any], message: str) -> None:
@@ -741,7 +741,7 @@ async def test_async_functions_run_in_async_code_only(value: Any) -> None:
     assert summarizer.is_async_only
     assert await summarizer.ainvoke([HUMAN]) == "1 messages"
     assert (await summarizer.asummarize([HUMAN])).text == "1 messages"
-    with pytest.raises(ConfigurationError, match="runs an async function: use ainvoke"):
+    with pytest.raises(ConfigurationError, match="runs an async function: await acreate_summary"):
         summarizer.invoke([HUMAN])
 
 
@@ -902,6 +902,6 @@ def test_usage_of_one_call_counts_once() -> None:
 def test_what_can_not_be_a_summarizer_is_refused(value: Any) -> None:
     with pytest.raises(
         ConfigurationError,
-        match="summarizer has to be a chat model, a runnable or a function, or a SessionSummarizer",
+        match="summarizer must be a chat model, a runnable, a function, or a SessionSummarizer",
     ):
         to_summarizer(value)

@@ -174,21 +174,21 @@ class AsyncTrigger:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: event_threshold(0), "count has to be a whole number of 1 or more, not 0"),
+        (lambda: event_threshold(0), "count must be a whole number from 1, not 0"),
         (lambda: event_threshold(1.5), "not 1.5"),  # type: ignore[arg-type]
         (lambda: event_threshold(True), "not True"),
-        (lambda: token_threshold(-1), "count has to be"),
-        (lambda: token_threshold(1, None), "token_counter has to be a function"),  # type: ignore[arg-type]
-        (lambda: context_threshold(0, 10), "fraction has to be a number above 0, not 0"),
+        (lambda: token_threshold(-1), "count must be"),
+        (lambda: token_threshold(1, None), "token_counter must be a function"),  # type: ignore[arg-type]
+        (lambda: context_threshold(0, 10), "fraction must be a number above 0, not 0"),
         (lambda: context_threshold(1.1, 10), "fraction is a part of 1 at most, not 1.1"),
-        (lambda: context_threshold(float("nan"), 10), "fraction has to be"),
-        (lambda: context_threshold("0.5", 10), "fraction has to be"),  # type: ignore[arg-type]
-        (lambda: context_threshold(0.5, 0), "context_window has to be"),
-        (lambda: context_threshold(0.5, 10, -1), "minimum has to be a whole number of 0"),
-        (lambda: context_threshold(0.5, 10, 0, 5), "token_counter has to be"),  # type: ignore[arg-type]
-        (lambda: time_threshold(0), "seconds has to be a number above 0"),
-        (lambda: time_threshold(float("inf")), "seconds has to be"),
-        (lambda: time_threshold(1, clock=5), "clock has to be a function, not 5"),  # type: ignore[arg-type]
+        (lambda: context_threshold(float("nan"), 10), "fraction must be"),
+        (lambda: context_threshold("0.5", 10), "fraction must be"),  # type: ignore[arg-type]
+        (lambda: context_threshold(0.5, 0), "context_window must be"),
+        (lambda: context_threshold(0.5, 10, -1), "minimum must be a whole number from 0"),
+        (lambda: context_threshold(0.5, 10, 0, 5), "token_counter must be"),  # type: ignore[arg-type]
+        (lambda: time_threshold(0), "seconds must be a number above 0"),
+        (lambda: time_threshold(float("inf")), "seconds must be"),
+        (lambda: time_threshold(1, clock=5), "clock must be a function, not 5"),  # type: ignore[arg-type]
         (lambda: all_of(), "all_of needs at least one trigger"),
         (lambda: any_of(), "any_of needs at least one trigger"),
         (lambda: all_of(always, 5), "all_of takes functions of a Session, not 5"),  # type: ignore[arg-type]
