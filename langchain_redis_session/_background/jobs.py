@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Flow, Submit
+from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.erasures import read_erased_ms
@@ -204,3 +205,14 @@ def make_job(request: Submit) -> Job:
 def are_done(jobs: Sequence[Job]) -> bool:
     """Whether all are in Redis or given up."""
     return all(job.is_done for job in jobs)
+
+
+def tell_settled(job: Job, error: Exception | None) -> None:
+    """Call who wants to know what became of a job, once."""
+    on_settled, job.on_settled = job.on_settled, None
+    if on_settled is None:
+        return
+    try:
+        on_settled(error)
+    except (Exception, SystemExit) as failure:  # which would end the worker
+        logger.error("what was to follow an append failed: %s", type(failure).__name__)

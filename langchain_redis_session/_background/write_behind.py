@@ -26,7 +26,14 @@ from langchain_redis_session._background.dead_letters import (
 )
 from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
-from langchain_redis_session._background.jobs import Job, JobResult, Write, are_done, make_job
+from langchain_redis_session._background.jobs import (
+    Job,
+    JobResult,
+    Write,
+    are_done,
+    make_job,
+    tell_settled,
+)
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._flow.drivers import RunFlow
@@ -223,7 +230,7 @@ class WriteBehind(Engine):
             results = self._delivery.deliver(ready) if ready else []
             for result in results:
                 if result.is_final:  # told before those who wait for it go on
-                    _tell(result.job, result.error)
+                    tell_settled(result.job, result.error)
             with self.lock:
                 if self._is_stopped:
                     return
@@ -308,7 +315,7 @@ class WriteBehind(Engine):
 
     def _report(self, given_up: Sequence[GivenUp]) -> None:
         for job, letter in given_up:
-            _tell(job, letter.error)
+            tell_settled(job, letter.error)
         self._dead.report(given_up)
 
     # Waiting
@@ -491,14 +498,3 @@ class WriteBehind(Engine):
                 "with the same persist_spool_dir delivers them",
                 self._left,
             )
-
-
-def _tell(job: Job, error: Exception | None) -> None:
-    """Call who wants to know what became of a job, once."""
-    on_settled, job.on_settled = job.on_settled, None
-    if on_settled is None:
-        return
-    try:
-        on_settled(error)
-    except (Exception, SystemExit) as failure:  # which would end the worker
-        logger.error("what was to follow an append failed: %s", type(failure).__name__)
