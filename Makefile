@@ -12,7 +12,8 @@ LOWEST := $(VENV)-lowest
 CORES := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest coverage lint format typecheck docs bench bench-tables fuzz clean
+.PHONY: help demo test test-lowest coverage lint format typecheck docs \
+	bench bench-tables fuzz notebooks pictures clean
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +53,12 @@ bench-tables: $(VENV)/.installed-bench  ## Make the tables of README and docs fr
 
 fuzz: $(VENV)/.installed-test  ## Look for entries, messages and names that do harm (ARGS="--seed 1 --entries 1000000 …")
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+notebooks: $(VENV)/.installed-test  ## Run the notebooks, and store them with what they show
+	$(BIN)/python -m tests.notebooks $(ARGS)
+
+pictures: $(VENV)/.installed-dev  ## Draw the pictures of the documentation; needs Chromium
+	TZ=UTC $(BIN)/python docs/images/make_pictures.py
 
 clean:  ## Remove the environment, the caches and what was built
 	rm -rf $(VENV) $(LOWEST) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -112,7 +112,7 @@ class SummaryContext(BriefRepr):
         key: The session.
         filter_key: Of which events; "" = of the whole session.
         request: What the summarizer is asked for; a start hook may change it.
-        text: What it gave; an end hook may change it before it is stored.
+        text: What it returned; an end hook may change it before it is stored.
         force: Whether it was asked for regardless of what is new.
         input_tokens: About how many tokens there are to summarize.
         usage: The model's token usage, where it told.
@@ -131,8 +131,8 @@ class SummaryContext(BriefRepr):
     duration_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CorruptEventReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class CorruptEventReport(BriefRepr):
     """An entry that a read could not understand and skipped; without its content.
 
     Attributes:
@@ -161,7 +161,7 @@ class SessionCallbackHandler(BaseCallbackHandler):
     A batch calls the append hooks once for each event; a veto of one event rejects all.
     Reads with hooks are `get_session`, `get_messages`, `get_summarized_messages` and
     `get_events`, and those of a history; `list_sessions`, `create_session`, `search_events`,
-    `get_event_window`, `count_events` and `trim_conversations` give events as they are stored.
+    `get_event_window`, `count_events` and `trim_conversations` return events as they are stored.
 
     With write-behind, start hooks run when an append is accepted, in the caller; end and
     error hooks when it is in Redis or given up, in a background thread. What a spool

@@ -29,7 +29,11 @@ no session 's1'
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 __all__ = [
     "BackendUnavailableError",
@@ -114,16 +118,55 @@ class BackendUnavailableError(RedisSessionError, ConnectionError):
     """
 
 
+def fails_again(
+    error: Exception, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+) -> bool:
+    """Whether a call that has raised an error raises the like once more.
+
+    A value's class may raise anything, and the answer is a plainer form of the value. But what a
+    signal's handler raises meanwhile (a worker's soft time limit, say) has nothing to do with the
+    value, and must reach the caller: it is what is not raised a second time.
+
+    >>> fails_again(ValueError(), int, "x"), fails_again(ValueError(), int, "1")
+    (True, False)
+    """
+    from_outside = None
+    for _ in range(2):
+        try:
+            function(*args, **kwargs)
+        except Exception as another:
+            if type(another) is not type(error):
+                from_outside = another
+                continue
+            if from_outside is not None:
+                raise from_outside from None
+            return True
+        break
+    return False
+
+
+def attempt(function: Callable[[], T], otherwise: Callable[[], T]) -> T:
+    """Give what a function returns, or where that fails, what another one does.
+
+    >>> attempt(lambda: int("x"), lambda: 0)
+    0
+    """
+    try:
+        return function()
+    except Exception as error:
+        if not fails_again(error, function):
+            raise
+    return otherwise()
+
+
 def shorten(value: object, length: int = 80) -> str:
     """Give `repr(value)` in at most `length` characters, for error messages.
 
     >>> shorten("x" * 100, 12)
     "'xxxxxxxxxx…"
     """
-    try:
-        text = repr(value)
-    except Exception:  # too deep, an integer too long, code of the caller's class
-        return f"<{type(value).__name__}>"
+    # It may be too deep, an integer too long, or code of the caller's class.
+    text = attempt(lambda: repr(value), lambda: f"<{type(value).__name__}>")
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""What the service takes and gives: keys, events, sessions, results."""
+"""What the service takes and returns: keys, events, sessions, results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from uuid import UUID
 from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
-from langchain_redis_session._display.brief import BriefRepr, show_brief
+from langchain_redis_session._display.brief import BriefRepr, FullRepr, show_brief
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session._wire.fields import Failure, Message, Nanoseconds, Portable
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten
@@ -85,8 +86,8 @@ def validate_id(value: object, name: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+@dataclass(frozen=True, slots=True, repr=False)
+class SessionKey(FullRepr):
     """The full name of a session. Hashable; any text may stand in the ids.
 
     Attributes:
@@ -171,6 +172,12 @@ class Event(BriefRepr):
         """When it happened, in UTC, cut to microseconds."""
         return to_datetime(self.time_ns)
 
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import render_event_list
+
+        return render_event_list([self])
+
 
 @dataclass(slots=True, repr=False)
 class TrackEvent(BriefRepr):
@@ -195,9 +202,15 @@ class TrackEvent(BriefRepr):
         """When it happened, in UTC, cut to microseconds."""
         return to_datetime(self.time_ns)
 
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.tables import render_track
 
-@dataclass(frozen=True, slots=True)
-class SummaryBoundary:
+        return render_track([self])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SummaryBoundary(BriefRepr):
     """Up to where a summary goes.
 
     Attributes:
@@ -218,7 +231,7 @@ class Summary(BriefRepr):
     Attributes:
         text: The summary.
         filter_key: Of which events it is; "" = of the whole session.
-        boundary: Up to where. Events behind it stand for themselves.
+        boundary: Up to where it goes. Later events are not in it.
         updated_at: When it was stored (UTC, the server's clock).
         topics: What it is about; of trpc-agent-go's summaries only.
     """
@@ -229,8 +242,14 @@ class Summary(BriefRepr):
     updated_at: datetime
     topics: tuple[str, ...] = ()
 
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import render_summary
 
-@dataclass(frozen=True, slots=True)
+        return render_summary(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Session:
     """One conversation as it was when it was read. Shows itself in Jupyter.
 
@@ -238,7 +257,7 @@ class Session:
         key: Its full name.
         state: The session's state merged with the app's and the user's, which stand
             under `app:…` and `user:…` (a name with a prefix in the session's own record, as
-            trpc-agent-go writes it, gives way to theirs).
+            trpc-agent-go writes it, is replaced by theirs).
         events: The events asked for, oldest first.
         tracks: The names of its tracks.
         created_at: When it was made (UTC, the server's clock), or its first event's time where
@@ -249,7 +268,7 @@ class Session:
         missing: What of it is gone or can't be read: `("record",)` where that was evicted or
             broken. Then there is no state of its own, and its times are those of its first and
             its last event.
-        event_count: How many events it has; None but from `list_sessions`.
+        event_count: How many events it has; None unless it is from `list_sessions`.
         last_message: Its newest message, likewise.
     """
 
@@ -270,6 +289,7 @@ class Session:
         """The events' messages, oldest first, without leading orphaned tool results."""
         return select_messages(self.events, is_cut=self.is_cut)
 
+    @shows
     def __repr__(self) -> str:
         # Short, where the events could be thousands of lines.
         key = self.key
@@ -282,6 +302,7 @@ class Session:
             f"state {show_brief(list(self.state))}, tracks {show_brief(list(self.tracks))}>"
         )
 
+    @shows
     def _repr_html_(self) -> str:
         from langchain_redis_session._display.transcript import render_session
 
@@ -308,13 +329,18 @@ def list_messages(events: Iterable[Event]) -> list[BaseMessage]:
 def select_messages(
     events: list[Event], *, is_cut: bool = False, limit: int | None = None
 ) -> list[BaseMessage]:
-    """Take the messages out of `events`, the last `limit`.
+    """Take the messages out of `events`; as `drop_first_results`."""
+    return drop_first_results(list_messages(events), is_cut=is_cut, limit=limit)
 
-    Leading tool results are dropped: their call was cut off, and models refuse a result whose
-    call they can't see. Where older events were cut off (`is_cut`), so are those behind a user
-    message that was put in front.
+
+def drop_first_results(
+    messages: list[BaseMessage], *, is_cut: bool = False, limit: int | None = None
+) -> list[BaseMessage]:
+    """Keep the last `limit` messages of a list, without leading tool results.
+
+    Their call was cut off, and models refuse a result whose call they can't see. Where older
+    events were cut off (`is_cut`), those behind a user message that was put in front go too.
     """
-    messages = list_messages(events)
     first = 0 if limit is None else max(0, len(messages) - limit)
     del messages[:first]
     is_in_front = (is_cut or first > 0) and messages and is_from_user(messages[0])
@@ -381,8 +407,8 @@ class AppendResult(BriefRepr):
     unsummarized: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedUser:
+@dataclass(frozen=True, slots=True, repr=False)
+class DeletedUser(FullRepr):
     """What `delete_user` removed.
 
     Attributes:
@@ -412,8 +438,8 @@ class DeadLetter(BriefRepr):
     time_ns: Nanoseconds
 
 
-@dataclass(slots=True)
-class Usage:
+@dataclass(slots=True, repr=False)
+class Usage(FullRepr):
     """What models used, as stored assistant messages told.
 
     Attributes:

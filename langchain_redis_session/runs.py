@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._display.run_text import (
     describe_run,
     format_duration,
     total_usage,
     visible_runs,
 )
-from langchain_redis_session._display.timeline import render_runs
 from langchain_redis_session.errors import ConfigurationError, shorten
 from langchain_redis_session.models import TrackEvent
 
@@ -38,7 +38,7 @@ class Run:
         usage: A model's tokens: `input_tokens`, `output_tokens`, `total_tokens`.
         error: What went wrong; "" for nothing.
         inputs: What it was given, if the handler was to keep that.
-        outputs: What it gave, likewise.
+        outputs: What it returned, likewise.
         model: The model's name, if the provider's class tells it.
         tool_call_id: The tool call that it answers.
         tags: LangChain's tags.
@@ -74,13 +74,16 @@ class Run:
             yield run
             stack += reversed(run.children)
 
+    @shows
     def __repr__(self) -> str:
         # Short, where what is below it could be hundreds of lines.
         return f"<Run of {self.kind or '?'} {self.name!r}: {format_duration(self.duration_ms)}>"
 
+    @shows
     def __str__(self) -> str:
         return str(RunTree((self,)))
 
+    @shows
     def _repr_html_(self) -> str:
         return RunTree((self,))._repr_html_()
 
@@ -89,7 +92,7 @@ class Run:
 class RunTree:
     """The runs of a track. Shows itself in Jupyter as a timeline, and as text by `print`.
 
-    Iterating gives all runs, depth first.
+    Iterating yields all runs, depth first.
 
     Attributes:
         roots: The outermost runs, oldest first.
@@ -116,15 +119,20 @@ class RunTree:
         """The runs that went wrong."""
         return [run for run in self if run.error]
 
+    @shows
     def __repr__(self) -> str:
         return f"<RunTree: {len(self)} runs, {len(self.roots)} outermost>"
 
+    @shows
     def __str__(self) -> str:
         return "\n".join(
             f"{indent}{describe_run(run)}" for _, indent, run in visible_runs(self.roots)
         )
 
+    @shows
     def _repr_html_(self) -> str:
+        from langchain_redis_session._display.timeline import render_runs
+
         return render_runs(self)
 
 
@@ -136,7 +144,7 @@ def read_runs(events: Iterable[TrackEvent]) -> RunTree:
     outermost one.
 
     Args:
-        events: As `get_track_events` gives them.
+        events: As `get_track_events` returns them.
 
     Raises:
         ConfigurationError: They are something else.

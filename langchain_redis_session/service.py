@@ -22,6 +22,7 @@ from langchain_redis_session._background.start import (
 )
 from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
@@ -72,7 +73,7 @@ class RedisSessionService(
 
     Every method `x` has an awaitable twin `ax`. Building a service connects to nothing and
     needs no event loop; it may be shared by threads and loops. One made of a URL can be copied
-    and pickled: it connects anew. (The pickle holds the URL, with its password.)
+    and pickled: the copy connects by itself. (The pickle holds the URL, with its password.)
 
     Args:
         redis_url: `redis://`, `rediss://`, `unix://`, `redis+cluster://host,host`,
@@ -104,7 +105,7 @@ class RedisSessionService(
         max_event_bytes: The largest JSON of one event or track payload.
         max_state_bytes: The largest record of a session, which holds its own state as base64 and
             is written whole by every append. None = no limit.
-        refresh_ttl_on_read: Whether reading a session starts its `session_ttl` anew.
+        refresh_ttl_on_read: Whether reading a session starts its `session_ttl` again.
         per_field_ttl: Whether to use TTLs of hash fields (Redis 7.4); None = find out.
         use_evalsha: Whether scripts are called by their SHA-1; False sends them whole each time,
             for servers that forbid EVALSHA.
@@ -113,15 +114,15 @@ class RedisSessionService(
             enums as their values, dates as ISO text, sets as lists, bytes exactly, anything
             else as its `str()`; the log tells of it once for each type and place. "raise"
             raises `UnserializableMessageError` before anything is written (what in a
-            tool's `artifact` has a plain form is stored so all the same).
+            tool's `artifact` has a plain form is stored in that form even then).
         enable_async_persist: Whether appends return at once, and background threads write
             them. Other methods first wait for what was appended before them in their scope.
         async_persister_num: How many threads; a session always has the same one.
         persist_queue_size: How many appends may wait for each thread; then callers wait.
         persist_put_timeout: Seconds to wait for a place in the queue (then `PersistError`),
             and for queued appends before another method (then `BackendUnavailableError`).
-        persist_retry_timeout: Seconds to try again while Redis is away, after which an
-            append becomes a dead letter; None = for ever.
+        persist_retry_timeout: Seconds to try again while Redis can't be reached, after which
+            an append becomes a dead letter; None = for ever.
         persist_close_timeout: Seconds that `close` waits for the queues to empty.
         persist_spool_dir: A directory for local copies of what waits, which survive the
             death of the process: the next service with the same directory delivers them.
@@ -133,8 +134,8 @@ class RedisSessionService(
         wait_timeout: Seconds to wait for them.
         summarizer: What condenses long sessions: a `SessionSummarizer`, a chat model, any
             runnable (`prompt | model | StrOutputParser()`), or a function of a
-            `SummaryRequest` that gives the text. None = no summaries.
-        pick_summarizer: In its place, a function of the `Session` that gives one of these,
+            `SummaryRequest` that returns the text. None = no summaries.
+        pick_summarizer: In its place, a function of the `Session` that returns one of these,
             or None: for prompts and models by tenant.
         auto_summarize: Whether appends let background workers look for a due summary.
         async_summary_num: How many workers (threads). A session's jobs run in order.
@@ -148,7 +149,7 @@ class RedisSessionService(
         track_usage: Whether to add up what models used, as the messages stored here tell
             (`get_usage`, `get_session_usage`, `UsageBudget`).
         enable_tracing: Whether to make OpenTelemetry spans and metrics (extra: otel).
-        clock: Gives the time of what is appended, in nanoseconds since 1970; for tests.
+        clock: Returns the time of what is appended, in nanoseconds since 1970; for tests.
 
     Raises:
         ConfigurationError: An option, a URL or a client can't be used.
@@ -266,6 +267,7 @@ class RedisSessionService(
         if options.auto_summarize:
             self._summary_scheduler = WorkerScheduler(workers, partial(is_allowed, options))
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionService({self._connections.description!r})"
 
@@ -339,8 +341,8 @@ class RedisSessionService(
             How many were tried. (One that has no JSON that could be stored never is.)
 
         Raises:
-            BackendUnavailableError: Redis is away; they stay. (With write-behind, they are tried
-                for a while.)
+            BackendUnavailableError: Redis can't be reached; they stay. (With write-behind, they are
+                tried for a while.)
         """
         self._require_open()
         if self._write_behind is not None:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from langchain_redis_session._display.brief import FullRepr
+from langchain_redis_session._display.guard import shows
 
-@dataclass(frozen=True, slots=True)
-class PersistStats:
+
+class _Counted(FullRepr):
+    __slots__ = ()
+
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.tables import render_stats
+
+        return render_stats(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PersistStats(_Counted):
     """What write-behind has done since the service was made, and what waits. Counts appends.
 
     Attributes:
@@ -37,8 +50,8 @@ class PersistStats:
     last_error: str
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryStats:
+@dataclass(frozen=True, slots=True, repr=False)
+class SummaryStats(_Counted):
     """What a service's summary jobs have done since it was made, and what waits.
 
     Attributes:
@@ -58,8 +71,8 @@ class SummaryStats:
     last_error: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceStats:
+@dataclass(frozen=True, slots=True, repr=False)
+class ServiceStats(_Counted):
     """What a service has counted since it was made, in this process.
 
     Plain counters without a lock: threads that count at the same moment may lose one.
@@ -68,20 +81,17 @@ class ServiceStats:
     as LangChain's custom event (`redis_session.<name>`), and in the names of hooks
     (`on_<name>_start`, …):
 
-    ====================  ============================================  =====  ======  =====
-    name                  methods, sync or async                        spans  events  hooks
-    ====================  ============================================  =====  ======  =====
-    `create_session`      `create_session`                              yes    yes
-    `get_session`         `get_session`, `get_events`, `get_messages`,  yes    yes     yes
-                          `get_summarized_messages`
-    `delete_session`      `delete_session`                              yes    yes
-    `append_event`        `append_event`, `append_events`,              yes    yes     yes
-                          `append_messages`
-    `append_track_event`  `append_track_event`, `append_track_events`   yes    yes
-    `create_summary`      `create_summary`, and background workers      yes    yes     yes
-    `get_summary`         `get_summary`                                 yes    yes
-    `persist`             write-behind, of an accepted append           yes
-    ====================  ============================================  =====  ======  =====
+    | name | methods, sync or async | spans | events | hooks |
+    | --- | --- | --- | --- | --- |
+    | `create_session` | `create_session` | yes | yes | |
+    | `get_session` | `get_session`, `get_events`, `get_messages`, `get_summarized_messages` \
+| yes | yes | yes |
+    | `delete_session` | `delete_session` | yes | yes | |
+    | `append_event` | `append_event`, `append_events`, `append_messages` | yes | yes | yes |
+    | `append_track_event` | `append_track_event`, `append_track_events` | yes | yes | |
+    | `create_summary` | `create_summary`, and background workers | yes | yes | yes |
+    | `get_summary` | `get_summary` | yes | yes | |
+    | `persist` | write-behind, of an accepted append | yes | | |
 
     Every other method is counted under its own name. What write-behind gives up is the custom
     event `redis_session.persist_error` and the hook `on_persist_error`.

@@ -23,6 +23,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._summarizer import text as summary_text
 from langchain_redis_session._summarizer.call import SummaryCall, SummaryResult
@@ -104,8 +105,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     `SummarizationMiddleware(model, summarizer=SessionSummarizer(model))`.
 
     Args:
-        model: A chat model, a text model, or any runnable that takes a prompt and gives a
-            message or text. (A function of a `SummaryRequest` needs none of this: it goes to
+        model: A chat model, a text model, or any runnable that takes a prompt and returns
+            a message or text. (A function of a `SummaryRequest` needs none of this: it goes to
             `summarizer=` of the service as it is.)
         prompt: A `ChatPromptTemplate`, or a str for one user message, with
             `{conversation_text}`. It may use `{previous_summary}`, which is "" the first
@@ -197,6 +198,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
         self._skip_recent = skip_recent
         self.name = name
 
+    @shows
     def __repr__(self) -> str:
         # A model's own repr may be long and tell its API key.
         return f"<{type(self).__name__}: {type(self._writer.runnable).__name__}>"
@@ -282,14 +284,14 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
     def _count_recent(self, events: list[Event]) -> int:
         skip = self._skip_recent
         if callable(skip):
-            skip = check_int("what skip_recent gives", skip(list(events)), 0)
+            skip = check_int("what skip_recent returns", skip(list(events)), 0)
         start = find_turn_start(events, max(0, len(events) - skip))
         return len(events) - min(start, find_running_turn(events))
 
     def make_request(
         self, session: Session, events: list[Event] | None = None, filter_key: str = ""
     ) -> SummaryRequest:
-        """Give the request for a summary of some of a session's new events.
+        """Make the request for a summary of some of a session's new events.
 
         Args:
             session: As for `should_summarize`.
@@ -322,7 +324,7 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
 
         Raises:
             ConfigurationError: The input is neither, or the summarizer is an async function.
-            SummaryError: The summarizer gave something that is no text, or an answer that was
+            SummaryError: The summarizer returned something that is no text, or an answer that was
                 cut off by its length, filtered or refused.
         """
         if self.is_async_only:

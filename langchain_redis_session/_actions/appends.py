@@ -175,6 +175,13 @@ def append_events(
             before=before,
         )
 
+    is_large = estimate_events(events, LARGE_BYTES) > LARGE_BYTES
+    if not (is_large or is_write_behind or scheduler or before):  # the usual case
+        prepared = prepare_events(
+            context, events, create=create, once=once, new_event_limit=new_event_limit
+        )
+        return append_prepared(context, key, prepared)
+
     def prepare() -> PreparedEvents:
         return prepare_events(
             context, events, create=create, once=once, new_event_limit=new_event_limit
@@ -189,9 +196,7 @@ def append_events(
                 flow = _then_schedule(flow, key, prepared, scheduler)
         return flow if before is None else _after(before(prepared), flow)
 
-    if estimate_events(events, LARGE_BYTES) > LARGE_BYTES:
-        return _prepare_aside(prepare, write)
-    return write(prepare())
+    return _prepare_aside(prepare, write) if is_large else write(prepare())
 
 
 def _prepare_aside(

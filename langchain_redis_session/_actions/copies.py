@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import (
@@ -14,6 +13,7 @@ from langchain_core.messages import (
 
 from langchain_redis_session._codec.chunks import list_calls
 from langchain_redis_session._wire.fields import to_whole
+from langchain_redis_session.errors import attempt
 from langchain_redis_session.models import (
     Event,
 )
@@ -48,18 +48,20 @@ def _copy_container(value: Any) -> Any:
         return value
     if not value and isinstance(value, (dict, list)):
         return type(value)()
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # the codec tells what in it is wrong
-        return copy.copy(value)
+    # The codec tells what in it is wrong.
+    return attempt(lambda: copy.deepcopy(value), lambda: copy.copy(value))
 
 
 def _to_whole_message(message: BaseMessage) -> BaseMessage:
     """A streamed chunk as the message that is stored of it."""
     if isinstance(message, BaseMessageChunk):
-        with suppress(Exception):  # a subclass with ideas of its own; the codec knows
-            whole: BaseMessage = to_whole(message)
-            if isinstance(message, AIMessageChunk):
-                whole = whole.model_copy(update=list_calls(message))
-            return whole
+        # A subclass may have ideas of its own; the codec knows.
+        return attempt(lambda: _join(message), lambda: message)
     return message
+
+
+def _join(chunk: BaseMessageChunk) -> BaseMessage:
+    whole: BaseMessage = to_whole(chunk)
+    if isinstance(chunk, AIMessageChunk):
+        whole = whole.model_copy(update=list_calls(chunk))
+    return whole

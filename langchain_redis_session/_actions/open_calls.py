@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_redis_session._codec.message_input import USUAL_CLASSES
 from langchain_redis_session._codec.plain_json import approximate_text
 from langchain_redis_session.errors import ConfigurationError, shorten
 
@@ -38,6 +39,8 @@ def check_open_tool_calls(value: object) -> None:
 
 def is_made_answer(message: BaseMessage) -> bool:
     """Whether a message is an answer made here, which is never stored."""
+    if type(message) is not ToolMessage and type(message) in USUAL_CLASSES:
+        return False  # quickly
     return isinstance(message, ToolMessage) and _MARK in message.additional_kwargs
 
 
@@ -70,9 +73,7 @@ def close_calls(
     >>> [message.type for message in close_calls(talk, "drop")]
     ['human', 'human']
     """
-    if how == "keep" or not any(
-        _calls_of(message) or isinstance(message, ToolMessage) for message in messages
-    ):
+    if how == "keep" or not any(map(_has_calls, messages)):
         return list(messages)
     turns = _gather_turns(messages)
     awaited = _find_awaited(turns, following)
@@ -152,6 +153,13 @@ def _calls_of(message: BaseMessage) -> list[Any]:
     if not isinstance(message, AIMessage):
         return []
     return [*message.tool_calls, *message.invalid_tool_calls]
+
+
+def _has_calls(message: BaseMessage) -> bool:
+    """Whether a message makes calls, or is a result; most are neither."""
+    if isinstance(message, AIMessage):
+        return bool(message.tool_calls or message.invalid_tool_calls)
+    return isinstance(message, ToolMessage)
 
 
 def _make_answer(call_id: str, name: str) -> ToolMessage:
@@ -235,6 +243,8 @@ def warn_of_open_calls(messages: Sequence[BaseMessage], *, stacklevel: int) -> N
         messages: A conversation, oldest first.
         stacklevel: Where the warning points to, as seen from the caller.
     """
+    if not any(map(_has_calls, messages)):
+        return
     turns = _gather_turns(messages)
     if any(turn.open_ids for turn in turns if not turn.is_pending):
         warnings.warn(

@@ -52,7 +52,7 @@ def rest_of_choices(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _is_only_message(choice: dict[str, Any]) -> bool:
     # As we write most events; quicker than to look for what is left.
-    if len(choice) != 2 or choice.get("index") != 0:
+    if len(choice) != 1:
         return False
     message = choice.get("message") or {"": None}
     return message.keys() <= KNOWN_MEMBERS and "tool_calls" not in message

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from langchain_redis_session.errors import CorruptEventError, shorten
+from langchain_redis_session.errors import CorruptEventError, fails_again, shorten
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ literal for int() with base 10: b'x'")
             except RecursionError:
                 raise CorruptEventError(f"{what} is nested too deep to be read") from None
             except Exception as error:
-                if _is_readable(function, *args, **kwargs):
+                if not fails_again(error, function, *args, **kwargs):
                     raise
                 raise CorruptEventError(f"{what} can't be read: {shorten(error, 100)}") from error
 
@@ -53,15 +53,8 @@ literal for int() with base 10: b'x'")
     return decorate
 
 
-def _is_readable(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:
-    try:
-        function(*args, **kwargs)
-    except Exception:
-        return False
-    return True
-
-
 _SMALL_BYTES = 4096
+_FEW_TAGS = 4
 _MOST_TIMES = 32
 _FREE_BYTES = 1024 * 1024
 _OLD_DICT_BYTES = max(0, sys.getsizeof({"": 0}) - 184)
@@ -106,16 +99,16 @@ def measure_containers(value: dict[str, Any] | list[Any]) -> int:
     return size
 
 
-def allow(document: Any, data: bytes, *, is_tagged: bool = False) -> Allowance | None:
+def allow(document: Any, data: bytes, *, tags: int = 0) -> Allowance | None:
     """What the decoding of a parsed entry may still take; None where it can't be much.
 
-    A small one becomes much by references only, which are tags.
+    A small one becomes much by references only, which are tags, and by many of them.
 
     Raises:
         CorruptEventError: It is more already.
     """
     is_small = len(data) <= _SMALL_BYTES
-    if is_small and not is_tagged:
+    if is_small and tags <= _FEW_TAGS:
         return None
     allowance = Allowance(data)
     if not is_small:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -24,10 +25,9 @@ from langchain_redis_session._codec.choices import (
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.corruption import Allowance, allow, decoder
 from langchain_redis_session._codec.message_form import (
-    BY_ROLE,
     MESSAGE_BYTES,
-    SHAPES,
     TOKEN_COUNTS,
+    EncodedMessage,
 )
 from langchain_redis_session._codec.message_reader import decode_message, text_member
 from langchain_redis_session._codec.message_writer import encode_message
@@ -41,6 +41,8 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged, read_value
+from langchain_redis_session._codec.usual_events import read_usual
+from langchain_redis_session._codec.usual_messages import write_usual
 from langchain_redis_session._times import format_time, parse_time
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
@@ -71,7 +73,6 @@ _FIXED = frozenset(
 _SIMPLE = frozenset(
     ("id", "timestamp", "author", "requestID", "choices", "usage", "version", "extensions")
 )
-_TEXT_SHAPES = {role: SHAPES[BY_ROLE[role]] for role in ("user", "assistant", "system")}
 
 _CHECKED_EXTRA = frozenset(("choices", "usage"))
 """The extras that reading looks into."""
@@ -97,8 +98,23 @@ def encode_event(
     >>> from langchain_core.messages import HumanMessage
     >>> encode_event(Event(HumanMessage("hi"), id="e1", author="user", time_ns=0)).decode()
     ... # doctest: +NORMALIZE_WHITESPACE
-    '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","author":"user","choices":[{"index":0,"message":{"role":"user","content":"hi"}}],"version":1}'
+    '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","author":"user","choices":[{"message":{"role":"user","content":"hi"}}]}'
     """
+    if event.message is None:
+        return _write(event, None, conversions, state)
+    usual = write_usual(event.message)
+    if usual is not None:
+        with suppress(orjson.JSONEncodeError):  # something in it is odd all the same
+            return _write(event, usual, conversions, state)
+    return _write(event, encode_message(event.message, conversions), conversions, state)
+
+
+def _write(
+    event: Event,
+    encoded: EncodedMessage | None,
+    conversions: Conversions | None,
+    state: Mapping[str, bytes] | None,
+) -> bytes:
     document: dict[str, Any] = {
         "id": to_text(event.id, "id")
         or refuse("id", "an event needs one; leave it out for a new one"),
@@ -111,9 +127,9 @@ def encode_event(
     if event.invocation_id:
         document["invocationId"] = to_text(event.invocation_id, "invocation_id")
     extension = None
-    if event.message is not None:
-        message, usage, extension = encode_message(event.message, conversions)
-        document["choices"] = [{"index": 0, "message": message}]
+    if encoded is not None:
+        message, usage, extension = encoded
+        document["choices"] = [{"message": message}]
         if usage is not None:
             document["usage"] = usage
     if event.state_delta:
@@ -126,11 +142,14 @@ def encode_event(
         document["tag"] = to_text(event.tag, "tag")
     if event.filter_key:
         document["filterKey"] = to_text(event.filter_key, "filter_key")
-    document["version"] = EVENT_VERSION
+    if event.branch or event.filter_key:  # the version says which of them is the filter key
+        document["version"] = EVENT_VERSION
     if event.extra:
         _write_extra(document, event.extra, conversions)
-    if event.extensions or extension is not None:
+    if event.extensions:
         _write_extensions(document, event.extensions, extension, conversions)
+    elif extension is not None:
+        document["extensions"] = {_LANGCHAIN: extension}
     data = orjson.dumps(document)
     if event.extra and not _CHECKED_EXTRA.isdisjoint(event.extra):
         try:
@@ -219,7 +238,7 @@ def _write_extensions(
     conversions: Conversions | None,
 ) -> None:
     stored = {}
-    for name, value in _members("extensions", extensions or {}):
+    for name, value in _members("extensions", extensions):
         path = item_path("extensions", name)
         if name == _LANGCHAIN:
             refuse(path, "this name is taken by the message itself; use another one")
@@ -260,8 +279,9 @@ def decode_event(data: bytes) -> Event:
         id=event_id,
         time_ns=read_time(document),
     )
-    is_tagged = TAG_BYTES in data
-    allowance = allow(document, data, is_tagged=is_tagged)
+    tags = data.count(TAG_BYTES)
+    is_tagged = tags > 0
+    allowance = allow(document, data, tags=tags)
     langchain = None
     if extensions:
         langchain = extensions.pop(_LANGCHAIN, None)
@@ -273,40 +293,6 @@ def decode_event(data: bytes) -> Event:
         extra = {k: v for k, v in document.items() if k not in _FIXED}
         event.extra.update(_read_values(extra) if is_tagged else extra)
     return event
-
-
-@decoder("an event")
-def count_messages(data: bytes) -> int:
-    """Count the messages of an event, nearly always without building them.
-
-    Raises:
-        CorruptEventError: These bytes are no event. (What is wrong within a message, only
-            reading it finds out.)
-
-    >>> count_messages(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}')
-    1
-    """
-    document = _load_document(data)
-    choices, extensions = document.get("choices"), document.get("extensions")
-    if (
-        type(choices) is list
-        and len(choices) == 1
-        and type(choices[0]) is dict
-        and type(message := choices[0].get("message")) is dict
-        and type(content := message.get("content")) is str
-        and (content or _has_langchain(extensions))
-        and (extensions is None or type(extensions) is dict)
-        and type(message.get("role")) is str
-    ):
-        _read_id(document)
-        read_time(document)
-        return 1
-    event = decode_event(data)
-    return 0 if event.message is None else 1 + len(event.further_messages)
-
-
-def _has_langchain(extensions: Any) -> bool:
-    return type(extensions) is dict and type(extensions.get(_LANGCHAIN)) is dict
 
 
 def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
@@ -329,37 +315,17 @@ def _read_simple(document: dict[str, Any], data: bytes) -> Event | None:
         return None
     time_ns = _parse_timestamp(timestamp)
     event = Event(author=author, request_id=request_id, id=event_id, time_ns=time_ns)
-    if extensions is None and "usage" not in document:
-        event.message = _read_text_message(document.get("choices"))
+    event.message = read_usual(document, data)
     if event.message is None:
         langchain = extensions[_LANGCHAIN] if extensions is not None else None
-        is_tagged = TAG_BYTES in data
-        allowance = allow(document, data, is_tagged=is_tagged)
-        _read_message(event, document, langchain, allowance, tagged=is_tagged)
+        tags = data.count(TAG_BYTES)
+        allowance = allow(document, data, tags=tags)
+        _read_message(event, document, langchain, allowance, tagged=tags > 0)
     return event
 
 
 def _has_only_langchain(extensions: Any) -> bool:
     return type(extensions) is dict and len(extensions) == 1 and _LANGCHAIN in extensions
-
-
-def _read_text_message(choices: Any) -> BaseMessage | None:
-    """Read the message of choices that hold nothing but the text of one."""
-    try:
-        (choice,) = choices
-        index, natural = choice["index"], choice["message"]
-        role, content = natural["role"], natural["content"]
-    except (KeyError, TypeError, ValueError):
-        return None
-    if (
-        type(role) is type(content) is str
-        and role in _TEXT_SHAPES
-        and content
-        and index == 0
-        and len(choice) == len(natural) == 2
-    ):
-        return _TEXT_SHAPES[role].make({"content": content}, {})
-    return None
 
 
 def _load_document(data: bytes) -> dict[str, Any]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Any, TypeAlias
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
 from langchain_redis_session._codec.plain_json import refuse, show
+from langchain_redis_session.errors import fails_again
+
+USUAL_CLASSES = frozenset((AIMessage, HumanMessage, SystemMessage, ToolMessage))
+"""What most messages are. (For pydantic's classes, `isinstance` takes its time.)"""
 
 MessageLike: TypeAlias = BaseMessage | list[str] | tuple[str, str] | str | dict[str, Any]
 """As LangChain's `MessageLikeRepresentation`, whose module loads much that is not needed."""
@@ -36,6 +45,8 @@ def to_messages(given: Any) -> list[BaseMessage]:
     [AIMessage(content='hello', additional_kwargs={}, response_metadata={}, tool_calls=[], \
 invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, response_metadata={})]
     """
+    if type(given) is list and USUAL_CLASSES.issuperset(map(type, given)):
+        return given.copy()
     if isinstance(given, BaseMessage):
         return [given]
     if _is_prompt_value(given):
@@ -75,10 +86,13 @@ def _to_message(given: Any, place: int) -> BaseMessage:
     if isinstance(given, (str, dict, tuple, list)):
         from langchain_core.messages.utils import convert_to_messages
 
-        # Of many types, and of the classes' validators: none is to stand in a traceback.
-        with suppress(Exception):
+        try:
             (message,) = convert_to_messages([given])
             return message
+        except Exception as error:  # of many types, and of the classes' validators
+            if not fails_again(error, convert_to_messages, [given]):
+                raise
+    # Here, so that none of them stands in the traceback.
     refuse(
         f"messages[{place}]",
         f"{show(given)} is not a message; {FORMS}; roles are user, assistant, system, tool",

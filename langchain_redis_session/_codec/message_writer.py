@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, RemoveMessage
 
 from langchain_redis_session._codec.chunks import list_calls
+from langchain_redis_session._codec.content_blocks import join_texts, refer
 from langchain_redis_session._codec.content_parts import encode_parts, iterate_texts
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.message_conversion import convert_fields
@@ -20,6 +20,7 @@ from langchain_redis_session._codec.message_form import (
     SHAPES,
     TOKEN_COUNTS,
     TYPES,
+    EncodedMessage,
     Shape,
     has_payload,
 )
@@ -33,15 +34,7 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.tags import Tagger, tag_items
 from langchain_redis_session._codec.tool_calls import encode_tool_calls
-from langchain_redis_session.errors import UnserializableMessageError
-
-
-class EncodedMessage(NamedTuple):
-    """A message as it stands in the stored event."""
-
-    message: dict[str, Any]
-    usage: dict[str, Any] | None
-    extension: dict[str, Any] | None
+from langchain_redis_session.errors import UnserializableMessageError, attempt, fails_again
 
 
 def encode_message(message: BaseMessage, conversions: Conversions | None = None) -> EncodedMessage:
@@ -69,8 +62,8 @@ def encode_message(message: BaseMessage, conversions: Conversions | None = None)
         name, fields, extra = _as_base(message)
     try:
         return _write(name, fields, extra, converts_artifact=conversions is None)
-    except Exception:  # it may run code of the values' classes
-        if conversions is None:
+    except Exception as error:  # it may run code of the values' classes
+        if conversions is None or not fails_again(error, _write, name, fields, extra):
             raise
     fields, extra = convert_fields(name, fields, extra or {}, conversions)
     return _write(name, fields, extra)
@@ -117,13 +110,14 @@ def _as_base(message: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
             target = fields if name in base.model_fields else extra
             target[name] = value
     if isinstance(message, AIMessageChunk):
-        with suppress(Exception):  # of a message that was changed after it was made
-            fields |= list_calls(message)
+        # It may have been changed after it was made.
+        fields |= attempt(lambda: list_calls(message), dict)
     if isinstance(message, AIMessageChunk) or not isinstance(message, base):
         # As `message_chunk_to_message` and `messages_from_dict` do: the constructor reads the
         # tool calls that only `additional_kwargs` holds.
-        with suppress(Exception):
-            return NAMES[base], base(**fields).__dict__, extra
+        made = attempt(lambda: base(**fields), lambda: None)
+        if made is not None:
+            return NAMES[base], made.__dict__, extra
     if not isinstance(message, base):
         fields = SHAPES[NAMES[base]].make(fields, {}).__dict__
     return NAMES[base], fields, extra
@@ -200,7 +194,7 @@ class _Writer:
                 self._write_usage(fields["usage_metadata"])
         if not content_is_natural:
             # Not before the tool calls: its blocks may repeat their arguments.
-            data["content"] = self._tag(content, "message.content")
+            data["content"] = self._refer(content)
         if fields["additional_kwargs"]:
             self._write_additional_kwargs(fields["additional_kwargs"])
         if fields["response_metadata"]:
@@ -249,6 +243,15 @@ class _Writer:
             self._tagger = self._make_tagger()
         return self._tagger.copy(value, path)
 
+    def _refer(self, content: Any) -> Any:
+        """Give content that refers to the natural message; not before that has its tool calls."""
+        path = "message.content"
+        if "content_parts" in self.natural or isinstance(content, str):
+            return self._tag(content, path)
+        calls = self.natural.get("tool_calls", ())
+        arguments = [call["function"]["arguments"] for call in calls]
+        return refer(self._value(content, path), self.pieces, arguments, self.spellings)
+
     def _write_role(self) -> str:
         role = self._value(self.fields["role"], "message.role")
         if type(role) is str and role in BY_ROLE:
@@ -276,7 +279,7 @@ class _Writer:
             text, self.natural["content_parts"], exact = encoded
             exact = exact and is_plain(content)
         else:
-            text, self.pieces = _join_texts(content)
+            text, self.pieces = join_texts(content)
             exact = False
         if text:
             self.natural["content"] = text
@@ -340,19 +343,3 @@ class _Writer:
 
 _TAGGER = Tagger()
 _TOKEN_FIELDS = frozenset(TOKEN_COUNTS.values())
-
-
-def _join_texts(content: list[Any]) -> tuple[str, dict[str, int]]:
-    """Give the text of content blocks, for readers that know only text; and where each begins."""
-    texts: list[str] = []
-    starts: dict[str, int] = {}
-    end = 0
-    for block in content:
-        text = block
-        if isinstance(block, dict):
-            text = block.get("text") if block.get("type") == "text" else None
-        if isinstance(text, str):
-            texts.append(approximate_text(str.__str__(text)))
-            starts.setdefault(texts[-1], end)
-            end += len(texts[-1])
-    return "".join(texts), starts

@@ -11,10 +11,9 @@ import base64
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set, ValuesView
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from itertools import chain, count, islice
+from itertools import count, islice
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -29,12 +28,13 @@ from langchain_redis_session._codec.plain_json import (
     shorten_path,
     show,
 )
-from langchain_redis_session.errors import UnserializableMessageError
+from langchain_redis_session.errors import UnserializableMessageError, attempt, fails_again
 
 _MOST_VALUES = 10_000_000
 _LONGEST_TEXT = 100_000
 _LONGEST_NAME = 200
 _LONGEST_KEY = 40
+_NOT_DUMPED = object()
 _EXACT = (str, int, float, bool, type(None), Mark)
 
 
@@ -65,21 +65,18 @@ def type_name(value: object) -> str:
     ('decimal.Decimal', 'bytes')
     """
     kind = type(value)
-    try:
-        module, name = kind.__module__, kind.__qualname__
-    except Exception:  # code of the class's own class
-        module, name = None, type.__repr__(kind)
-    if isinstance(module, str) and module != "builtins":
+    module, name = attempt(  # code of the class's own class
+        lambda: (kind.__module__, kind.__qualname__), lambda: ("", type.__repr__(kind))
+    )
+    if isinstance(module, str) and module not in ("", "builtins"):
         name = f"{module}.{name}"
     return approximate_text(name[:_LONGEST_NAME])
 
 
 def text_of(value: object) -> str:
     """Give `str()` of any value, not endlessly long; its type's name if even that fails."""
-    try:
-        text = str.__str__(str(value))
-    except Exception:  # code of the value's class
-        return f"<{type_name(value)}>"
+    # Code of the value's class.
+    text = attempt(lambda: str.__str__(str(value)), lambda: f"<{type_name(value)}>")
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
 
 
@@ -108,7 +105,10 @@ class _Converter:
             return self._convert(value, depth)
         except UnserializableMessageError:
             raise
-        except Exception:  # code of the value's class
+        except Exception as error:  # code of the value's class
+            del self._steps[place:]
+            if not fails_again(error, self._convert, value, depth):
+                raise
             del self._steps[place:]
             return self._as_text(value)
 
@@ -152,31 +152,23 @@ class _Converter:
 
     def _convert_items(self, items: list[tuple[Any, Any]], depth: int) -> dict[str, Any]:
         converted: dict[str, Any] = {}
-        taken = {key for key, _ in items if type(key) is str}
+        names = _Names(key for key, _ in items if type(key) is str)
         self._left -= len(items)
         for key, value in items:
             self._steps.append(key)
-            name = key if type(key) is str else self._convert_key(key, taken)
+            name = key if type(key) is str else names.add(self._convert_key(key), key)
             converted[name] = self.convert(value, depth)
             self._steps.pop()
         return converted
 
-    def _convert_key(self, key: Any, taken: set[str]) -> str:
-        """Give a key as text that no other key of its dict has."""
+    def _convert_key(self, key: Any) -> str:
         if isinstance(key, str) and not isinstance(key, Enum):
-            text = str.__str__(key)
-        else:
-            self._report(key)
-            try:
-                (text,) = to_jsonable_python({key: None})
-            except Exception:  # unknown to pydantic, or code of the key's class
-                text = text_of(key)
-        if text in taken:
-            text = f"{text} ({type_name(key)})"
-            numbered = (f"{text} {n}" for n in count(len(taken)))
-            text = next(name for name in chain([text], numbered) if name not in taken)
-        taken.add(text)
-        return text
+            return str.__str__(key)
+        self._report(key)
+        converted: dict[str, None] = attempt(  # unknown to pydantic, or code of the key's class
+            lambda: to_jsonable_python({key: None}), lambda: {text_of(key): None}
+        )
+        return next(iter(converted))
 
     def _convert_object(self, value: Any, depth: int) -> Any:
         self._inside += 1
@@ -210,16 +202,16 @@ class _Converter:
 
     def _convert_model(self, model: Any, depth: int) -> Any:
         marks = self._marks
-        try:
-            dumped = _dump(model, "python")
-        except Exception:  # code of the model's class, or a model that holds itself
+        # Code of the model's class; or it holds itself.
+        dumped = attempt(lambda: _dump(model, "python"), lambda: _NOT_DUMPED)
+        if dumped is _NOT_DUMPED:
             return self._convert_items(list(vars(model).items()), depth)
         if type(dumped) is type(model):
             return self.convert(to_jsonable_python(model), depth)
         converted = self.convert(dumped, depth)
         if self._marks == marks:  # no bytes, nothing unknown: pydantic can do it alone
-            with suppress(Exception):
-                return self.convert(_dump(model, "json"), depth)
+            dumped = attempt(lambda: _dump(model, "json"), lambda: _NOT_DUMPED)
+            return converted if dumped is _NOT_DUMPED else self.convert(dumped, depth)
         return converted
 
     def _convert_array(self, array: Any, depth: int) -> Any:
@@ -262,6 +254,28 @@ class _Converter:
         return shorten_path(self._path + "".join(map(_generalize, self._steps)))
 
 
+class _Names:
+    """The keys of a dict as texts, each of which is there once."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._numbers: dict[str, Iterator[int]] = {}
+
+    def add(self, text: str, key: object) -> str:
+        """Give a name for a key, whose text may be taken."""
+        if text in self._taken:
+            text = self._find_free(f"{text} ({type_name(key)})")
+        self._taken.add(text)
+        return text
+
+    def _find_free(self, text: str) -> str:
+        if text not in self._taken:
+            return text
+        # It goes on where the last one of this text was found: many may be taken.
+        numbers = self._numbers.setdefault(text, count(len(self._taken)))
+        return next(name for n in numbers if (name := f"{text} {n}") not in self._taken)
+
+
 def _generalize(step: Any) -> str:
     if type(step) is str and len(step) <= _LONGEST_KEY and step.isascii() and step.isidentifier():
         return f"[{step!r}]"
@@ -272,8 +286,7 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
     """Give the values of a set in an order that is the same in every process, if there is one."""
     found = list(islice(values, _MOST_VALUES))
     if isinstance(values, (set, frozenset)):
-        with suppress(Exception):  # code of the values' classes
-            return sorted(found)
+        return attempt(lambda: sorted(found), lambda: found)  # code of the values' classes
     return found
 
 

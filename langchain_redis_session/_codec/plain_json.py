@@ -116,6 +116,40 @@ def is_plain(value: object, depth: int = 0, left: list[int] | None = None) -> bo
     return True
 
 
+_FLAT = frozenset((str, int, bool, type(None)))
+_TEXT = frozenset((str,))
+
+
+def is_exact(value: object, depth: int = 0, left: list[int] | None = None) -> bool:
+    """Whether orjson writes `value` and reads it back as the same, or refuses it.
+
+    As `is_plain`, in half the time: lone surrogates and integers over 64 bits are left to it.
+
+    >>> is_exact({"a": [1, "x", None]}), is_exact({"a": float("nan")}), is_exact((1, 2))
+    (True, False, False)
+    """
+    kind = type(value)
+    if kind in _FLAT:
+        return True
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if depth >= MAX_DEPTH or (kind is not dict and kind is not list):
+        return False
+    items: Any = value
+    if kind is dict:
+        if TAG in value or not _TEXT.issuperset(map(type, value)):  # type: ignore[operator,call-overload]
+            return False
+        items = value.values()  # type: ignore[attr-defined]
+    left = [MOST_ITEMS] if left is None else left
+    left[0] -= len(items)
+    if left[0] < 0:
+        return False
+    for item in items:
+        if type(item) not in _FLAT and not is_exact(item, depth + 1, left):
+            return False
+    return True
+
+
 def is_endless(value: object) -> bool:
     """Whether the same objects stand in so many places that nobody could write them all out.
 
@@ -255,6 +289,8 @@ class Approximation(PlainCopy):
 
 def approximate_text(value: str) -> str:
     """Give `value` with U+FFFD for each lone surrogate."""
+    if value.isascii():
+        return value
     return re.sub("[\ud800-\udfff]", "\ufffd", value)
 
 

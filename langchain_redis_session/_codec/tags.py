@@ -24,7 +24,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
-from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -41,7 +40,7 @@ from langchain_redis_session._codec.plain_json import (
     dump_exactly,
     is_plain,
 )
-from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.errors import CorruptEventError, attempt, fails_again
 
 K = TypeVar("K", bound=Hashable)
 
@@ -68,8 +67,14 @@ def _first_places(values: Sequence[K]) -> dict[K, int]:
     return {value: place for place, value in reversed([*enumerate(values)])}
 
 
-def _tag(name: str, *rest: Any) -> dict[str, Any]:
+def make_tag(name: str, *rest: Any) -> dict[str, Any]:
+    """Give a tag."""
     return {TAG: [name, *rest]}
+
+
+def is_dense(args: dict[str, Any], spelled: bytes) -> bool:
+    """Whether arguments take so much more memory than JSON that they are not referred to."""
+    return len(spelled) > _LONG_ARGS and measure_containers(args) > _DENSE * len(spelled)
 
 
 class Tagger(PlainCopy):
@@ -118,12 +123,12 @@ class Tagger(PlainCopy):
 
     def _refer_to_text(self, value: str) -> Any:
         if value in self._arguments and self._may_repeat(value):
-            return _tag("arguments", self._arguments[value])
+            return make_tag("arguments", self._arguments[value])
         if value in self._parts and self._may_repeat(value):
-            return _tag("part", *self._parts[value])
+            return make_tag("part", *self._parts[value])
         start = self._find(value)
         if start >= 0 and self._may_repeat(value):
-            return _tag("content", start, len(value))
+            return make_tag("content", start, len(value))
         return None
 
     def _find(self, value: str) -> int:
@@ -145,9 +150,9 @@ class Tagger(PlainCopy):
         place = self._args.get(spelled)
         if place is None or len(spelled) < MIN_REFERENCE:
             return None
-        if len(spelled) > _LONG_ARGS and measure_containers(value) > _DENSE * len(spelled):
+        if is_dense(value, spelled):
             return None
-        return _tag("args", place) if self._may_repeat(spelled) else None
+        return make_tag("args", place) if self._may_repeat(spelled) else None
 
     def _may_repeat(self, text: str | bytes) -> bool:
         if len(text) > self._left:
@@ -161,7 +166,9 @@ class Tagger(PlainCopy):
 
     def copy_mark(self, mark: Mark) -> Any:
         """Give the tag of a value that has no place in JSON."""
-        return _tag(mark.name, *(super(Tagger, self).copy(part, mark.name) for part in mark.rest))
+        return make_tag(
+            mark.name, *(super(Tagger, self).copy(part, mark.name) for part in mark.rest)
+        )
 
     def odd_text(self, value: str, path: str) -> Any:
         """Tag the lone surrogates of a string."""
@@ -169,15 +176,15 @@ class Tagger(PlainCopy):
         for position, character in enumerate(value):
             if "\ud800" <= character <= "\udfff":
                 marks += position, ord(character)
-        return _tag("str", self.copy(approximate_text(value), path), *marks)
+        return make_tag("str", self.copy(approximate_text(value), path), *marks)
 
     def odd_int(self, value: int, path: str) -> Any:
         """Tag an integer over 64 bits, in hex, which has no limit."""
-        return _tag("int", hex(value))
+        return make_tag("int", hex(value))
 
     def odd_float(self, value: float, path: str) -> Any:
         """Tag NaN or an infinity."""
-        return _tag("float", repr(value))
+        return make_tag("float", repr(value))
 
 
 class PlainTagger(PlainCopy):
@@ -192,7 +199,7 @@ def tag_items(items: list[tuple[Any, Any]]) -> dict[str, Any]:
     """Make a dict of items that are tagged already, or its tag where it can't be one."""
     for key, _ in items:
         if type(key) is not str or key == TAG:
-            return _tag("map", *(part for item in items for part in item))
+            return make_tag("map", *(part for item in items for part in item))
     return dict(items)
 
 
@@ -246,9 +253,9 @@ def dump_value(value: Any, path: str, conversions: Conversions | None) -> bytes:
     '{"raw":{"$lc":["bytes","eA=="]},"n":1}'
     """
     try:
-        return dump_exactly(PlainTagger().copy(value, path))
-    except Exception:  # it may run code of the value's class
-        if conversions is None:
+        return _dump(PlainTagger(), value, path)
+    except Exception as error:  # it may run code of the value's class
+        if conversions is None or not fails_again(error, _dump, PlainTagger(), value, path):
             raise
     return orjson.dumps(_TAGGER.copy(make_plain(value, path, conversions), path))
 
@@ -259,7 +266,7 @@ def dump_bytes(value: bytes) -> bytes:
     >>> dump_bytes(b"[1]").decode()
     '{"$lc":["bytes","WzFd"]}'
     """
-    return orjson.dumps(_tag("bytes", base64.b64encode(value).decode()))
+    return orjson.dumps(make_tag("bytes", base64.b64encode(value).decode()))
 
 
 def embed(value: Any, path: str, conversions: Conversions | None) -> Any:
@@ -272,19 +279,20 @@ def embed_untagged(value: Any, path: str, conversions: Conversions | None) -> An
     if is_plain(value):
         return value
     try:
-        return orjson.Fragment(dump_exactly(PlainCopy().copy(value, path)))
-    except Exception:  # it may run code of the value's class
-        if conversions is None:
+        return orjson.Fragment(_dump(PlainCopy(), value, path))
+    except Exception as error:  # it may run code of the value's class
+        if conversions is None or not fails_again(error, _dump, PlainCopy(), value, path):
             raise
-    shown = Approximation().copy(make_plain(value, path, conversions), path)
-    return orjson.Fragment(dump_exactly(shown))
+    return orjson.Fragment(_dump(Approximation(), make_plain(value, path, conversions), path))
+
+
+def _dump(form: PlainCopy, value: Any, path: str) -> bytes:
+    return dump_exactly(form.copy(value, path))
 
 
 def read_value(value: Any) -> Any:
     """Undo the tags of `dump_value` in parsed JSON; what is not one of its tags stays."""
-    with suppress(Exception):
-        return untag(value, _NO_REFERENCES)
-    return value
+    return attempt(lambda: untag(value, _NO_REFERENCES), lambda: value)
 
 
 _TAGGER = Tagger()
@@ -304,9 +312,9 @@ def untag(value: Any, references: References) -> Any:
             raise CorruptEventError(f"an object with {TAG} is not a tag")
         try:
             return _read_tag(tag[0], tag[1:], references)
-        except (CorruptEventError, RecursionError):
+        except CorruptEventError:
             raise
-        except Exception as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise CorruptEventError(f"a malformed {TAG} tag") from error
     if type(value) is list:
         return _replace_items(value, enumerate(value), references)

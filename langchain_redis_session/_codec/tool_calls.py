@@ -164,6 +164,36 @@ def decode_tool_calls(
     return calls, invalid_calls
 
 
+def read_usual_calls(natural: list[Any], allowance: Allowance | None) -> list[dict[str, Any]]:
+    """Read Go's tool calls as `decode_tool_calls` does, where all are valid and complete.
+
+    Raises:
+        LookupError, TypeError: One of them is not, or there is none.
+    """
+    if not natural:
+        raise LookupError
+    if allowance is not None:
+        allowance.take(_CALL_BYTES * len(natural))
+    calls = []
+    for call in natural:
+        function = call["function"]
+        call_id, name, text = call["id"], function["name"], function["arguments"]
+        args = parse_arguments(text)
+        if (
+            not type(call_id) is type(name) is type(text) is str
+            or not call_id
+            or args is None
+            or len(call) != 3
+            or call["type"] != "function"
+            or len(function) != 2
+        ):
+            raise LookupError
+        if allowance is not None and args:
+            allowance.take(measure_containers(args))
+        calls.append({"name": name, "args": args, "id": call_id, "type": "tool_call"})
+    return calls
+
+
 def read_arguments(natural: Any) -> list[str]:
     """Give the arguments of Go's tool calls as text, in their order."""
     return [text for _, _, text in _read(natural)]

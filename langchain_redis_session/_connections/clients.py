@@ -197,7 +197,6 @@ class Connections:
     def close(self) -> None:
         """Close the sync client if it is ours; other loops' async clients when they run next."""
         self._is_closed = True
-        self._give_back()
         if self._owns_sync and self._sync is not None:
             self._sync.close()
         with _lock:
@@ -207,14 +206,11 @@ class Connections:
             with contextlib.suppress(RuntimeError):  # that loop has ended, and closed its client
                 loop.call_soon_threadsafe(kept.close_soon, loop)
 
-    def _give_back(self) -> None:
-        if isinstance(self._exchanges, KeptExchanges):
-            self._exchanges.give_back()
-
     def release(self) -> None:
         """After a use in the background: close what it has kept open beyond `close`."""
         if self._is_closed and self._owns_sync and self._sync is not None:
-            self._give_back()
+            if isinstance(self._exchanges, KeptExchanges):
+                self._exchanges.give_back()
             # Not what others still use: they would connect again.
             for pool in list_pools(self._sync):
                 pool.disconnect(inuse_connections=False)

@@ -20,6 +20,9 @@ except ImportError:  # not there, or before hiredis 3.2
     PushNotification = ()  # type: ignore[assignment,misc]
 
 _BUFFER_BYTES = 64 * 1024
+_UNTOUCHED = 0xFF
+"""What a buffer begins with until something is read into it; no text in UTF-8 has it."""
+_HANDLERS = ("node_moving", "maintenance", "oss_cluster_maint")
 
 
 def can_pipeline(connection_class: type) -> bool:
@@ -54,6 +57,9 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._timeout_s: float | None = connection.socket_timeout
         self._parser = connection._parser  # noqa: SLF001
+        for name in _HANDLERS:  # of pushes, which are tasks' work; without them they are skipped
+            if hasattr(self._parser, f"set_{name}_push_handler"):
+                getattr(self._parser, f"set_{name}_push_handler")(None)
         self._parsing: Coroutine[Any, Any, Any] | None = None
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._exchanges: deque[_Exchange] = deque()
@@ -71,9 +77,13 @@ class PipeliningConnection(asyncio.BufferedProtocol):
     @property
     def is_open(self) -> bool:
         """Whether it can be used."""
-        if self._error is None and (self._is_sending or self._is_reading):
+        if self._error is None and (self._is_sending or self._has_lost()):
             self.close(redis.ConnectionError, "it was interrupted")
         return self._error is None
+
+    def _has_lost(self) -> bool:
+        """Whether something was read that has not arrived here; TLS may read in vain."""
+        return self._is_reading and self._buffer[0] != _UNTOUCHED
 
     async def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands; gives their replies, among which the server's errors stand.
@@ -125,9 +135,10 @@ class PipeliningConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """As of `BufferedProtocol`."""
-        if self._is_reading:  # and what was read then has got lost
+        if self._is_reading and self._has_lost():
             self.close(redis.ConnectionError, "reading was interrupted")
         self._is_reading = True
+        self._buffer[0] = _UNTOUCHED
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -222,15 +233,17 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         """Close it at once; who waits gets an error of this kind."""
         if self._error is None:
             self._error = kind, reason
-        self._transport.abort()
-        if self._look is not None:
-            self._look.cancel()
-        self.resume_writing()
         for exchange in self._exchanges:
             if not exchange.future.done():
                 exchange.future.set_exception(self._make_error())
+                exchange.future.exception()  # which nobody may ask for: its task may have ended
         self._exchanges.clear()
         self._unsent.clear()
+        self.resume_writing()
+        if not self._transport.is_closing():
+            self._transport.abort()
+        if self._look is not None:
+            self._look.cancel()
 
     def _make_error(self) -> Exception:
         assert self._error is not None

@@ -262,11 +262,14 @@ class AsyncPooledExchanges:
                 raise
             await self.give(connection)
             return replies
-        except (*_USUAL, asyncio.CancelledError):
+        except BaseException as error:
+            self.note(error)
             raise
-        except BaseException:  # a signal's, which may have landed in the pool's own code
+
+    def note(self, error: BaseException) -> None:
+        """Trust connections less after a signal's exception, which may have hit the pool's code."""
+        if not isinstance(error, (*_USUAL, asyncio.CancelledError)):
             self._proven = WeakSet()
-            raise
 
     async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         proven = self._proven
@@ -285,6 +288,19 @@ class AsyncPooledExchanges:
         if connection is None:
             raise refuse(self._timeout_s, self._pool.max_connections, self._name)
         self._idle.discard(connection)
+        return connection
+
+    async def take_for_long(self) -> Any:
+        """Take a connection that surely has no reply to come."""
+        connection = await self.take()
+        if self._proven is not None:
+            try:
+                await connection.disconnect(nowait=True)
+                await connection.connect()
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                await self.give(connection)
+                raise
         return connection
 
     async def _try_to_take(self) -> Any:

@@ -119,8 +119,9 @@ class SharedExchanges:
             await self._drop()
             self._shared = await self._connect()
             return self._shared
-        except Exception as error:
-            failure = error
+        except BaseException as error:
+            self._pooled.note(error)
+            failure = error if isinstance(error, Exception) else None
             raise
         finally:
             if self._opening is opening:
@@ -128,7 +129,7 @@ class SharedExchanges:
             opening.set_result(failure)
 
     async def _connect(self) -> PipeliningConnection:
-        connection = await self._pooled.take()
+        connection = await self._pooled.take_for_long()
         try:
             return PipeliningConnection(connection)
         except BaseException:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from reprlib import Repr
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._display.guard import attempt, shows
 
 _MOST_BITS = 500
 _MOST_CHARACTERS = 300
@@ -29,15 +32,16 @@ class _Brief(Repr):
     def repr_bytearray(self, x: bytearray, level: int) -> str:
         return self._cut(repr(x[: self.maxother + 1]))
 
+    def repr_datetime(self, x: datetime, level: int) -> str:
+        return x.isoformat(" ")
+
     def repr_instance(self, x: Any, level: int) -> str:
         if isinstance(x, BaseMessage):
             return self._show_message(x, level)
         if isinstance(x, str):  # a subclass
             return self.repr_str(str.__str__(x), level)
-        try:
-            return self._cut(repr(x))
-        except Exception:  # too deep, or code of somebody's class
-            return f"<{type(x).__name__}>"
+        # Too deep, or code of somebody's class.
+        return attempt(lambda: self._cut(repr(x)), lambda _: f"<{type(x).__name__}>")
 
     def _show_message(self, message: BaseMessage, level: int) -> str:
         parts = [self.repr1(message.content, level - 1)]
@@ -67,7 +71,20 @@ def show_brief(value: Any) -> str:
     >>> len(show_brief({"texts": ["x" * 10**6] * 100, "number": 2**100_000}))
     300
     """
-    return _cut(_brief.repr(value), _MOST_CHARACTERS)
+    text = attempt(lambda: _brief.repr(value), lambda _: f"<{type(value).__name__}>")
+    return _cut(text, _MOST_CHARACTERS)
+
+
+class FullRepr:
+    """Gives a dataclass the `repr` that it would have, which can't raise."""
+
+    __slots__ = ()
+
+    @shows
+    def __repr__(self) -> str:
+        members = dataclasses.fields(self)  # type: ignore[arg-type]
+        shown = (f"{m.name}={getattr(self, m.name)!r}" for m in members if m.repr)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class BriefRepr:
@@ -75,6 +92,7 @@ class BriefRepr:
 
     __slots__ = ()
 
+    @shows
     def __repr__(self) -> str:
         shown = (
             f"{member.name}={show_brief(value)}"

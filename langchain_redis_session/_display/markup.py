@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 
 # Control characters that no page shows, and surrogates, which no page can carry.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_VOID = ("br", "hr", "img")
 
 
 class Markup(str):
@@ -30,8 +32,14 @@ def element(name: str, *parts: Part, **attributes: object) -> Markup:
     shown = "".join(
         f' {key.replace("_", "-")}="{escape(value)}"' for key, value in attributes.items()
     )
-    inner = "".join(part if isinstance(part, Markup) else escape(part) for part in parts)
-    return Markup(f"<{name}{shown}>{inner}</{name}>")
+    if name in _VOID:
+        return Markup(f"<{name}{shown}>")
+    return Markup(f"<{name}{shown}>{join(parts)}</{name}>")
+
+
+def join(parts: Iterable[Part]) -> Markup:
+    """Put parts beside each other."""
+    return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
 
 
 def escape(text: object) -> str:

@@ -12,7 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from langchain_redis_session._display.markup import Markup, element
+from langchain_redis_session._display.markup import Markup, Part, element
+from langchain_redis_session._display.pages import (
+    render_head,
+    render_page,
+    render_time,
+    render_zones,
+)
 from langchain_redis_session._display.run_text import (
     format_duration,
     format_usage,
@@ -20,8 +26,9 @@ from langchain_redis_session._display.run_text import (
     visible_runs,
 )
 from langchain_redis_session._display.shown import ShownRun, ShownRuns
-from langchain_redis_session._display.transcript import count, fold, tag
-from langchain_redis_session._times import to_datetime
+from langchain_redis_session._display.styles import tag
+from langchain_redis_session._display.texts import fold
+from langchain_redis_session._display.wording import count, in_local_time, in_utc, time_of
 
 MOST_ROWS = 100
 """So many runs are drawn: a page has to stay a page."""
@@ -77,7 +84,7 @@ def render_runs(tree: ShownRuns) -> str:
     """Give a tree as HTML: what it was in all, the timeline, and the same as text."""
     drawn, left_out = _choose(tree)
     panels = _share_axes(drawn)
-    parts = [tag("div", "head", *_render_head(tree))]
+    parts = [_render_head(tree)]
     if left_out:
         parts.append(tag("div", "note", f"… {count(left_out, 'more run')} not drawn"))
     if panels:
@@ -85,23 +92,22 @@ def render_runs(tree: ShownRuns) -> str:
     lines = list(islice(str(tree).split("\n"), MOST_LINES)) if panels else []
     if lines:
         parts.append(tag("div", "section", fold(["as text"], "\n".join(lines))))
-    # Jupyter would typeset "$5 or $6" as mathematics.
-    names = {"class": "langchain-redis-session tex2jax_ignore mathjax_ignore"}
-    return str(tag("div", "box", *parts, **names))
+    return render_page(*parts)
 
 
-def _render_head(tree: ShownRuns) -> Iterator[Markup]:
+def _render_head(tree: ShownRuns) -> Markup:
     runs = [run for _, _, run in visible_runs(tree.roots)]
-    yield tag("span", "title", count(len(runs), "run") if runs else "no runs")
+    title: list[Part] = [tag("b", "title", count(len(runs), "run") if runs else "no runs")]
     usage = format_usage(total_usage(runs))
     if usage:
-        yield tag("span", "gap", usage)
+        title += [" ", tag("span", "gap", usage)]
     errors = sum(1 for run in runs if run.error)
     if errors:
-        yield tag("span", "error", count(errors, "error"))
-    clock = _clock(min(run.start_ns for run in runs)) if runs else ""
-    if clock:
-        yield tag("div", "dim", f"from {clock}")
+        title += [" ", tag("b", "error", count(errors, "error"))]
+    if not runs:
+        return render_head(title)
+    start = time_of(min(run.start_ns for run in runs))
+    return render_head(title, ["from ", render_time(start), " · ", render_zones([start])])
 
 
 # What is drawn
@@ -193,7 +199,9 @@ def _draw_panel(panel: _Panel, left: float, top: float) -> Iterator[Markup]:
     right = _WIDTH - _LABELS
     scale = (right - left) / panel.span_ns
     bottom = top + _AXIS + _ROW * len(panel.rows)
-    yield _text(_MARGIN, top + 16, _clock(panel.start_ns)[11:19], opacity=0.6, font_size=11)
+    yield _text(
+        _MARGIN, top + 16, in_local_time(time_of(panel.start_ns))[11:], opacity=0.6, font_size=11
+    )
     for at_ms, label in _ticks(panel.span_ns / 1e6, right - left):
         x = left + at_ms * 1e6 * scale
         yield element(
@@ -265,7 +273,7 @@ def _tell(run: ShownRun) -> str:
     """All that is worth telling of a run, for pointing at it."""
     lines = [
         f"{run.name} ({run.kind})" if run.kind else run.name,
-        f"{_clock(run.start_ns)}, {format_duration(run.duration_ms)}",
+        f"{in_utc(time_of(run.start_ns))}, {format_duration(run.duration_ms)}",
         f"model {run.model}" if run.model else "",
         format_usage(run.usage),
         run.error,
@@ -291,13 +299,6 @@ def _tick_label(at_ms: float, step: float) -> str:
         if step >= unit_ms or (unit == "s" and step >= 100):
             return f"{at_ms / unit_ms:g} {unit}"
     return f"{at_ms:g} ms" if step >= 0.1 else f"{at_ms * 1000:g} µs"
-
-
-def _clock(time_ns: int) -> str:
-    try:
-        return f"{to_datetime(time_ns).isoformat(' ')[:19]} UTC"
-    except OverflowError:  # beyond the year 9999
-        return ""
 
 
 def _size(row: _Row) -> float:

@@ -63,7 +63,11 @@ def run(
         request = next(flow)
         while True:
             try:
-                reply = _execute(request, exchanges, queue, counters)
+                if isinstance(request, tuple) and exchanges is not None:
+                    counters.round_trips += 1
+                    reply = exchanges.send(request)
+                else:
+                    reply = _execute(request, exchanges, queue, counters)
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:
@@ -85,7 +89,11 @@ async def arun(
         request = next(flow)
         while True:
             try:
-                reply = await _aexecute(request, exchanges, queue, counters)
+                if isinstance(request, tuple) and exchanges is not None:
+                    counters.round_trips += 1
+                    reply = await exchanges.send(request)
+                else:
+                    reply = await _aexecute(request, exchanges, queue, counters)
             except Exception as error:
                 request = flow.throw(_to_throw(request, error))
             else:
@@ -99,9 +107,6 @@ async def arun(
 def _execute(
     request: Request, exchanges: Exchanges | None, queue: AppendQueue | None, counters: Counters
 ) -> Any:
-    if isinstance(request, tuple) and exchanges is not None:
-        counters.round_trips += 1
-        return exchanges.send(request)
     if isinstance(request, Call):
         return request.function()
     if isinstance(request, Unreadable):
@@ -122,9 +127,6 @@ async def _aexecute(
     queue: AppendQueue | None,
     counters: Counters,
 ) -> Any:
-    if isinstance(request, tuple) and exchanges is not None:
-        counters.round_trips += 1
-        return await exchanges.send(request)
     if isinstance(request, Call):
         return await request.async_function()
     if isinstance(request, Unreadable):

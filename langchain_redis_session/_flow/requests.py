@@ -160,10 +160,10 @@ def off_loop(function: Callable[[], T]) -> Flow[T]:
 LARGE_BYTES = 64 * 1024
 
 
-def compute(function: Callable[[], T], size_bytes: int) -> Flow[T]:
+def compute(function: Callable[[], T], size_bytes: int, quick_bytes: int = LARGE_BYTES) -> Flow[T]:
     """Call what takes the longer the more bytes it reads or writes.
 
-    Up to `LARGE_BYTES` that is quicker than to hand it to a thread; beyond, async code does so.
+    Up to `quick_bytes` that is quicker than to hand it to a thread; beyond, async code does so.
 
     >>> next(compute(lambda: 7, 100))
     Traceback (most recent call last):
@@ -171,6 +171,6 @@ def compute(function: Callable[[], T], size_bytes: int) -> Flow[T]:
     >>> type(next(compute(lambda: 7, 100_000))).__name__
     'Call'
     """
-    if size_bytes <= LARGE_BYTES:
+    if size_bytes <= quick_bytes:
         return function()
     return (yield from off_loop(function))

@@ -74,12 +74,16 @@ def send_sources(flow: Flow[R]) -> Flow[R]:
 def _answer_with_sources(request: Request) -> Flow[Any]:
     if isinstance(request, list):
         return (yield [_to_source(command) for command in request])
-    return (yield _to_source(request) if isinstance(request, tuple) else request)
+    return (yield _to_source(request))
 
 
-def _to_source(command: Any) -> Any:
-    if not isinstance(command, tuple) or command[0] != "EVALSHA":
-        return command
+def _to_source(request: Any) -> Any:
+    is_call = isinstance(request, tuple) and request[0] == "EVALSHA"
+    return with_source(request) if is_call else request
+
+
+def with_source(command: Command) -> Command:
+    """Give a call of a script with its source in place of its SHA-1."""
     kind = type(command)  # apart or not
     return kind(("EVAL", _sources[str(command[1])], *command[2:]))
 

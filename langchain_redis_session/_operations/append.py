@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from langchain_redis_session._codec.session_record import (
     change_state,
@@ -12,8 +13,8 @@ from langchain_redis_session._codec.session_record import (
     measure_state,
     start_record,
 )
-from langchain_redis_session._flow.requests import Flow, compute
-from langchain_redis_session._flow.scripts import ScriptCall
+from langchain_redis_session._flow.requests import Command, Flow, compute
+from langchain_redis_session._flow.scripts import ScriptCall, ScriptMissingError, with_source
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.attempts import Attempts
@@ -31,12 +32,13 @@ from langchain_redis_session._operations.state import (
 from langchain_redis_session._operations.usage import measure
 from langchain_redis_session.config import DEFAULT_EVENT_LIMIT
 from langchain_redis_session.errors import SessionNotFoundError
-from langchain_redis_session.models import AppendResult, SessionKey
-from langchain_redis_session.scripts import bindings
+from langchain_redis_session.models import AppendResult, Event, SessionKey
+from langchain_redis_session.scripts import bindings, usual_append
 from langchain_redis_session.scripts.bindings import Create, StateWrite
-from langchain_redis_session.scripts.replies import Appended, Fate, Status
+from langchain_redis_session.scripts.replies import Appended, Fate, Status, parse_appended
 
 _MOST_LOSING = 1000
+_MOST_BEGUN = 1024
 _WRITTEN = (Fate.FRESH, Fate.STORED)
 
 
@@ -84,12 +86,13 @@ class _Write:
 
     def call(self) -> ScriptCall[Appended]:
         options, entries = self.context.options, self.prepared.entries
+        events = self.prepared.events
         change = self._merge(self.fresh)
         return bindings.append_events(
             self.keys,
             create=self.create,
             record_start=self._start_record(change),
-            first_us=self._first_us(),
+            first_us=_first_us(events) if events and self.create is not Create.NEVER else None,
             event_limit=options.session_event_limit,
             session_ttl_ms=options.session_ttl,
             try_field_ttl=self.context.try_field_ttl,
@@ -99,7 +102,7 @@ class _Write:
             more_summaries=self.more_summaries,
             entries=entries,
             with_app_state=self._app_state_is_near(),
-            uses=measure(self.prepared.events) if options.track_usage else None,
+            uses=measure(events) if options.track_usage else None,
             state=self._state(change),
         )
 
@@ -122,19 +125,12 @@ class _Write:
         return StateChange.merge(changes[place] for place in places if place in changes)
 
     def _start_record(self, change: StateChange) -> bytes:
-        limit = self.context.options.session_event_limit
-        if limit == "session":
-            limit = self.prepared.new_event_limit
+        limit = _new_limit(self.context, self.prepared)
         if change.session:
             start = start_record(self.key.session_id, change.session, limit)
             check_record_size(self.context, len(start))
             return start
         return _start_stateless_record(self.key.session_id, limit)
-
-    def _first_us(self) -> int | None:
-        if self.create is Create.NEVER or not self.prepared.events:
-            return None
-        return min(event.time_ns for event in self.prepared.events) // 1000
 
     def _state(self, change: StateChange) -> StateWrite | None:
         if not change and not self.drop_names and self.record is None:
@@ -174,8 +170,21 @@ def append_prepared(
     events = prepared.events
     if not events:
         return AppendResult([], 0, 0)
+    call, reply = _start_usually(context, key, prepared), None
+    if call is not None:
+        command, scores = call
+        try:
+            reply = yield command
+        except ScriptMissingError:
+            reply = yield with_source(command)
+        if type(reply) is int:
+            return _finish_usually(context, prepared, scores, reply)
     done = yield from _write(
-        context, key, prepared, create=Create.MISSING if prepared.create else Create.NEVER
+        context,
+        key,
+        prepared,
+        create=Create.MISSING if prepared.create else Create.NEVER,
+        first_reply=reply,
     )
     kept = []
     for event, score, fate in zip(events, done.scores, done.fates, strict=True):
@@ -190,6 +199,67 @@ def append_prepared(
         removed=done.removed,
         unsummarized=done.unsummarized,
     )
+
+
+def _start_usually(
+    context: Context, key: SessionKey, prepared: PreparedEvents
+) -> tuple[Command, Sequence[float]] | None:
+    """The call for an append that may be the usual case of the script; None where it can't be.
+
+    It is what `_write` would do first. Nothing is put together anew that stays the same.
+    """
+    options, events = context.options, prepared.events
+    if (
+        prepared.changes
+        or prepared.filter_keys
+        or context.counts_unsummarized
+        or options.wait_replicas
+        or options.track_usage
+        or (prepared.once and any(entry.message_id for entry in prepared.entries))
+    ):
+        return None
+    create = prepared.create
+    place = (key, create, prepared.new_event_limit, context.try_field_ttl)
+    beginning = context.begun_appends.get(place)
+    if beginning is None:
+        beginning = usual_append.begin_call(
+            context.keyspace.session(key),
+            create=Create.MISSING if create else Create.NEVER,
+            record_start=_start_stateless_record(key.session_id, _new_limit(context, prepared)),
+            event_limit=options.session_event_limit,
+            session_ttl_ms=options.session_ttl,
+            try_field_ttl=context.try_field_ttl,
+        )
+        if len(context.begun_appends) >= _MOST_BEGUN:
+            context.begun_appends.clear()
+        context.begun_appends[place] = beginning
+    return usual_append.end_call(beginning, prepared.entries, _first_us(events) if create else None)
+
+
+def _finish_usually(
+    context: Context, prepared: PreparedEvents, scores: Sequence[float], reply: int
+) -> AppendResult:
+    removed, field_ttl = usual_append.read_reply(reply)
+    context.note_field_ttl(field_ttl)
+    for event, score in zip(prepared.events, scores, strict=True):
+        event.score = score
+    counters = context.counters
+    counters.events_written += len(scores)
+    for entry in prepared.entries:
+        counters.bytes_out += len(entry.member)
+    return AppendResult(list(prepared.events), len(scores), removed)
+
+
+def _first_us(events: Sequence[Event]) -> int:
+    if len(events) == 1:
+        return events[0].time_ns // 1000
+    return min(event.time_ns for event in events) // 1000
+
+
+def _new_limit(context: Context, prepared: PreparedEvents) -> int | None:
+    """The event limit of a session that an append creates."""
+    limit = context.options.session_event_limit
+    return prepared.new_event_limit if limit == "session" else limit
 
 
 def write_state(
@@ -214,8 +284,12 @@ def _write(
     *,
     create: Create,
     drop_names: Collection[str] = (),
+    first_reply: list[Any] | None = None,
 ) -> Flow[Appended]:
-    """Call the append script until it went through; its last reply is OK or EXISTS."""
+    """Call the append script until it went through; its last reply is OK or EXISTS.
+
+    `first_reply` is that of a call that was made before.
+    """
     keys = context.keyspace.session(key)
     write = _Write(
         context=context,
@@ -230,8 +304,11 @@ def _write(
     attempts = Attempts(key, "write to")
     while True:
         attempts.begin()
-        call = yield from compute(write.call, write.state_bytes)
-        reply = yield from call_append(context, key, call)
+        if first_reply is None:
+            call = yield from compute(write.call, write.state_bytes)
+            reply = yield from call_append(context, key, call)
+        else:
+            reply, first_reply = parse_appended(first_reply), None
         if reply.status is Status.OK:
             context.note_field_ttl(reply.field_ttl)
             if reply.lost:

@@ -38,7 +38,12 @@ class Bounds:
     @property
     def is_everything(self) -> bool:
         """Whether all entries are to be read."""
-        return self.limit is None and self.highest == "+inf" and self.lowest == "-inf"
+        return self.limit is None and not self.is_timed
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the score is bounded."""
+        return self.highest != "+inf" or self.lowest != "-inf"
 
 
 def make_bounds(

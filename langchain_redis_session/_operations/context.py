@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._counters import Counters
-from langchain_redis_session._flow.requests import Unreadable
+from langchain_redis_session._flow.requests import Command, Unreadable
 from langchain_redis_session._keys.zset import Keyspace
 from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.scripts.replies import Fate
@@ -24,6 +24,7 @@ class Context:
         conversions: Who hears of values that JSON can't carry; None = they are refused.
         keyspace: The names of keys.
         try_field_ttl: Whether the server may have TTLs per field.
+        begun_appends: What usual appends to sessions begin with, of some of them.
     """
 
     options: ServiceOptions
@@ -32,6 +33,7 @@ class Context:
     conversions: Conversions | None = field(init=False)
     keyspace: Keyspace = field(init=False)
     try_field_ttl: bool = field(init=False)
+    begun_appends: dict[tuple[Hashable, ...], Command] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         is_converting = self.options.unserializable == "convert"

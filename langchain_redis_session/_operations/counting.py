@@ -6,7 +6,7 @@ from functools import partial
 
 from langchain_core.messages import ToolMessage
 
-from langchain_redis_session._codec.events import count_messages as count_in_entry
+from langchain_redis_session._codec.event_glance import count_messages as count_in_entry
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._flow.scripts import call_batch

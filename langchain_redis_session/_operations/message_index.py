@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langchain_redis_session._codec.events import decode_event
+from langchain_redis_session._codec.event_glance import read_message_id
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import format_score
@@ -37,10 +37,10 @@ def _find_message_ids(page: Page) -> list[tuple[bytes, bytes]]:
     found: list[tuple[bytes, bytes]] = []
     for entry, score in zip(*page, strict=True):
         try:
-            message = decode_event(entry).message
+            message_id = read_message_id(entry)
         except CorruptEventError:
             continue
-        if message is not None and message.id:
-            id_ = message.id.encode("utf-8", "surrogatepass")
+        if message_id:
+            id_ = message_id.encode("utf-8", "surrogatepass")
             found.append((id_, format_score(float(score)).encode()))
     return found

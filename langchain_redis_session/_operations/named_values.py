@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from langchain_redis_session._codec.plain_json import is_text
 from langchain_redis_session._codec.session_record import TRACKS, read_state
 from langchain_redis_session._codec.state_values import decode_state_value, encode_typed_value
-from langchain_redis_session._flow.requests import Command, Flow, Scope
+from langchain_redis_session._flow.requests import Command, Flow, Scope, compute
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.append import write_state
 from langchain_redis_session._operations.context import Context
@@ -187,9 +187,14 @@ def get_values(context: Context, key: SessionKey, places: Sequence[StateName]) -
         for name, value in zip(fields[scope], values, strict=True):
             stored[StateName(scope, name)] = value
     if "session" in fields:
-        state = read_state(replies[count].record)
+        state = yield from _read_state(replies[count].record)
         stored |= {StateName("session", name): state.get(name) for name in fields["session"]}
-    return [_decode(stored[place]) for place in places]
+    size = sum(len(value) for value in stored.values() if value is not None)
+    return (yield from compute(lambda: [_decode(stored[place]) for place in places], size))
+
+
+def _read_state(record: bytes) -> Flow[dict[str, bytes | None]]:
+    return (yield from compute(lambda: read_state(record), len(record)))
 
 
 def _decode(value: bytes | None) -> Any:
@@ -254,6 +259,6 @@ def list_names(context: Context, key: SessionKey, prefix: str) -> Flow[list[str]
         for field in fields
     ]
     if "session" in scopes:
-        state = read_state(replies[len(shared)].record)
+        state = yield from _read_state(replies[len(shared)].record)
         places += [StateName("session", name) for name in state]
     return sorted(place.name for place in places if place.name.startswith(prefix))

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langchain_redis_session._codec.corruption import is_dense
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._operations.state import (
     StateChange,
@@ -29,42 +28,44 @@ from langchain_redis_session.errors import (
 from langchain_redis_session.models import Event, is_from_user
 from langchain_redis_session.scripts.bindings import Entry
 
-_AUTHORS = {
+_AUTHORS_BY_TYPE = {
     "ai": "assistant",
     "AIMessageChunk": "assistant",
 }
+_AUTHORS = {HumanMessage: "user", AIMessage: "assistant"}  # known at once
 
 
 def make_events(
     messages: Sequence[BaseMessage],
-    *,
     time_ns: int,
     author: str | None,
     state_delta: Mapping[str, Any] | None,
-    **members: Any,
+    request_id: str = "",
+    invocation_id: str = "",
+    branch: str = "",
+    tag: str = "",
+    filter_key: str = "",
 ) -> list[Event]:
     """Make an event of each message; the last one carries the state."""
+    names = (request_id, invocation_id, branch, tag, filter_key)
     events = [
-        Event(
-            message,
-            author=author or _find_author(message),
-            time_ns=time_ns,
-            **members,
-        )
+        Event(message, author or _find_author(message), *names, time_ns=time_ns)
         for message in messages
     ]
     if state_delta:
         if not events:
-            events.append(Event(author=author or "", time_ns=time_ns, **members))
+            events.append(Event(None, author or "", *names, time_ns=time_ns))
         events[-1].state_delta = dict(state_delta)
     return events
 
 
 def _find_author(message: BaseMessage) -> str:
-    return "user" if is_from_user(message) else _AUTHORS.get(message.type, "")
+    if (author := _AUTHORS.get(type(message))) is not None:
+        return author
+    return "user" if is_from_user(message) else _AUTHORS_BY_TYPE.get(message.type, "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PreparedEvents:
     """Events that were checked and encoded, to be appended together.
 
@@ -232,12 +233,9 @@ def _say_which(error: str, place: int) -> str:
 
 
 def _make_entry(event: Event, member: bytes) -> Entry:
-    message_id = (event.message and event.message.id) or ""
-    if not isinstance(message_id, str):  # it was converted
+    message_id = event.message.id if event.message is not None else None
+    if message_id and not isinstance(message_id, str):  # it was converted
         stored = decode_event(member).message
-        message_id = (stored and stored.id) or ""
-    return Entry(
-        score=format_score(event.time_ns),
-        member=member,
-        message_id=message_id.encode("utf-8", "surrogatepass"),
-    )
+        message_id = stored.id if stored is not None else None
+    encoded_id = message_id.encode("utf-8", "surrogatepass") if message_id else b""
+    return Entry(f"{event.time_ns:d}", member, encoded_id)

@@ -29,7 +29,7 @@ from langchain_redis_session._operations.decoding import (
 from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session._operations.matching import has_message, is_below, is_whole
 from langchain_redis_session._operations.pages import page_command, parse_page_reply
-from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX, decode_fields
+from langchain_redis_session._operations.state import decode_shared_state
 from langchain_redis_session._operations.stretch import Stretch, make_event_stretch
 from langchain_redis_session._times import to_datetime
 from langchain_redis_session.errors import CorruptEventError
@@ -39,6 +39,7 @@ from langchain_redis_session.models import (
     SessionKey,
     SummarizedMessages,
     Summary,
+    drop_first_results,
     list_messages,
     select_messages,
 )
@@ -64,7 +65,9 @@ def get_session(
 def get_events(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list[Event]]:
     """Read a session's events, oldest first."""
     stretch = make_event_stretch(context, context.keyspace.session(key), bounds)
-    yield from _read_and_refresh(context, key, stretch)
+    page, *_ = yield from _read_first(context, key, stretch)
+    yield from stretch.take_first(page)
+    yield from stretch.finish()
     return stretch.items
 
 
@@ -72,10 +75,10 @@ def get_messages(context: Context, key: SessionKey, bounds: Bounds) -> Flow[list
     """Read a session's messages, oldest first, never starting with an orphaned tool result."""
     keys = context.keyspace.session(key)
     stretch = make_event_stretch(context, keys, bounds, has_message, needs_scores=False)
-    yield from _read_and_refresh(context, key, stretch)
+    messages = yield from _read_messages(context, key, stretch)
     # A stretch that begins with a user message may be longer than its limit.
     limit = None if bounds.start_on else bounds.limit
-    return select_messages(stretch.items, is_cut=stretch.is_cut, limit=limit)
+    return drop_first_results(messages, is_cut=stretch.is_cut, limit=limit)
 
 
 def get_messages_for_model(
@@ -88,22 +91,35 @@ def get_messages_for_model(
     keys = context.keyspace.session(key)
     wants = has_message if include_interrupted else is_whole
     stretch = make_event_stretch(context, keys, bounds, wants, needs_scores=False)
-    yield from _read_and_refresh(context, key, stretch)
-    return SummarizedMessages(None, list_messages(stretch.items), stretch.is_cut)
+    messages = yield from _read_messages(context, key, stretch)
+    return SummarizedMessages(None, messages, stretch.is_cut)
 
 
-def _read_and_refresh(context: Context, key: SessionKey, stretch: Stretch[Event]) -> Flow[None]:
-    front_reads, refreshes = stretch.front_reads(), context.options.refresh_ttl_on_read
+def _read_messages(
+    context: Context, key: SessionKey, stretch: Stretch[Event]
+) -> Flow[list[BaseMessage]]:
+    page, *fronts = yield from _read_first(context, key, stretch)
+    messages = yield from stretch.take_usual(page, *fronts)
+    if messages is None:
+        stretch.take_front(*fronts)
+        yield from stretch.take_first(page)
+        yield from stretch.finish()
+        messages = list_messages(stretch.items)
+    return messages
+
+
+def _read_first(context: Context, key: SessionKey, stretch: Stretch[Event]) -> Flow[list[Any]]:
+    """Give the replies to a stretch's first read and to its front reads."""
+    first, front_reads = stretch.first_read(), stretch.front_reads()
+    refreshes = context.options.refresh_ttl_on_read
     if not front_reads and not refreshes:
-        yield from stretch.read()
-        return
+        reply = (yield from first) if isinstance(first, ScriptCall) else (yield first)
+        return [reply]
     refresh = [refresh_lifetime(context, key)] if refreshes else []
-    page, *replies = yield from call_batch([stretch.first_read(), *front_reads, *refresh])
+    replies = yield from call_batch([first, *front_reads, *refresh])
     if refreshes:
         context.note_field_ttl(replies.pop().field_ttl)
-    stretch.take_front(*replies)
-    yield from stretch.take_first(page)
-    yield from stretch.finish()
+    return replies
 
 
 def get_summarized_messages(
@@ -307,10 +323,7 @@ class Reading:
         yield from self.stretch.take_first(page)
         yield from self.stretch.finish()
         app_state = stored.app_state if far_app_state is None else far_app_state
-        shared_state = {
-            **decode_fields(app_state, APP_PREFIX),
-            **decode_fields(stored.user_state, USER_PREFIX),
-        }
+        shared_state = yield from decode_shared_state(app_state, stored.user_state)
         if not parsed.is_readable:
             parsed = yield from take_times_of_events(self.keys.events, parsed)
         return make_session(self.key, parsed, shared_state, self.stretch, summary)

@@ -14,7 +14,8 @@ from langchain_redis_session.models import Event, SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import End
 
-_MOST_LOOKS = 400
+_MOST_LOOKS = 800
+"""As many entries the server looks at in a millisecond or two: an id does not tell where it is."""
 _SMALLEST_PAGE, _LARGEST_PAGE = 32, 1000
 
 

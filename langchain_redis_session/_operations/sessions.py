@@ -23,10 +23,8 @@ from langchain_redis_session._operations.reading import (
     take_times_of_events,
 )
 from langchain_redis_session._operations.state import (
-    APP_PREFIX,
-    USER_PREFIX,
     StateChange,
-    decode_fields,
+    decode_shared_state,
     update_app_state,
 )
 from langchain_redis_session._operations.stretch import make_event_stretch
@@ -140,7 +138,7 @@ def _read_shared(context: Context, app_name: str, user_id: str) -> Flow[dict[str
             ("HGETALL", keyspace.user_state(app_name, user_id)),
         ]
     )
-    return {**decode_fields(app_fields, APP_PREFIX), **decode_fields(user_fields, USER_PREFIX)}
+    return (yield from decode_shared_state(app_fields, user_fields))
 
 
 def _read_newest(context: Context, key: SessionKey) -> Flow[Any]:

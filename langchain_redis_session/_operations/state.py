@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.session_record import TRACKS, measure_state
+from langchain_redis_session._codec.sizes import estimate
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._flow.fields import to_fields
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, compute
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError, StateTooLargeError, shorten
 from langchain_redis_session.scripts import bindings
+
+T = TypeVar("T")
 
 APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"
 
@@ -179,14 +182,31 @@ def list_names(names: Iterable[object], prefix: str = "") -> list[str]:
     return [_name_in_scope(_check_name(name, path), prefix, path, "delete") for name in names]
 
 
-def decode_fields(
-    fields: Mapping[bytes, bytes] | Sequence[bytes], prefix: str = ""
-) -> dict[str, Any]:
-    """Read a state hash."""
-    return {
-        prefix + name.decode("utf-8", "replace"): decode_state_value(value)
-        for name, value in to_fields(fields).items()
-    }
+def encode(values: Any, function: Callable[[], T]) -> Flow[T]:
+    """Encode values with a function."""
+    return (yield from compute(function, estimate(values, LARGE_BYTES)))
+
+
+Fields: TypeAlias = "Mapping[bytes, bytes] | Sequence[bytes]"
+"""A hash, as a command replies it."""
+
+
+def decode_shared_state(app_fields: Fields, user_fields: Fields) -> Flow[dict[str, Any]]:
+    """Read the state that a user's sessions share, under prefixed names."""
+    state = yield from _decode(app_fields, APP_PREFIX)
+    return state | (yield from _decode(user_fields, USER_PREFIX))
+
+
+def _decode(reply: Fields, prefix: str) -> Flow[dict[str, Any]]:
+    fields = to_fields(reply)
+
+    def decode() -> dict[str, Any]:
+        return {
+            prefix + name.decode("utf-8", "replace"): decode_state_value(value)
+            for name, value in fields.items()
+        }
+
+    return (yield from compute(decode, sum(map(len, fields.values()))))
 
 
 def check_state(context: Context, change: StateChange) -> None:
@@ -216,7 +236,7 @@ def check_record_size(context: Context, size: int, *, before: int = 0) -> None:
 
 def get_state(state_key: bytes) -> Flow[dict[str, Any]]:
     """Read an app's or a user's state."""
-    return decode_fields((yield ("HGETALL", state_key)))
+    return (yield from _decode((yield ("HGETALL", state_key)), ""))
 
 
 def update_state(state_key: bytes, values: Mapping[str, bytes], ttl_ms: int) -> Flow[None]:

@@ -17,6 +17,7 @@ from langchain_core.outputs import LLMResult
 from pydantic import BaseModel
 
 from langchain_redis_session._codec.plain_json import approximate_text
+from langchain_redis_session.errors import attempt
 
 _LONGEST_NAME = 200
 _MOST_TAGS = 20
@@ -141,10 +142,7 @@ def _generations_of(response: object) -> Sequence[Sequence[Any]]:
 
 
 def _text_of(value: object) -> str:
-    try:
-        return str(value)
-    except Exception:
-        return f"<{type(value).__name__}>"
+    return attempt(lambda: str(value), lambda: f"<{type(value).__name__}>")
 
 
 class _Copier:
@@ -166,10 +164,9 @@ class _Copier:
             return value
         if kind is float and math.isfinite(value):
             return value
-        try:
-            return self._copy_object(value, depth)
-        except Exception:  # an object that can't even be looked at
-            return f"<{kind.__name__}>"
+        return attempt(  # some objects can't even be looked at
+            lambda: self._copy_object(value, depth), lambda: f"<{kind.__name__}>"
+        )
 
     def _copy_object(self, value: Any, depth: int) -> Any:
         if isinstance(value, BaseMessage):

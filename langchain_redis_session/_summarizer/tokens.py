@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_redis_session._codec.sizes import estimate
+from langchain_redis_session.errors import attempt
 
 # About what providers take for a picture of low resolution (as langchain-core says), half a
 # minute of sound, some seconds of film, and a page of a document.
@@ -40,10 +41,7 @@ def count_tokens(messages: Iterable[BaseMessage]) -> int:
     True
     """
     messages = [*messages]
-    try:
-        return _count_all(messages)
-    except Exception:
-        return sum(map(_count_anyhow, messages))
+    return attempt(lambda: _count_all(messages), lambda: sum(map(_count_anyhow, messages)))
 
 
 def _count_all(messages: Iterable[BaseMessage]) -> int:
@@ -56,10 +54,11 @@ def _count_all(messages: Iterable[BaseMessage]) -> int:
 
 
 def _count_anyhow(message: BaseMessage) -> int:
-    try:
-        return _count_all([message])
-    except Exception:  # of content that no model takes, such as a text that is a number
-        return estimate(message.content, most=_MOST_BYTES) // _BYTES_A_TOKEN
+    # Of content that no model takes, such as a text that is a number, there is an estimate.
+    return attempt(
+        lambda: _count_all([message]),
+        lambda: estimate(message.content, most=_MOST_BYTES) // _BYTES_A_TOKEN,
+    )
 
 
 def _split(message: BaseMessage) -> tuple[int, BaseMessage]:

@@ -96,7 +96,7 @@ def time_threshold(seconds: float, clock: Callable[[], float] = time.time) -> Su
 
     Args:
         seconds: How long, above 0.
-        clock: Gives the seconds since 1970. A summary's time is the Redis server's, so
+        clock: Returns the seconds since 1970. A summary's time is the Redis server's, so
             the two clocks should not be far apart.
 
     Raises:

@@ -1,6 +1,7 @@
 """Methods that append events and messages."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -37,6 +38,8 @@ from langchain_redis_session.models import (
     Event,
     SessionKey,
 )
+
+_NO_TEXTS = (None, "", "", "", "", "")
 
 
 class AppendMethods(FlowRunner):
@@ -125,45 +128,45 @@ class AppendMethods(FlowRunner):
             StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         check_key(key)
-        check_texts(
-            author="" if author is None else author,
-            request_id=request_id,
-            invocation_id=invocation_id,
-            branch=branch,
-            tag=tag,
-            filter_key=filter_key,
-        )
-        check_flags(create=create, once=once)
-        if state_delta is not None:
-            check_mapping("state_delta", state_delta)
-        check_event_limit("new_event_limit", new_event_limit)
-
-        def append(said: list[BaseMessage]) -> Flow[AppendResult]:
-            new_events = make_events(
-                [message for message in said if not is_made_answer(message)],
-                time_ns=self._clock(),
-                author=author,
-                state_delta=state_delta,
+        if (author, request_id, invocation_id, branch, tag, filter_key) != _NO_TEXTS:
+            check_texts(
+                author="" if author is None else author,
                 request_id=request_id,
                 invocation_id=invocation_id,
                 branch=branch,
                 tag=tag,
                 filter_key=filter_key,
             )
-            return self._append(
-                key,
-                new_events,
-                callbacks,
-                create=create,
-                once=once,
-                new_event_limit=new_event_limit,
-            )
+        check_flags(create=create, once=once)
+        if state_delta is not None:
+            check_mapping("state_delta", state_delta)
+        check_event_limit("new_event_limit", new_event_limit)
 
+        append = partial(
+            self._append_said,
+            key,
+            (author, state_delta, request_id, invocation_id, branch, tag, filter_key),
+            callbacks,
+            create=create,
+            once=once,
+            new_event_limit=new_event_limit,
+        )
         if lacks_converter(messages):
             return _convert(messages, append)
         return append(list_messages("messages", messages))
 
     aappend_messages = async_method(append_messages)
+
+    def _append_said(
+        self,
+        key: SessionKey,
+        members: Any,
+        callbacks: Handlers,
+        said: list[BaseMessage],
+        **how: Any,
+    ) -> Flow[AppendResult]:
+        said = [message for message in said if not is_made_answer(message)]
+        return self._append(key, make_events(said, self._clock(), *members), callbacks, **how)
 
     def _append(
         self,
@@ -177,7 +180,7 @@ class AppendMethods(FlowRunner):
         kept_first: bool = False,
         keeps: bool = False,
     ) -> Flow[AppendResult]:
-        hooks = combine_hooks(self, callbacks)
+        hooks = self._actions.hooks if callbacks is None else combine_hooks(self, callbacks)
         options: dict[str, Any] = {
             "create": create,
             "once": once,

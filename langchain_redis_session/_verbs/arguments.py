@@ -137,7 +137,9 @@ def list_events(name: str, events: object) -> list[Event]:
 
 def list_messages(name: str, messages: object) -> list[BaseMessage]:
     """Give a list of messages, of what LangChain takes for them; one alone is one too."""
-    if isinstance(messages, bytes) or not isinstance(messages, Iterable):
+    if type(messages) is not list and (
+        isinstance(messages, bytes) or not isinstance(messages, Iterable)
+    ):
         raise ConfigurationError(
             f"{name} must be a list of messages, not {shorten(messages)}; for each, {FORMS}"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import (
     search,
@@ -15,6 +16,7 @@ from langchain_redis_session._verbs.arguments import (
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
+    listed,
     sync_method,
 )
 from langchain_redis_session.models import (
@@ -40,13 +42,16 @@ class FindMethods(FlowRunner):
     ) -> Flow[list[Event]]:
         """Read an event with those around it, oldest first; [] if it isn't there.
 
+        It is looked for from the newest event on, a part of the session at a time: that takes
+        the longer the further back it is, some tenths of a second behind 100,000 events.
+
         Args:
             key: The session.
             event_id: The event.
             before: How many earlier ones.
             after: How many later ones.
-            roles: Count and give only events of these roles: "user", "assistant", "tool",
-                "system". The event itself is always given.
+            roles: Count and return only events of these roles: "user", "assistant", "tool",
+                "system". The event itself is always among them.
         """
         flow = search.get_event_window(
             self._context,
@@ -56,7 +61,7 @@ class FindMethods(FlowRunner):
             after=check_count("after", after),
             has_role=compile_roles(roles),
         )
-        return self._settled(key.scope, flow)
+        return listed(EventList, self._settled(key.scope, flow))
 
     aget_event_window = async_method(get_event_window)
 
@@ -88,6 +93,6 @@ class FindMethods(FlowRunner):
         matches, has_role = compile_query(query), compile_roles(roles)
         bounds = make_bounds(limit, after, before, 0)
         flow = search.search_events(self._context, key, matches, has_role, bounds)
-        return self._settled(key.scope, flow)
+        return listed(EventList, self._settled(key.scope, flow))
 
     asearch_events = async_method(search_events)

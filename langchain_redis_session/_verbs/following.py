@@ -25,9 +25,9 @@ class FollowMethods(ReadMethods):
         poll_s: float = 0.5,
         callbacks: Handlers = None,
     ) -> Iterator[Event]:
-        """Give a session's events as they are appended, by whatever process; without an end.
+        """Yield a session's events as they are appended, by whatever process; without an end.
 
-        It asks Redis every `poll_s` seconds for what is behind the last event it gave, and holds
+        It asks Redis every `poll_s` seconds for what is behind the last event it yielded, and holds
         no connection in between. A session that does not exist yet is waited for.
 
         Args:
@@ -38,7 +38,8 @@ class FollowMethods(ReadMethods):
             callbacks: Hooks for each look, after the service's; a look is a `get_events`.
 
         Raises:
-            BackendUnavailableError: Redis is away. Follow again from the last event's score.
+            BackendUnavailableError: Redis can't be reached. Follow again from the last event's
+                score.
 
         Example:
             >>> from itertools import islice
@@ -62,7 +63,7 @@ class FollowMethods(ReadMethods):
         poll_s: float = 0.5,
         callbacks: Handlers = None,
     ) -> AsyncIterator[Event]:
-        """Give a session's events as they are appended, for `async for`; as `follow`."""
+        """Yield a session's events as they are appended, for `async for`; as `follow`."""
         place, interval_s = _Place(after), check_interval("poll_s", poll_s)
         hooks: Any = combine_hooks(self, callbacks)
         return self._afollow(check_key(key), place, interval_s, hooks)

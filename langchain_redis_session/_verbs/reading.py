@@ -18,6 +18,7 @@ from langchain_redis_session._actions.reads import (
     GET_SUMMARIZED_MESSAGES,
     Read,
 )
+from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import counting
@@ -30,6 +31,7 @@ from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
     combine_hooks,
+    listed,
     sync_method,
 )
 from langchain_redis_session.callbacks import GetSessionContext, Handlers
@@ -100,7 +102,7 @@ class ReadMethods(FlowRunner):
     ) -> Flow[list[Event]]:
         """Read a session's events, oldest first; arguments as `get_session`."""
         call = GetSessionContext(key, "get_events", limit, after, before, offset, start_on)
-        return self._read(GET_EVENTS, call, strict, callbacks)
+        return listed(EventList, self._read(GET_EVENTS, call, strict, callbacks))
 
     aget_events = async_method(get_events)
 
@@ -133,7 +135,7 @@ class ReadMethods(FlowRunner):
             strict: Raise at an unreadable entry instead of skipping it.
             open_tool_calls: What to do with tool calls that never got a result, which models
                 refuse: "answer" = put an error result behind each, which appends never
-                store; "drop" = leave the calls out; "keep" = give what is stored. Unless
+                store; "drop" = leave the calls out; "keep" = return what is stored. Unless
                 kept, late results are moved up to their calls, and results without a call
                 left out. The last calls may still be running, and stay.
             callbacks: Hooks for this call, after the service's.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import (
     conversations,
@@ -15,6 +16,7 @@ from langchain_redis_session._verbs.arguments import (
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
+    listed,
     sync_method,
 )
 from langchain_redis_session.models import (
@@ -29,7 +31,7 @@ class RemoveMethods(FlowRunner):
 
     @sync_method
     def clear_events(self, key: SessionKey) -> Flow[int]:
-        """Remove a session's events and summaries, not its state; gives how many events."""
+        """Remove a session's events and summaries, not its state; returns how many events."""
         flow = remove_events.clear_events(self._context, check_key(key))
         return self._settled(key.scope, flow)
 
@@ -37,13 +39,13 @@ class RemoveMethods(FlowRunner):
 
     @sync_method
     def remove_events(self, key: SessionKey, event_ids: Iterable[str]) -> Flow[int]:
-        """Remove single events, such as an answer that is to be given anew.
+        """Remove single events, such as an answer that the model shall make again.
 
         A summary that covers them already keeps its text. Events further back take longer.
 
         Args:
             key: The session.
-            event_ids: Which; ids that no event has are passed over.
+            event_ids: Which; ids that no event has are ignored.
 
         Returns:
             How many events were removed.
@@ -69,13 +71,14 @@ class RemoveMethods(FlowRunner):
 
     @sync_method
     def trim_conversations(self, key: SessionKey, *, count: int = 1) -> Flow[list[Event]]:
-        """Remove the last `count` conversations; gives their events, oldest first.
+        """Remove the last `count` conversations; returns their events, oldest first.
 
         A conversation is the events that share a request id; without one, a user message
         and what followed it. The last ones are those with the newest events; two callers never
         get the same one. A summary that covers them already keeps its text, and ends with
         what is left. It takes as long as what is removed is long: of a conversation without a
-        user message among its last 1000 events, these 1000 are removed.
+        user message among its last 1000 events, these 1000 are removed. All of it goes in one
+        script, which keeps the server busy for some ms for each 1000 events or megabyte.
 
         Example:
             >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -91,6 +94,6 @@ class RemoveMethods(FlowRunner):
         flow = conversations.trim_conversations(
             self._context, key, check_count("count", count), token=new_id()
         )
-        return self._settled(key.scope, flow)
+        return listed(EventList, self._settled(key.scope, flow))
 
     atrim_conversations = async_method(trim_conversations)

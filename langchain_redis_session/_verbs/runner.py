@@ -40,6 +40,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def listed(kind: Callable[[list[T]], list[T]], flow: Flow[list[T]]) -> Flow[list[T]]:
+    """Give what a flow gives as a list that shows itself in Jupyter."""
+    return kind((yield from flow))
+
+
 class FlowRunner:
     """What methods are methods of: it runs flows as long as it is open.
 

@@ -9,10 +9,10 @@ class ServerMethods(FlowRunner):
 
     @sync_method
     def ping(self) -> Flow[bool]:
-        """Ask Redis for a sign of life.
+        """Ask Redis whether it answers.
 
         Raises:
-            BackendUnavailableError: There is none; the text says why.
+            BackendUnavailableError: It does not; the text says why.
         """
         # Not PING, whose reply redis-py's cluster client can't give as bytes.
         yield ("EXISTS", self._context.keyspace.app_state("ping"))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_redis_session._display.lists import SessionList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import (
@@ -11,7 +12,7 @@ from langchain_redis_session._operations import (
     sessions,
 )
 from langchain_redis_session._operations.bounds import Bounds, StartOn, check_start_on, make_bounds
-from langchain_redis_session._operations.state import NO_CHANGE, route_state
+from langchain_redis_session._operations.state import encode, route_state
 from langchain_redis_session._verbs.arguments import (
     check_count,
     check_flags,
@@ -22,6 +23,7 @@ from langchain_redis_session._verbs.arguments import (
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
+    listed,
     sync_method,
 )
 from langchain_redis_session.errors import ConfigurationError
@@ -43,7 +45,7 @@ class SessionMethods(FlowRunner):
         session_id: str | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> Flow[Session]:
-        """Create a session. One that lives already is given as it is, unchanged.
+        """Create a session. If it exists already, it is returned unchanged.
 
         Args:
             app_name: The application.
@@ -55,12 +57,15 @@ class SessionMethods(FlowRunner):
             StateTooLargeError: The session's record would have more than `max_state_bytes`.
         """
         key = SessionKey(app_name, user_id, new_id() if session_id is None else session_id)
-        change = NO_CHANGE
-        if state is not None:
-            check_mapping("state", state)
-            change = route_state(state, "state", self._context.conversions)
-        flow = self._settled(key.scope, sessions.create_session(self._context, key, change))
-        return self._observed(operations.CREATE_SESSION, key, flow)
+        first = {} if state is None else dict(check_mapping("state", state))
+        encoding = encode(first, lambda: route_state(first, "state", self._context.conversions))
+
+        def create() -> Flow[Session]:
+            change = yield from encoding
+            flow = sessions.create_session(self._context, key, change)
+            return (yield from self._settled(key.scope, flow))
+
+        return self._observed(operations.CREATE_SESSION, key, create())
 
     acreate_session = async_method(create_session)
 
@@ -85,7 +90,7 @@ class SessionMethods(FlowRunner):
             app_name: The application.
             user_id: The user.
             limit: The most sessions; None = all.
-            offset: How many to pass over.
+            offset: How many to skip.
             include_events: Whether to read their events too.
             events_limit: The most events of each, the newest; None = all.
             events_start_on: "human" = let them begin with a user message; see `get_session`.
@@ -124,13 +129,13 @@ class SessionMethods(FlowRunner):
             if include_events and events_limit != 0
             else None,
         )
-        return self._settled((app_name, user_id), flow)
+        return listed(SessionList, self._settled((app_name, user_id), flow))
 
     alist_sessions = async_method(list_sessions)
 
     @sync_method
     def delete_session(self, key: SessionKey) -> Flow[bool]:
-        """Delete everything of a session; gives whether there was one."""
+        """Delete everything of a session; returns whether there was one."""
         flow = delete_session.delete_session(
             self._context, check_key(key), now_ms=time.time_ns() // 1_000_000
         )

@@ -34,7 +34,7 @@ class StateMethods(FlowRunner):
             StateTooLargeError: The session's record would grow beyond `max_state_bytes`.
         """
         check_key(key)
-        return self._write_state(key, check_mapping("values", values), ())
+        return self._write_state(key, dict(check_mapping("values", values)), ())
 
     aupdate_session_state = async_method(update_session_state)
 
@@ -52,9 +52,18 @@ class StateMethods(FlowRunner):
     def _write_state(
         self, key: SessionKey, values: Mapping[str, Any], drop_names: Collection[str]
     ) -> Flow[None]:
-        change = state.route_state(values, "values", self._context.conversions)
-        flow = _write_state(self._context, key, change, drop_names)
-        return self._settled(key.scope, flow)
+        context = self._context
+        change = yield from state.encode(
+            values, lambda: state.route_state(values, "values", context.conversions)
+        )
+        flow = _write_state(context, key, change, drop_names)
+        return (yield from self._settled(key.scope, flow))
+
+    def _encode_scope(self, values: Mapping[str, Any], prefix: str) -> Flow[dict[str, bytes]]:
+        conversions = self._context.conversions
+        return state.encode(
+            values, lambda: state.encode_scope(values, prefix, "values", conversions)
+        )
 
     @sync_method
     def update_user_state(
@@ -66,10 +75,14 @@ class StateMethods(FlowRunner):
             ConfigurationError: A name begins with `app:` or `temp:`, which are no user's.
         """
         check_user(app_name, user_id)
-        conversions = self._context.conversions
-        encoded = state.encode_scope(values, state.USER_PREFIX, "values", conversions)
-        flow = state.update_user_state(self._context, app_name, user_id, encoded)
-        return self._settled((app_name, user_id), flow)
+        given = dict(check_mapping("values", values))
+
+        def update() -> Flow[None]:
+            encoded = yield from self._encode_scope(given, state.USER_PREFIX)
+            flow = state.update_user_state(self._context, app_name, user_id, encoded)
+            yield from self._settled((app_name, user_id), flow)
+
+        return update()
 
     aupdate_user_state = async_method(update_user_state)
 
@@ -84,7 +97,7 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_user_state(self, app_name: str, user_id: str, *names: str) -> Flow[int]:
-        """Remove names from a user's state; gives how many there were.
+        """Remove names from a user's state; returns how many there were.
 
         A `user:` in front of them is dropped.
         """
@@ -103,10 +116,14 @@ class StateMethods(FlowRunner):
             ConfigurationError: A name begins with `user:` or `temp:`, which are no app's.
         """
         validate_id(app_name, "app_name")
-        conversions = self._context.conversions
-        encoded = state.encode_scope(values, state.APP_PREFIX, "values", conversions)
-        flow = state.update_app_state(self._context, app_name, encoded)
-        return self._settled((app_name,), flow)
+        given = dict(check_mapping("values", values))
+
+        def update() -> Flow[None]:
+            encoded = yield from self._encode_scope(given, state.APP_PREFIX)
+            flow = state.update_app_state(self._context, app_name, encoded)
+            yield from self._settled((app_name,), flow)
+
+        return update()
 
     aupdate_app_state = async_method(update_app_state)
 
@@ -120,7 +137,7 @@ class StateMethods(FlowRunner):
 
     @sync_method
     def delete_app_state(self, app_name: str, *names: str) -> Flow[int]:
-        """Remove names from an app's state; gives how many there were.
+        """Remove names from an app's state; returns how many there were.
 
         An `app:` in front of them is dropped.
         """

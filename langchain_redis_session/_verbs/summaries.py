@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from langchain_redis_session._actions.summarizing import is_allowed
+from langchain_redis_session._display.lists import SummaryList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe.operations import GET_SUMMARY
 from langchain_redis_session._operations import summaries
@@ -16,6 +17,7 @@ from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
     combine_hooks,
+    listed,
     sync_method,
 )
 from langchain_redis_session.callbacks import Handlers
@@ -45,8 +47,8 @@ class SummaryMethods(FlowRunner):
         """Summarize a session now, if its summarizer finds it worth it.
 
         Only what came after the last summary is read and sent, with the last summary; as
-        much of it as fits the summarizer's `max_input_tokens`. Where another process is at
-        the session, it waits for its turn.
+        much of it as fits the summarizer's `max_input_tokens`. Where another process is
+        summarizing the session, it waits for its turn.
 
         Args:
             key: The session.
@@ -65,7 +67,7 @@ class SummaryMethods(FlowRunner):
             EventRejectedError: A hook refused it.
             SessionNotFoundError: There is no such session.
             SummaryError: The summarizer failed, took longer than `summary_job_timeout`, or
-                gave nothing. The last summary stays.
+                returned nothing. The last summary stays.
         """
         maker, task = self._make_task(key, filter_key, force)
         flow = maker.create(task, new_id(), combine_hooks(self, callbacks))
@@ -116,7 +118,7 @@ class SummaryMethods(FlowRunner):
     def get_summary(self, key: SessionKey, filter_key: str = "") -> Flow[Summary | None]:
         """Read the summary of a filter key; where there is none, the whole session's.
 
-        Summaries that trpc-agent-go wrote are read too: of two, the one that goes further.
+        Summaries that trpc-agent-go wrote are read too: of two, the one that covers more.
         """
         flow = summaries.get_summary(self._context, check_key(key), check_filter(filter_key))
         return self._observed(GET_SUMMARY, key, self._settled(key.scope, flow))
@@ -127,7 +129,7 @@ class SummaryMethods(FlowRunner):
     def list_summaries(self, key: SessionKey) -> Flow[list[Summary]]:
         """Read all summaries of a session, by filter key; the whole session's comes first."""
         flow = summaries.list_summaries(self._context, check_key(key))
-        return self._settled(key.scope, flow)
+        return listed(SummaryList, self._settled(key.scope, flow))
 
     alist_summaries = async_method(list_summaries)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._codec.sizes import estimate
+from langchain_redis_session._display.lists import TrackEventList
 from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, compute
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import tracks
@@ -17,6 +18,7 @@ from langchain_redis_session._verbs.arguments import (
 from langchain_redis_session._verbs.runner import (
     FlowRunner,
     async_method,
+    listed,
     sync_method,
 )
 from langchain_redis_session.errors import ConfigurationError, shorten
@@ -99,7 +101,7 @@ class TrackMethods(FlowRunner):
                 raise ConfigurationError(
                     f"an event of track {shorten(event.track)} can't go to track {shorten(track)}"
                 )
-        flow = self._append_track(key, track, events)
+        flow = listed(TrackEventList, self._append_track(key, track, events))
         return self._observed(operations.APPEND_TRACK_EVENT, key, flow, events=events)
 
     aappend_track_events = async_method(append_track_events)
@@ -137,7 +139,7 @@ class TrackMethods(FlowRunner):
         check_flags(strict=strict)
         bounds = make_bounds(limit, after, before, offset, None, strict)
         flow = tracks.get_track_events(self._context, key, track, bounds)
-        return self._settled(key.scope, flow)
+        return listed(TrackEventList, self._settled(key.scope, flow))
 
     aget_track_events = async_method(get_track_events)
 

@@ -58,7 +58,7 @@ class UsageMethods(FlowRunner):
 
     @sync_method
     def get_session_usage(self, key: SessionKey) -> Flow[Usage]:
-        """Read what models used for a session, as long as it lives; as `get_usage`."""
+        """Read what models used for a session, as long as that exists; as `get_usage`."""
         return self._settled(check_key(key).scope, usage.get_session_usage(self._context, key))
 
     aget_session_usage = async_method(get_session_usage)

@@ -200,7 +200,7 @@ class ModelWindow:
         return window
 
     def _fits(self, messages: list[BaseMessage]) -> bool:
-        if self.max_messages is not None:
+        if self.max_messages is not None and len(messages) > self.max_messages:
             counted = sum(not is_made_answer(message) for message in messages)
             if counted > self.max_messages:
                 return False

@@ -37,7 +37,7 @@ except ImportError as error:
 class RedisSessionMemory(BaseMemory):
     """The memory of a `langchain_classic` chain or `AgentExecutor`: a session of its user.
 
-    It takes the place of the buffer, window, token and summary memories: it gives the session's
+    It takes the place of the buffer, window, token and summary memories: it returns the session's
     summary with what that does not cover, cut to what a model accepts. The messages themselves
     all stay. (`ConversationSummaryBufferMemory` and `ConversationTokenBufferMemory` over a
     history never cut it, and summarize in the middle of a request.) Who makes the summaries is
@@ -51,15 +51,15 @@ class RedisSessionMemory(BaseMemory):
         user_id: Whose conversation it is.
         app_name: The application.
         memory_key: The prompt's variable.
-        input_key: What of the inputs the user says; None = the only one that is not the memory.
-        output_key: What of the outputs the answer is; None = the only one, or "output".
+        input_key: The input with the user's words; None = the only one that is not the memory.
+        output_key: The output with the answer; None = the only one, or "output".
         return_messages: Whether the variable is a list of messages, for a `MessagesPlaceholder`;
             else it is a text.
         human_prefix: What stands before the user's words in that text.
         ai_prefix: What stands before the model's.
         include_summary: Whether the session's summary stands for the messages that it covers.
-        max_messages: The most messages that it gives, the newest; None = all.
-        max_tokens: The most tokens that it gives, likewise; None = all.
+        max_messages: The most messages that it returns, the newest; None = all.
+        max_tokens: The most tokens that it returns, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
         start_on: Where a window that was cut begins; see `RedisSessionChatMessageHistory`.
@@ -132,15 +132,15 @@ class RedisSessionMemory(BaseMemory):
 
     @property
     def memory_variables(self) -> list[str]:
-        """The prompt's variable that this gives."""
+        """The prompt's variable that this fills."""
         return [self.memory_key]
 
     def load_memory_variables(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what the model sees of the session."""
+        """Return what the model sees of the session."""
         return self._show(self._history.messages)
 
     async def aload_memory_variables(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what the model sees of the session, without blocking the event loop."""
+        """Return what the model sees of the session, without blocking the event loop."""
         return self._show(await self._history.aget_messages())
 
     def _show(self, messages: list[BaseMessage]) -> dict[str, Any]:

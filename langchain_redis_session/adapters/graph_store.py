@@ -8,6 +8,7 @@ from typing import Any, cast
 from langchain_core.embeddings import Embeddings
 
 from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs import memory
@@ -45,20 +46,20 @@ class RedisSessionMemoryStore(Rebuilt, BaseStore):
     that begins with a namespace's labels lies below it; labels and keys may be any text.
 
     A `get`, `put` or `delete` is one round trip, as is a `batch` of them (an item with a TTL takes
-    one more to be read). `search` reads all items below the namespace: it takes as long as these
-    are many; with a query these may be 10,000. Vectors are compared here, by numpy where it is
-    installed.
+    one more to be read). `search` reads all items below the namespace, and takes time in
+    proportion to their number; with a query there may be at most 10,000. Vectors are compared
+    here, by numpy where it is installed.
 
     Args:
         service: Where.
         app_name: The application.
         user: Whose items they are: `delete_user` takes these along. A user's id, or a function
-            that gives it for a namespace, such as `lambda namespace: namespace[1]`; searches
+            that returns it for a namespace, such as `lambda namespace: namespace[1]`; searches
             and lists then need a namespace, or a `prefix=`, that tells it. None, or where the
-            function gives None: the items are the app's.
+            function returns None: the items are the app's.
         index: LangGraph's IndexConfig: `dims`, `embed` and `fields`; None = no search by meaning.
         ttl: LangGraph's TTLConfig: `default_ttl` in minutes and `refresh_on_read`. What is past
-            its time is never given; Redis removes it by itself, so nothing has to be swept.
+            its time is never returned; Redis removes it by itself.
 
     Raises:
         ConfigurationError: An argument can't be used.
@@ -127,6 +128,7 @@ class RedisSessionMemoryStore(Rebuilt, BaseStore):
         operations = [*ops]
         return lambda context: Batch(self._settings, context, operations).run()
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionMemoryStore({self._settings.app_name!r}, service={self.service!r})"
 

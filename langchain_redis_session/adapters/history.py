@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -28,6 +28,7 @@ from langchain_redis_session._actions.open_calls import (
     warn_of_open_calls,
 )
 from langchain_redis_session._connections.rebuilt import Rebuilt
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._operations.reading import WindowSession
@@ -79,8 +80,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     `langchain_community.chat_message_histories.RedisChatMessageHistory`. Unlike these it
     keeps every field of every message, and writes any number of messages in one round trip.
 
-    Making one is cheap: those made alike share one service with its connections. One made of a
-    URL can be copied and pickled: it connects anew.
+    Making one is cheap: those with equal options share one service and its connections. One made
+    of a URL can be copied and pickled: the copy connects by itself.
 
     Args:
         session_id: The conversation.
@@ -95,31 +96,31 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         redis_client: Your own sync client of redis-py; it wins over both.
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
-        max_messages: The most messages that reading gives, the newest; None = all. The summary
+        max_messages: The most messages that a read returns, the newest; None = all. The summary
             and system messages count, answers made for open tool calls don't. What is kept
             in any case is the last user message, with the newest of what follows it that
             fits, at least the last message with its tool calls and results.
-        max_tokens: The most tokens that reading gives, likewise; None = all.
+        max_tokens: The most tokens that a read returns, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, with pictures,
             sounds, films and files at a fixed cost each.
-        include_summary: Whether reading gives the session's summary in place of the messages
+        include_summary: Whether a read returns the session's summary in place of the messages
             that it covers. It and system messages become one system message in front, which
-            gives way where the last user message would not fit beside it. Messages without
+            is left out where the last user message would not fit beside it. Messages without
             an id get one for this read. Another process may make the summaries; without
-            any, all messages are given.
+            any, all messages are returned.
         format_summary: Makes that message of the `Summary`: a text or a message.
-        start_on: Where reading begins if `max_messages`, `max_tokens` or the summary leave
+        start_on: Where a read begins if `max_messages`, `max_tokens` or the summary leave
             older messages out: "human" = at a user message; None = where the cut falls,
             but at no tool result. System messages stay in front: those in what is read, and
             the first four messages of the session as far as they are system messages.
-        stable_window: Whether the beginning of what reading gives stays where it is until
-            `max_messages` or `max_tokens` is reached, and then moves so far that half of it is
-            left. Providers' prompt caches, which want an unchanged beginning, then hit in between.
-        include_interrupted: Whether reading gives answers that were cut off (with the label
-            "interrupted" in `Event.tag`), too, where it gives a part of the session.
+        stable_window: Whether the first message of what a read returns stays the same until
+            `max_messages` or `max_tokens` is reached; then half is left out. Until the next
+            time prompts begin alike, which providers' prompt caches need.
+        include_interrupted: Whether a read that returns a part of the session has answers that
+            were cut off, too (with the label "interrupted" in `Event.tag`).
         open_tool_calls: What to do with tool calls that never got a result, as after a crash;
             models refuse them. "answer" = put an error result behind each, which is never
-            stored; "drop" = leave the calls out; "keep" = give what is stored. Unless kept,
+            stored; "drop" = leave the calls out; "keep" = return what is stored. Unless kept,
             late results are moved up to their calls. The last calls may still be running,
             and stay, unless a `RunnableWithMessageHistory` reads: it puts the next question
             behind them. Default: "answer" where `max_messages`, `max_tokens` or
@@ -434,8 +435,20 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
     def __str__(self) -> str:
         return get_buffer_string(self.messages)
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionChatMessageHistory({self.session_key}, service={self.service!r})"
+
+    @shows
+    def _repr_html_(self) -> str:
+        from langchain_redis_session._display.transcript import MOST_EVENTS, render_new_session
+
+        key, hooks = self.session_key, self._callbacks
+        session = self.service.get_session(key, limit=MOST_EVENTS, callbacks=hooks)
+        if session is None:
+            return render_new_session(key)
+        count = self.service.count_events(key) if session.is_cut else len(session.events)
+        return replace(session, event_count=count)._repr_html_()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,18 +84,18 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
     Args:
         service: Where the sessions are.
         app_name: The application, where the run's context names none.
-        session: Gives the `SessionKey` for LangGraph's runtime. Default: `user_id`, `session_id`
-            and `app_name` of the run's context, be they attributes or items; else `user_id` and
-            `thread_id` in the config's `configurable`.
+        session: A function of LangGraph's runtime that returns the `SessionKey`. Default:
+            `user_id`, `session_id` and `app_name` of the run's context, be they attributes or
+            items; else `user_id` and `thread_id` in the config's `configurable`.
         max_messages: The most messages that the model sees, the newest; None = all. The running
             turn stays in any case, as in `RedisSessionChatMessageHistory`.
         max_tokens: The most tokens that it sees, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         include_summary: Whether the session's summary stands for the messages that it covers.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
-        stable_window: Whether the window's beginning stays where it is until a limit is reached,
-            and then moves so far that half of it is left. Providers' prompt caches, which want
-            an unchanged beginning, then hit in between.
+        stable_window: Whether the window's first message stays the same until a limit is reached;
+            then half is left out. Until the next time prompts begin alike, which providers'
+            prompt caches need.
         start_on: Where a window that was cut begins: "human" = at a user message; None = where
             the cut falls.
         open_tool_calls: What to do with tool calls that never got a result, which models refuse:
@@ -230,7 +230,7 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
         request: _ToolRequest,
         handler: Callable[[_ToolRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
-        """Store what a tool gives."""
+        """Store what a tool returns."""
         return run(self._call_tool(request, handler), None)
 
     async def awrap_tool_call(
@@ -238,7 +238,7 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
         request: _ToolRequest,
         handler: Callable[[_ToolRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
-        """Store what a tool gives; as `wrap_tool_call`."""
+        """Store what a tool returns; as `wrap_tool_call`."""
         return await arun(self._call_tool(request, handler), None)
 
     def _call_tool(

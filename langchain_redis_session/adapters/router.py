@@ -140,7 +140,7 @@ def session_router(
 
     Args:
         service: Where the sessions are.
-        user: Who asks: `Depends(…)` on a function that gives the user's id, or that function. It
+        user: Who asks: `Depends(…)` on a function that returns the user's id, or that function. It
             should raise `HTTPException(401)` for nobody; None is a 401 too.
         app_name: The application.
         poll_s: How often `follow` looks for new events, in seconds.
@@ -242,7 +242,7 @@ def session_router(
     async def patch_state(
         values: Annotated[dict[str, Any], Body()], key: SessionKey = mine
     ) -> Response:
-        """Set names in a session's state; null removes one. Gives the state."""
+        """Set names in a session's state; null removes one. Returns the state."""
         foreign = next((name for name in values if name.startswith(APP_PREFIX)), None)
         if foreign is not None:
             raise HTTPException(403, f"{shorten(foreign)} is everybody's; only the app sets it")
@@ -271,7 +271,7 @@ def session_router(
         responses=_NO_SESSION,
     )
     async def remove_event(event_id: str, key: SessionKey = mine) -> None:
-        """Remove an event, such as an answer that is to be given anew."""
+        """Remove an event, such as an answer that the model shall make again."""
         if not await service.aremove_events(key, [event_id]):
             raise HTTPException(404, "there is no such event")
 
@@ -301,7 +301,7 @@ def _make_sign_in(user: Any) -> Any:
     if not isinstance(user, Dependency):
         if not callable(user) or inspect.isclass(user):
             raise ConfigurationError(
-                "user= must be Depends(…) on a function that gives the id of the user who asks, "
+                "user= must be Depends(…) on a function that returns the id of the user who asks, "
                 f"not {shorten(user)}"
             )
         user = Depends(user)

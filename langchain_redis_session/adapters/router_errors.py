@@ -63,7 +63,8 @@ def install_error_handlers(app: FastAPI) -> None:
     - 413: a message or a state is too large.
     - 422: an id is missing or can't be one; a value that JSON can't carry.
     - 429: a `UsageBudget` is used up.
-    - 503, with `Retry-After`: Redis is away, or the service is closed. The body tells no address.
+    - 503, with `Retry-After`: Redis can't be reached, or the service is closed. The body shows no
+      address.
 
     Args:
         app: The app.

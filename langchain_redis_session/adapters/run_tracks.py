@@ -176,7 +176,7 @@ class _Tracking:
 class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
     """Keeps a run's chains, models, tools and retrievers as a track of a session.
 
-    Give it to any LangChain run as a callback. It keeps who called whom, when, for how long,
+    Pass it to any LangChain run as a callback. It keeps who called whom, when, for how long,
     the tokens used and the errors; inputs and outputs only if asked to. `read_runs` makes a
     tree of the track again, which Jupyter shows as a picture.
 
@@ -194,10 +194,10 @@ class TrackCallbackHandler(_Tracking, BaseCallbackHandler):
         key: The session. Make a handler for each; that costs nothing.
         track: The track's name.
         inputs: Whether to keep what runs were given.
-        outputs: Whether to keep what runs gave.
+        outputs: Whether to keep what runs returned.
         max_chars: The most characters of one input, output or error; None = all.
         batch_size: Write when so many events have piled up.
-        max_waiting: Keep so many events while Redis is away, then drop the oldest.
+        max_waiting: Keep so many events while Redis can't be reached, then drop the oldest.
 
     Example:
         >>> from langchain_core.runnables import RunnableLambda

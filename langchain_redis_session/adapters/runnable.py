@@ -28,6 +28,7 @@ from langchain_core.utils.pydantic import create_model_v2
 from pydantic import BaseModel
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
@@ -85,10 +86,11 @@ def with_session(
       What was streamed until then stays too, with the label "interrupted" in `Event.tag`, and is
       left out of later prompts.
     - What can't be stored raises: an answer that is no message, `UnserializableMessageError`
-      (a `TypeError`); Redis away, `BackendUnavailableError`. The original logs it, at most.
+      (a `TypeError`); Redis can't be reached, `BackendUnavailableError`. The original only logs
+      it, at most.
     - Runs at the same time, such as a batch on one session, lose nothing, with and without
       `history_messages_key`, and later prompts have each answer behind its question.
-    - What an agent gives back of what it was given is not stored again. A message whose id the
+    - What an agent returns of what it was given is not stored again. A message whose id the
       session has is not stored again, so a client may repeat its request.
     - Streamed answers are stored as messages, not as chunks. Messages without an id get one.
     - User and session are asked for, neither has a default; a missing one is an
@@ -128,7 +130,7 @@ def with_session(
             service's `dead_letters()`, and delivered before the session's next message.
 
     Returns:
-        A runnable that takes and gives what `runnable` does.
+        A runnable that takes and returns what `runnable` does.
 
     Raises:
         ConfigurationError: An option can't be used.
@@ -200,13 +202,14 @@ def _to_runnable(runnable: object) -> Runnable[Any, Any]:
 
 
 class RunnableWithSession(Runnable[Any, Any]):
-    """What `with_session` gives."""
+    """What `with_session` returns."""
 
     def __init__(self, bound: Runnable[Any, Any], memory: Memory, app_name: str) -> None:
         self.bound = bound
         self._memory = memory
         self._app_name = app_name
 
+    @shows
     def __repr__(self) -> str:
         return f"with_session({self.bound!r}, {self._memory.service!r})"
 
@@ -311,7 +314,7 @@ class RunnableWithSession(Runnable[Any, Any]):
 
     @property
     def OutputType(self) -> Any:
-        """What it gives: what the chain does."""
+        """What it returns: what the chain does."""
         return self.bound.OutputType
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
@@ -330,6 +333,6 @@ class RunnableWithSession(Runnable[Any, Any]):
         return create_model_v2("InputWithSession", module_name=__name__, field_definitions=fields)
 
     def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
-        """What it gives: what the chain does."""
+        """What it returns: what the chain does."""
         schema: Any = self.bound.get_output_schema(config)
         return schema  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.stores import BaseStore
 
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session._verbs import named_values
 from langchain_redis_session._verbs.arguments import check_key
 from langchain_redis_session.adapters._sharing import check_service
@@ -18,7 +19,7 @@ from langchain_redis_session.service import RedisSessionService
 class RedisSessionStore(BaseStore[str, Any]):
     """A key-value store for LangChain, kept in a session's, a user's and an app's state.
 
-    Where a value goes is said by its key: `user:x` belongs to the user, `app:x` to the app, any
+    Where a value goes depends on its key: `user:x` belongs to the user, `app:x` to the app, any
     other to the session. What is set here is seen as `Session.state`, and the other way round.
     Any string is a key: what state does not take (an empty name, `temp:…`, `tracks`) stands
     there escaped.
@@ -91,13 +92,14 @@ class RedisSessionStore(BaseStore[str, Any]):
         await named_values.amdelete(self.service, self.session_key, keys)
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
-        """Give the keys that begin with a prefix, sorted; without one, all."""
+        """Yield the keys that begin with a prefix, sorted; without one, all."""
         yield from named_values.yield_keys(self.service, self.session_key, prefix)
 
     async def ayield_keys(self, *, prefix: str | None = None) -> AsyncIterator[str]:
-        """Give keys, without blocking the event loop; as `yield_keys`."""
+        """Yield keys, without blocking the event loop; as `yield_keys`."""
         for name in await named_values.ayield_keys(self.service, self.session_key, prefix):
             yield name
 
+    @shows
     def __repr__(self) -> str:
         return f"RedisSessionStore({self.session_key}, service={self.service!r})"

@@ -9,6 +9,7 @@ local now_ms = (now_us - now_us % 1000) / 1000
 -- part of a / b, without a call.
 local function format_time(us)
   if us < -62135596800000000 then us = -62135596800000000 end  -- the year 1
+  if us > 253402300799000000 then us = 253402300799000000 end  -- 9999, in a number that is exact
   local fraction = us % 1000000
   local seconds = (us - fraction) / 1000000
   local rest = seconds % 86400

@@ -12,10 +12,11 @@
 --                           messages whose id is stored, 'u' count what the session's summary does
 --                           not cover
 --       record_start        a new session's record, up to its event limit
---       first_us            the time of its first event in µs since 1970 ('' = it gets none)
 --       event_limit         0 = none; '' = as the session's record says
 --       session_ttl_ms      0 = never
 --       summary_field       the session's summary, whose lifetime starts anew
+--       first_us            the time of a new session's first event in µs since 1970 ('' = it
+--                           gets none)
 --       event_count
 --       …                   {score, member} of each event; the message id of each, '' where
 --                           it has none; then, absent where they have no part in it:
@@ -43,7 +44,7 @@
 --       {'STATE', record}  the record is not the expected one
 local sessions_key, events_key, index_key, tracks_key, summaries_key, user_state_key,
   app_state_key, usage_key, session_usage_key = unpack(KEYS)
-local session_field, flags, record_start, first_us, event_limit, session_ttl_ms, summary_field,
+local session_field, flags, record_start, event_limit, session_ttl_ms, summary_field, first_us,
   event_count = unpack(ARGV, 1, 8)
 local ttl_ms = tonumber(session_ttl_ms)
 local cursor = 8

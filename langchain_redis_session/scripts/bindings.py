@@ -5,7 +5,7 @@ which order a script takes its keys and arguments.
 
 >>> call = read_events(b"event:{shop}:ann:s1", count=50)
 >>> call.name, call.keys, call.args
-('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50])
+('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50, b''])
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Argument
@@ -39,7 +38,6 @@ from langchain_redis_session.scripts.replies import (
     parse_session,
     parse_status,
     parse_summaries,
-    rise,
 )
 
 EventLimit: TypeAlias = 'int | Literal["session"] | None'
@@ -172,25 +170,21 @@ def append_events(
     if uses is not None:
         stand_in = () if with_app_state else (keys.user_state,)
         script_keys += (*stand_in, keys.usage, keys.session_usage)
-    has_more = state is not None or bool(uses or index_build or more_summaries)
-    scores = None
-    if not (has_more or once or count_unsummarized) and uses is None and create is not Create.ONLY:
-        scores = _raise_scores(entries)
     flags = "t" * try_field_ttl + create.value + "o" * once + "u" * count_unsummarized
     args: list[Argument] = [
         keys.session_field,
-        flags if scores is None else f"s{flags}",
+        flags,
         record_start,
-        "" if first_us is None else first_us,
         "" if event_limit == "session" else event_limit or 0,
         session_ttl_ms,
         keys.summary_field,
+        "" if first_us is None else first_us,
         len(entries),
     ]
-    for score, entry in zip(scores or [entry.score for entry in entries], entries, strict=True):
-        args += (score, entry.member)
+    for entry in entries:
+        args += (entry.score, entry.member)
     args += [entry.message_id for entry in entries]
-    if has_more:
+    if state is not None or uses or index_build or more_summaries:
         args += (len(more_summaries), *more_summaries, len(uses or ()))
         for use in uses or ():
             args += (use.place + 1, *use[1:])
@@ -208,29 +202,7 @@ def append_events(
             len(state.app),
             *_flatten(state.app),
         ]
-    return ScriptCall("append_events", script_keys, args, partial(parse_appended, entries))
-
-
-def _raise_scores(entries: Sequence[Entry]) -> list[str] | None:
-    """The scores that entries get where they are beyond all that is stored, as Redis writes them.
-
-    None where the script has to look at them one by one: one may be stored already below what
-    stands before it, or twice among them.
-
-    >>> [entry] = entries = [Entry("1.7e18", b"a")]
-    >>> _raise_scores([entry, Entry("1.7e18", b"b"), Entry("1.8e18", b"c")])
-    ['1.7e18', '1.7000000000000003e+18', '1.8e+18']
-    >>> _raise_scores([entry, entry]), _raise_scores([entry, Entry("1.6e18", b"b")])
-    (None, None)
-    """
-    if len(entries) == 1:
-        return [entries[0].score]
-    if not entries or len({entry.member for entry in entries}) < len(entries):
-        return None
-    wanted = [float(entry.score) for entry in entries]
-    if wanted[0] < 1 or min(wanted) < wanted[0]:
-        return None
-    return [entries[0].score, *(f"{score:.17g}" for score in rise(wanted)[1:])]
+    return ScriptCall("append_events", script_keys, args, parse_appended)
 
 
 def append_track_events(
@@ -264,7 +236,7 @@ def append_track_events(
     for entry in entries:
         args += (entry.score, entry.member)
     script_keys = [*keys.common, keys.track(track)]
-    return ScriptCall("append_track_events", script_keys, args, partial(parse_appended, ()))
+    return ScriptCall("append_track_events", script_keys, args, parse_appended)
 
 
 def index_messages(
@@ -358,9 +330,20 @@ def read_events(
     lowest: str = "-inf",
     skip: int = 0,
     count: int | None = None,
+    behind: bytes = b"",
 ) -> ScriptCall[Page]:
-    """Read a stretch of events or track events, from one end on."""
-    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count)]
+    """Read a stretch of events or track events, from one end on.
+
+    Args:
+        events: Their key.
+        first: The end.
+        highest: The highest score.
+        lowest: The lowest.
+        skip: How many to pass over.
+        count: The most to give; None = all.
+        behind: An entry whose score is the highest, while it is there.
+    """
+    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count), behind]
     return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -222,27 +221,17 @@ def parse_status(reply: list[Any]) -> Status:
     return _STATUSES[reply[0]]
 
 
-def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any] | int) -> Appended:
-    """Read the reply of a script that appends.
-
-    Args:
-        wanted: The entries that it was given, first the score that each wants.
-        reply: The reply; in the usual case only a number.
-    """
-    if isinstance(reply, int):
-        scores = rise([float(entry[0]) for entry in wanted])
-        fates = [Fate.FRESH] * len(scores)
-        removed, field_ttl = read_usual(reply)
-        return Appended(Status.OK, removed, field_ttl, fates=fates, scores=scores)
+def parse_appended(reply: list[Any]) -> Appended:
+    """Read the reply of a script that appends, but for that of the usual case."""
     status = _STATUSES[reply[0]]
     if status is Status.OK:
-        _, removed, field_ttl, limit, fates, given, lost, unsummarized = reply
+        _, removed, field_ttl, limit, fates, scores, lost, unsummarized = reply
         return Appended(
             status,
             removed=removed,
             field_ttl=_FLAGS[field_ttl],
             fates=[_FATES[fate] for fate in fates],
-            scores=[float(score) if score else None for score in given],
+            scores=[float(score) if score else None for score in scores],
             lost=lost,
             unsummarized=None if unsummarized == b"" else unsummarized,
             event_limit=limit or None,
@@ -252,29 +241,6 @@ def parse_appended(wanted: Sequence[tuple[Any, ...]], reply: list[Any] | int) ->
     if status is Status.FATES:
         return Appended(status, fates=[_FATES[fate] for fate in reply[1]])
     return Appended(status)
-
-
-def read_usual(reply: int) -> tuple[int, bool | None]:
-    """How many events were removed, by the reply of the usual case; and as `field_ttl`.
-
-    >>> read_usual(2), read_usual(-1)
-    ((2, None), (0, False))
-    """
-    return (reply, None) if reply >= 0 else (-1 - reply, False)
-
-
-def rise(wanted: Sequence[float]) -> list[float]:
-    """The scores of entries, each as it wants or the next double above the one before.
-
-    >>> rise([1.7e18, 1.7e18, 1.8e18])
-    [1.7e+18, 1.7000000000000003e+18, 1.8e+18]
-    """
-    scores: list[float] = []
-    for score in wanted:
-        if scores and score <= scores[-1]:
-            score = math.nextafter(scores[-1], math.inf)
-        scores.append(score)
-    return scores
 
 
 def parse_build(reply: list[Any]) -> IndexBuild:

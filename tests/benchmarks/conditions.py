@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -68,7 +69,7 @@ class Conditions:
             "measured_on": datetime.now(timezone.utc).date().isoformat(),
             "server": self._server,
             "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}",
+            "system": f"{sys.platform} {platform.machine()}",
             "processors": os.cpu_count(),
             "packages": {name: _version(name) for name in PACKAGES},
             "busy_before": self._before and round(self._before, 3),

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from redis.client import NEVER_DECODE
 
 from langchain_redis_session import RedisSessionChatMessageHistory
+from tests.realistic import make_openai_answer, make_question
 
 TTL = timedelta(hours=1)
 COMMUNITY = "langchain-community"
@@ -31,47 +32,9 @@ def make_messages(count: int) -> list[BaseMessage]:
 
 
 def make_realistic_messages(count: int) -> list[BaseMessage]:
-    """Make a conversation as OpenAI's models lead one: ids, usage with details, metadata, calls."""
-    return [_make_realistic(place) for place in range(count)]
-
-
-def _make_realistic(place: int) -> BaseMessage:
-    text = f"{place:06d} {TEXT}"[:500]
-    if place % 2 == 0:
-        return HumanMessage(text, id=f"5b0c7a1e-8d57-4f0e-9c2a-{place:012d}")
-    return AIMessage(
-        text,
-        id=f"lc_run--5b0c7a1e-8d57-4f0e-9c2a-{place:012d}-0",
-        additional_kwargs={"refusal": None},
-        response_metadata={
-            "token_usage": {
-                "completion_tokens": 131,
-                "prompt_tokens": 1250,
-                "total_tokens": 1381,
-                "completion_tokens_details": {
-                    "accepted_prediction_tokens": 0,
-                    "audio_tokens": 0,
-                    "reasoning_tokens": 64,
-                    "rejected_prediction_tokens": 0,
-                },
-                "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": 1024},
-            },
-            "model_provider": "openai",
-            "model_name": "gpt-5-mini-2025-08-07",
-            "system_fingerprint": "fp_c4585b5b9c",
-            "id": f"chatcmpl-CPZQ7pkVqVnbxnJ3vhYq{place:08d}",
-            "service_tier": "default",
-            "finish_reason": "stop",
-            "logprobs": None,
-        },
-        usage_metadata={
-            "input_tokens": 1250,
-            "output_tokens": 131,
-            "total_tokens": 1381,
-            "input_token_details": {"audio": 0, "cache_read": 1024},
-            "output_token_details": {"audio": 0, "reasoning": 64},
-        },
-    )
+    """Make a conversation of questions and answers as OpenAI's models give them."""
+    kinds = (make_question, make_openai_answer)
+    return [kinds[place % 2](place) for place in range(count)]
 
 
 def open_history(

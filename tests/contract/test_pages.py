@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session import (
     AppendEventContext,
@@ -19,6 +19,7 @@ from langchain_redis_session import (
     SessionKey,
 )
 from langchain_redis_session._codec.events import decode_event, encode_event
+from langchain_redis_session._codec.usual_events import read_messages
 from langchain_redis_session._operations import counting, pages, prepared, stretch
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import Commands, intercept
@@ -214,9 +215,14 @@ async def test_large_pages_are_decoded_in_a_thread(
         threads[entry] = threading.get_ident()
         return decode_event(entry)
 
+    def read(entries: list[bytes]) -> list[BaseMessage] | None:
+        threads.update(dict.fromkeys(entries, threading.get_ident()))
+        return read_messages(entries)
+
     monkeypatch.setattr(stretch, "decode_event", decode)
+    monkeypatch.setattr(stretch, "read_messages", read)
     monkeypatch.setattr(pages, "decode_event", decode)
-    large, small = HumanMessage("x" * 70_000), HumanMessage("small")
+    large, small = HumanMessage("x" * 300_000), HumanMessage("small")
     await verbs.append_messages(session, [large])
     here = threading.get_ident()
     for call in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import TypeAdapter
 
 from langchain_redis_session import (
     ConfigurationError,
@@ -207,6 +210,25 @@ async def test_sessions_are_listed_with_a_part_of_their_events(
     for options in ({"events_limit": 1}, {"events_start_on": "human"}):
         with pytest.raises(ConfigurationError, match="include_events"):
             await verbs.list_sessions("shop", "ann", **options)
+
+
+async def test_lists_show_themselves_and_are_lists_like_any(verbs: Verbs, key: SessionKey) -> None:
+    await verbs.append_messages(key, [HumanMessage("hi")], create=True)
+    await verbs.append_track_event(key, "plan", {"step": 1})
+    lists = [
+        await verbs.list_sessions(key.app_name, key.user_id),
+        await verbs.get_events(key),
+        await verbs.search_events(key, "hi"),
+        await verbs.get_track_events(key, "plan"),
+        await verbs.list_summaries(key),
+    ]
+    for found in lists:
+        assert found._repr_html_().startswith("<div")
+        assert isinstance(found, list)
+        assert found == list(found)
+        assert type(copy.copy(found)) is type(pickle.loads(pickle.dumps(found))) is list
+        assert repr(found) == repr(list(found))
+        assert TypeAdapter(list[Any]).validate_python(found, strict=True) == found
 
 
 async def test_a_session_shown_in_a_notebook(verbs: Verbs, key: SessionKey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,16 @@ from typing import Any
 
 import pytest
 
-from langchain_redis_session import ConfigurationError, SessionKey, UnserializableMessageError
+from langchain_redis_session import (
+    ConfigurationError,
+    RedisSessionStore,
+    SessionKey,
+    UnserializableMessageError,
+)
+from langchain_redis_session._operations import named_values, state
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import intercept
-from tests.contract.narrow import each_server, one_server
+from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import load, make_event, make_events, read_record, snapshot, tag_of, texts
 from tests.methods import call_method
 from tests.unit.messages import same
@@ -357,3 +364,52 @@ async def test_a_change_is_not_lost_to_appends(
     read = await verbs.get_session(session)
     assert read.state == {"k": 1}
     assert len(read.events) == 1 + len(appended) == 3
+
+
+# The event loop
+
+
+@one_server
+@one_mode
+async def test_much_state_is_encoded_and_decoded_in_a_thread(
+    make_verbs: Callable[..., Verbs], key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+
+    def note(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*args: Any) -> Any:
+            threads.add(threading.get_ident())
+            return function(*args)
+
+        return noting
+
+    for module, name in (
+        (state, "encode_state_value"),
+        (state, "decode_state_value"),
+        (named_values, "encode_typed_value"),
+        (named_values, "decode_state_value"),
+        (named_values, "read_state"),
+    ):
+        monkeypatch.setattr(module, name, note(getattr(module, name)))
+    verbs = make_verbs()
+    store = RedisSessionStore(verbs.service, key)
+    for size, is_here in ((70_000, False), (10, True)):
+        values = {"k": "x" * size}
+        shared = {"app:k": "x" * size, "user:k": "x" * size}
+        for call in (
+            lambda values=values: verbs.create_session("shop", "ann", "s1", values),
+            lambda values=values: verbs.update_session_state(key, values),
+            lambda values=values: verbs.update_user_state("shop", "ann", values),
+            lambda values=values: verbs.update_app_state("shop", values),
+            lambda: verbs.get_user_state("shop", "ann"),
+            lambda: verbs.get_app_state("shop"),
+            lambda: verbs.get_session(key),
+            lambda: verbs.list_sessions("shop", "ann"),
+            lambda shared=shared: store.amset([*shared.items()]),
+            lambda: store.amget(["k", "app:k"]),
+            lambda: store.amget(["k"]),
+        ):
+            threads.clear()
+            await call()
+            assert threads, size
+            assert (threading.get_ident() in threads) is is_here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from langchain_redis_session import (
     RedisSessionMemoryStore,
     RedisSessionService,
     SessionKey,
+    SessionNotFoundError,
     SummaryError,
     read_runs,
 )
@@ -52,18 +54,23 @@ def _show_session(service: RedisSessionService, key: SessionKey) -> None:
     session = service.get_session(key)
     assert session is not None
     _expect_good(session.messages)
-    session._repr_html_()
-    repr(session)
+    _expect_shown(session, *session.events, *(found for found in [session.summary] if found))
     for event in session.events:
-        repr(event)
         event.timestamp  # noqa: B018
 
 
 def _show_runs(service: RedisSessionService, key: SessionKey) -> None:
     events = service.get_track_events(key, "t")
     assert any(event.payload == "good" for event in events)
-    repr(events)
-    read_runs(events)._repr_html_()
+    _expect_shown(events, read_runs(events))
+
+
+def _expect_shown(*values: Any) -> None:
+    """Showing never raises; see to it that what it shows is the value."""
+    for value in values:
+        for text in (repr(value), value._repr_html_()):
+            if "can't be shown: " in html.unescape(text):
+                raise AssertionError(text)
 
 
 def _read_memory(service: RedisSessionService, key: SessionKey) -> None:
@@ -76,7 +83,8 @@ def _read_memory(service: RedisSessionService, key: SessionKey) -> None:
 
 
 def _summarize(service: RedisSessionService, key: SessionKey) -> None:
-    with suppress(SummaryError):  # it is told of what stands in its place
+    # It is told of what stands in its place, or of a record that is gone.
+    with suppress(SummaryError, SessionNotFoundError):
         service.create_summary(key, force=True)
 
 

@@ -3,7 +3,8 @@
     python -m tests.integration.interrupted sync standalone 20 '[6379]' 1
 
 The kinds are url, standalone, blocking, patched, single, sentinel, cluster; the modes sync (a
-signal's handler raises) and cancel (tasks are cancelled); then seconds, ports and a seed.
+signal's handler raises), cancel (tasks are cancelled) and loop (a signal's handler raises in an
+event loop, which goes on then); then seconds, ports and a seed.
 
 Ann and Bob each have a session, and what is read of one must be that one's. It prints what it
 saw as JSON: calls, interruptions, wrong reads, errors, and what the pool counts in the end.
@@ -25,7 +26,7 @@ import random
 import signal
 import threading
 import time
-from types import FrameType
+from types import FrameType, NoneType
 from typing import Any
 
 import redis
@@ -46,6 +47,10 @@ class Interruption(Exception):
     """What the signal's handler raises."""
 
 
+class LoopInterruption(KeyboardInterrupt):
+    """Likewise; it ends a loop wherever it lands, where the loop reports other exceptions."""
+
+
 def interrupt(_number: int, frame: FrameType | None) -> None:
     if is_calm:
         return
@@ -56,10 +61,11 @@ def interrupt(_number: int, frame: FrameType | None) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0.0005)
             return
         frame = frame.f_back
-    raise Interruption
+    raise random_.choice(kinds)
 
 
 is_calm = True
+kinds: list[type[BaseException]] = [Interruption]
 random_ = random.Random(1)
 
 
@@ -103,9 +109,9 @@ def look(service: RedisSessionService, name: str, key: SessionKey, tally: Any) -
 
 
 async def alook(service: RedisSessionService, name: str, key: SessionKey, tally: Any) -> None:
-    messages = await service.aget_messages(key)
+    messages = await service.aget_messages(key, limit=20)
     tally["wrong"] += any(message.content != name for message in messages) or not messages
-    session = await service.aget_session(key)
+    session = await service.aget_session(key, limit=20)
     assert session is not None
     tally["wrong"] += any(message.content != name for message in session.messages)
 
@@ -171,6 +177,43 @@ async def interrupt_by_cancelling(service: RedisSessionService, seconds: float, 
                 tally[f"error: {error!r}"[:200]] += 1
 
 
+def interrupt_a_loop(service: RedisSessionService, seconds: float, tally: Any) -> None:
+    """What the loop itself loses, so that a task never ends, is not counted."""
+    global is_calm
+    loop = asyncio.get_event_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+    kinds.append(LoopInterruption)
+    signal.signal(signal.SIGALRM, interrupt)
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        looks = [alook(service, name, KEYS[name], tally) for name in NAMES * 4]
+        tasks = [loop.create_task(look) for look in looks]
+        waiting = asyncio.wait(tasks, timeout=5)
+        is_calm = False
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random_.uniform(0.00002, 0.006))
+                loop.run_until_complete(waiting)
+            except (Interruption, LoopInterruption):
+                tally["interruptions"] += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except (Interruption, LoopInterruption):
+            tally["interruptions"] += 1
+        is_calm = True
+        waiting.close()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=5))
+        for task in tasks:
+            tally["calls"] += 1
+            if not task.done():
+                task.cancel()
+            elif not isinstance(
+                error := task.exception(), (Interruption, LoopInterruption, NoneType)
+            ):
+                tally[f"error: {error!r}"[:200]] += 1
+        for name in NAMES:
+            loop.run_until_complete(asyncio.wait_for(alook(service, name, KEYS[name], tally), 30))
+
+
 def main() -> None:
     global random_
     mode, kind, seconds, ports, seed = sys.argv[1:6]
@@ -185,6 +228,16 @@ def main() -> None:
         interrupt_by_signals(service, float(seconds), tally)
         for name in NAMES * 4:
             look(service, name, KEYS[name], tally)
+    elif mode == "loop":
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        for name, key in KEYS.items():
+            loop.run_until_complete(
+                service.aappend_messages(key, [HumanMessage(name)] * 3, create=True)
+            )
+        interrupt_a_loop(service, float(seconds), tally)
+        loop.run_until_complete(service.aclose())
+        loop.close()
     else:
 
         async def work() -> None:

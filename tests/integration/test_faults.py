@@ -7,10 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from langchain_core.messages import HumanMessage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from langchain_redis_session import BackendUnavailableError, Event, RedisSessionService, SessionKey
 from tests.proxy import CuttingProxy
@@ -31,7 +35,7 @@ def read_texts(url: str, key: SessionKey) -> list[str]:
 
 
 @pytest.mark.parametrize("reply_bytes", [-1, 0, 1, 7, 20])
-@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("mode", ["sync", "client", "async"])
 def test_a_connection_cut_around_the_reply(
     redis_server: RedisServer,
     cutting_proxy: CuttingProxy,
@@ -50,14 +54,20 @@ def test_a_connection_cut_around_the_reply(
     def messages(start: int) -> list[HumanMessage]:
         return [HumanMessage(str(number)) for number in range(start, start + 3)]
 
-    if mode == "sync":
-        with RedisSessionService(cutting_proxy.url) as service:
+    if mode != "async":
+        where: dict[str, Any] = {"redis_url": cutting_proxy.url}
+        if mode == "client":
+            retries = {"retry": Retry(NoBackoff(), 2), "retry_on_error": [redis.ConnectionError]}
+            where = {"client": redis.Redis.from_url(cutting_proxy.url, **retries)}
+        with RedisSessionService(**where) as service:
             service.append_messages(key, messages(0), create=True)
             cut()
             service.append_messages(key, messages(3), state_delta={"n": 1})
             cut()
             service.update_session_state(key, {"m": 2})
             service.append_messages(key, messages(6))
+        if mode == "client":
+            where["client"].close()
     else:
 
         async def body() -> None:

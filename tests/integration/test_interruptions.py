@@ -19,6 +19,7 @@ import redis.sentinel
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
+from langchain_redis_session._connections.pipelining import PipeliningConnection
 from tests.processes import run_python
 from tests.servers import HOST, PATIENT, RedisCluster, RedisSentinel, RedisServer
 
@@ -157,6 +158,16 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     for module in (redis.connection, redis.asyncio.connection):
         guard(module.AbstractConnection)
+    own_exchange = PipeliningConnection.exchange
+
+    async def exchange(self: Any, *args: Any) -> Any:
+        exchanging = own_exchange(self, *args)
+        if armed:
+            exchanging.send(None)  # now it has sent, and waits
+            exchanging.throw(armed.pop())
+        return await exchanging
+
+    monkeypatch.setattr(PipeliningConnection, "exchange", exchange)
     return armed.append
 
 
@@ -200,20 +211,24 @@ def test_a_late_reply_reaches_no_other_caller(
 
 
 @pytest.mark.parametrize("how", ["cancel", "signal"])
+@pytest.mark.parametrize("servers", [*KINDS, "shared"], indirect=True)
 async def test_a_late_reply_reaches_no_other_task(
     servers: Servers, key_prefix: str, interrupt: Any, how: str
 ) -> None:
     keys = await asyncio.to_thread(fill, servers, key_prefix)
-    if servers.kind == "url":
+    if servers.kind in ("url", "shared"):
         client = None
-        url = f"{servers.nodes[0].url}?max_connections=1"
+        # One that is the only one is not shared.
+        size = 1 if servers.kind == "url" else 2
+        url = f"{servers.nodes[0].url}?max_connections={size}"
         service = RedisSessionService(url, key_prefix=key_prefix)
     else:
         client = servers.make_client(is_async=True)
         service = RedisSessionService(async_client=client, key_prefix=key_prefix)
 
     async def read(name: str) -> list[Any]:
-        return [message.content for message in await service.aget_messages(keys[name])]
+        found = await service.aget_messages(keys[name], limit=50)
+        return [message.content for message in found]
 
     for name in NAMES:
         assert await read(name) == [name]
@@ -238,12 +253,21 @@ async def test_a_late_reply_reaches_no_other_task(
         await close(client)
 
 
-@pytest.mark.parametrize("mode", ["sync", "cancel"])
-def test_interruptions_at_any_moment(redis_server: RedisServer, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("sync", "standalone"),
+        ("sync", "url"),
+        ("cancel", "standalone"),
+        ("cancel", "url"),
+        ("loop", "url"),
+    ],
+)
+def test_interruptions_at_any_moment(redis_server: RedisServer, mode: str, kind: str) -> None:
     program = ("-m", "tests.integration.interrupted")
-    ended = run_python(*program, mode, "standalone", SECONDS, f"[{redis_server.port}]", "1")
+    ended = run_python(*program, mode, kind, SECONDS, f"[{redis_server.port}]", "1")
     assert ended.returncode == 0, ended.stderr
     seen = json.loads(ended.stdout)
     assert seen.pop("interruptions") > 0
-    assert seen.pop("wrong") == seen.pop("in use") == 0
+    assert seen.pop("wrong") == seen.pop("in use", 0) == 0
     assert not [name for name in seen if name.startswith(("error", "bystander:"))], seen

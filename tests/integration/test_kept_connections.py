@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +28,7 @@ from langchain_redis_session import (
 from langchain_redis_session._connections import exchanges, kept
 from tests.effort import LOAD
 from tests.servers import PATIENT, RedisSentinel, RedisServer
-from tests.waits import PATIENCE_S, wait_until
+from tests.waits import PATIENCE_S, still_waits, wait_until
 
 KEY = SessionKey("kept", "u", "s")
 NO_RETRY: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), **PATIENT}
@@ -40,6 +41,7 @@ class Pools:
         self.asked = 0
         own = redis.ConnectionPool.get_connection
 
+        @wraps(own)  # older ones want arguments
         def get_connection(pool: Any, *args: Any, **options: Any) -> Any:
             self.asked += 1
             return own(pool, *args, **options)
@@ -112,12 +114,6 @@ def test_clients_of_urls_ask_their_pool_once(
         assert pools.asked == asked
 
 
-def use_credentials(service: dict[str, Any]) -> None:
-    provider = redis.UsernamePasswordCredentialProvider("default", "")
-    provider.get_credentials = lambda: ("default",)  # type: ignore[method-assign,assignment,return-value]
-    service["extra_options"] = {"credential_provider": provider}
-
-
 @pytest.mark.parametrize("kind", ["client", "factory", "provider", "lent"])
 def test_other_pools_see_each_use(
     redis_server: RedisServer, key_prefix: str, pools: Pools, kind: str
@@ -129,7 +125,10 @@ def test_other_pools_see_each_use(
         register_redis_instance("kept-factory", factory=redis_server.client)
         given = {"redis_instance": "kept-factory"}
     elif kind == "provider":
-        use_credentials(given)
+        with redis_server.client() as client:
+            client.acl_setuser("kept", enabled=True, passwords=["+x"], commands=["+@all"], keys="*")
+        provider = redis.UsernamePasswordCredentialProvider("kept", "x")
+        given["extra_options"] = {"credential_provider": provider}
     with RedisSessionService(key_prefix=key_prefix, **given) as service:
         if kind == "lent":
             RedisSessionChatMessageHistory("s", service=service).redis_client  # noqa: B018
@@ -140,6 +139,9 @@ def test_other_pools_see_each_use(
         assert pools.asked == asked + 2
     if kind == "client":
         given["client"].close()
+    if kind == "provider":
+        with redis_server.client() as client:
+            client.acl_deluser("kept")
     if kind == "factory":
         unregister_redis_instance("kept-factory")
 
@@ -159,7 +161,7 @@ def test_who_watches_the_client_sees_each_command(
     if how == "metrics":
         monkeypatch.setattr(exchanges, "_are_metrics_on", lambda: True)
     else:
-        plain = redis.Redis.execute_command
+        plain: Any = redis.Redis.execute_command
 
         def execute_command(client: Any, *args: Any, **options: Any) -> Any:
             return plain(client, *args, **options)
@@ -174,10 +176,11 @@ def test_a_client_that_is_lent_finds_its_connections_in_its_pool(
     redis_server: RedisServer, name: str
 ) -> None:
     with open_service(redis_server, name, max_connections=1) as service:
-        history = RedisSessionChatMessageHistory("s", service=service)
-        assert history.redis_client.ping()
-        append(service, "second")
-        assert history.redis_client.ping()
+        client = RedisSessionChatMessageHistory("s", service=service).redis_client
+        for text in "12":
+            assert client.ping()
+            append(service, text)
+        assert client.ping()
         assert len(find_connections(redis_server, name)) == 1
 
 
@@ -189,7 +192,7 @@ def test_threads_that_end_leave_one_connection(redis_server: RedisServer, name: 
         for number in range(100 * LOAD):
             thread = threading.Thread(target=append, args=(service, str(number)))
             thread.start()
-            thread.join()
+            thread.join(PATIENCE_S)
         assert len(find_connections(redis_server, name)) == 1
     wait_until(lambda: not find_connections(redis_server, name))
 
@@ -208,17 +211,44 @@ def test_services_on_an_instance_share_what_is_kept(redis_server: RedisServer, n
     unregister_redis_instance("kept")
 
 
-def test_a_thread_in_a_hurry_lets_those_pass_who_wait(redis_server: RedisServer, name: str) -> None:
-    most = 5000
-    with open_service(redis_server, name, max_connections=1) as service:
-        with ThreadPoolExecutor(1) as others:
-            call = others.submit(append, service, "other")
-            for number in range(most):
-                append(service, str(number))
-                if call.done():
-                    break
-        assert call.exception() is None
-        assert service.count_events(KEY) < most
+def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
+    redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        open_service(redis_server, name, max_connections=1) as service,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        is_sent, may_read = threading.Event(), threading.Event()
+        own = redis.connection.AbstractConnection.read_response
+
+        def read_response(connection: Any, *args: Any, **options: Any) -> Any:
+            is_sent.set()
+            assert may_read.wait(PATIENCE_S)
+            return own(connection, *args, **options)
+
+        monkeypatch.setattr(redis.connection.AbstractConnection, "read_response", read_response)
+        send = service._connections.exchanges().send  # noqa: SLF001
+        key = f"{name}:list"
+        calls = [threads.submit(lambda: [send(("RPUSH", key, text)) for text in ("a", "z")])]
+        assert is_sent.wait(PATIENCE_S)
+        for text in "bcd":
+            calls.append(threads.submit(send, ("RPUSH", key, text)))
+            assert still_waits(*calls)
+        may_read.set()
+        assert [call.exception() for call in calls] == [None] * 4
+        assert send(("LRANGE", key, 0, -1)) == [b"a", b"b", b"c", b"d", b"z"]
+        send(("DEL", key))
+
+
+def test_what_works_on_after_the_end_leaves_nothing_open(
+    redis_server: RedisServer, name: str
+) -> None:
+    with open_service(redis_server, name) as service:
+        connections = service._connections  # noqa: SLF001
+    assert connections.exchanges().send(("PING",)) == b"PONG"
+    assert len(find_connections(redis_server, name)) == 1
+    connections.release()
+    wait_until(lambda: not find_connections(redis_server, name))
 
 
 # How long
@@ -240,7 +270,7 @@ def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
     """So that one which the server has closed meanwhile is not even tried."""
     with open_service(redis_server, name) as service:
         sent: list[Any] = []
-        own = redis.Connection.send_packed_command
+        own: Any = redis.Connection.send_packed_command
 
         def send(connection: Any, command: Any, *args: Any, **options: Any) -> Any:
             sent.extend(part for part in command if b"EVALSHA" in part)
@@ -254,6 +284,25 @@ def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
         assert pools.asked == asked + 1
         assert len(sent) == 1
         assert len(find_connections(redis_server, name)) == 1
+
+
+@pytest.mark.parametrize("why", ["marked", "of another server"])
+def test_a_connection_that_is_to_be_renewed_goes_back_to_its_pool(
+    redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    with open_service(redis_server, name) as service:
+        opened: Any = service._connections.exchanges()  # noqa: SLF001
+        ((connection, _),) = opened._kept  # noqa: SLF001
+        if why == "marked":
+            monkeypatch.setattr(kept, "_HAS_MARKS", True)
+            monkeypatch.setattr(connection, "should_reconnect", lambda: True, raising=False)
+        else:  # as pools of Sentinels say, once they know of a new primary
+            monkeypatch.setattr(opened._pool, "owns_connection", lambda _: False)  # noqa: SLF001
+        append(service, "second")
+        assert not opened._kept  # noqa: SLF001
+        monkeypatch.undo()
+        append(service, "third")
+        assert opened._kept  # noqa: SLF001
 
 
 @pytest.mark.parametrize(("error", "tries"), [(redis.TimeoutError, 3), (redis.ConnectionError, 4)])

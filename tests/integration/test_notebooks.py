@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, in a fresh kernel of this interpreter."""
+"""Every notebook runs from top to bottom, and shows what is stored of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.processes import ROOT, execute_notebook
+from tests.notebooks import PATHS, execute, make_environment, outlines, read
+from tests.processes import ROOT
 from tests.servers import RedisServer
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LARGEST_FILE = 150_000
+WAYS_TO_INSTALL = ("langchain-redis-session[", '-e ".[')
+# What a notebook uses, and the extra that brings it.
+USES = {
+    "langchain.agents": "agents",
+    "memory://": "embedded",
+    "fakeredis": "embedded",
+    "matplotlib": "notebook",
+}
 
 # What a reader has to see: in the text or the HTML of the outputs.
 EXPECTED = {
@@ -55,6 +64,19 @@ EXPECTED = {
         "DeletedUser(sessions=2",
         "[HumanMessage(content='Hello, Redis!'",
     ],
+    "redis_dies": [
+        "BackendUnavailableError is a ConnectionError: True",
+        "0 messages stored",
+        "each once, in order: True",
+        "sent again: 1",
+        "one more",
+    ],
+    "support_desk": [
+        "order 1042",
+        "112 events",
+        "order-1077",
+        "made=4, failed=0",
+    ],
     "summaries": [
         "{'all messages': 8",
         "'summary and the rest': ",
@@ -83,16 +105,11 @@ EXPECTED = {
 
 @pytest.fixture
 def kernel_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's Jupyter settings, warnings shown, and no server but the notebook's own."""
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    monkeypatch.setenv("PYTHONWARNINGS", "default")
-    monkeypatch.delenv("REDIS_URL", raising=False)
-
-
-def read(path: Path) -> nbformat.NotebookNode:
-    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    return notebook
+    for name, value in make_environment(tmp_path).items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> list[Any]:
@@ -100,26 +117,44 @@ def outputs_of(notebook: nbformat.NotebookNode) -> list[Any]:
 
 
 def test_no_notebook_that_is_checked_has_gone() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= EXPECTED.keys()
+    assert {path.stem for path in PATHS} >= EXPECTED.keys()
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_are_stored_clean(path: Path) -> None:
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_with_what_they_show(path: Path) -> None:
     notebook = read(path)
     nbformat.validate(notebook)
-    assert not outputs_of(notebook)
-    assert all(cell.get("execution_count") is None for cell in notebook.cells)
+    assert outputs_of(notebook)
+    assert all(output.output_type != "error" for output in outputs_of(notebook))
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
     assert notebook.metadata.kernelspec.name == "python3"
     assert notebook.metadata.keys() == {"kernelspec", "language_info"}
+    assert not any(cell.metadata for cell in notebook.cells)
     assert str(ROOT) not in path.read_text("utf-8")
+    assert path.stat().st_size < LARGEST_FILE
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_notebook_says_at_its_top_what_to_install(path: Path) -> None:
+    notebook = read(path)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    needed = {extra for use, extra in USES.items() if use in code} | {"notebook"}
+    for way in WAYS_TO_INSTALL:
+        said = notebook.cells[0].source.partition(way)[2].partition("]")[0]
+        assert set(said.split(",")) == needed, way
 
 
 @pytest.mark.usefixtures("kernel_home")
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-async def test_a_notebook_runs_without_errors_and_warnings(path: Path) -> None:
-    shown = await run(path)
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if path.stem != "agent_memory"], ids=lambda path: path.stem
+)
+async def test_a_notebook_runs_and_shows_what_is_stored_of_it(path: Path) -> None:
+    done = await execute(path)
+    shown = show(done)
     for part in EXPECTED.get(path.stem, ()):
         assert part in shown
+    assert outlines(done) == outlines(read(path)), "run: make notebooks"
 
 
 @pytest.mark.usefixtures("kernel_home")
@@ -127,17 +162,21 @@ async def test_an_agent_remembers_across_two_kernels(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_server.url)
-    (path,) = (path for path in NOTEBOOKS if path.stem == "agent_memory")
-    first, second = await run(path), await run(path)
+    (path,) = (path for path in PATHS if path.stem == "agent_memory")
+    done = await execute(path)
+    assert outlines(done) == outlines(read(path)), "run: make notebooks"
+    first, second = show(done), show(await execute(path))
+    for part in EXPECTED[path.stem]:
+        assert part in first
     assert "I don't know you yet." in first.partition("Welcome!")[0]
     assert "16 messages from earlier kernels 'You are Ann.'" in " ".join(second.split())
     with redis_server.client() as client:
         client.flushdb()
 
 
-async def run(path: Path) -> str:
-    """Run a notebook, without errors and warnings; gives all that it shows."""
-    outputs = outputs_of(await execute_notebook(read(path)))
+def show(notebook: nbformat.NotebookNode) -> str:
+    """Give all that a notebook has shown, which are neither errors nor warnings."""
+    outputs = outputs_of(notebook)
     errors = [
         re.sub("\x1b\\[[0-9;]*m", "", "\n".join(output.traceback))
         for output in outputs

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 from langchain_core.messages import HumanMessage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -125,6 +126,11 @@ def test_a_server_paused_under_load(make_redis_server: Callable[..., RedisServer
         assert count_calls(client) > persist_stats(service).batches
 
 
+def make_impatient_client(proxy: CuttingProxy) -> redis.Redis:
+    """One that never tries again, not even where a connection was lost while it lay unused."""
+    return redis.Redis.from_url(proxy.url, retry=Retry(NoBackoff(), 0))
+
+
 def test_connections_cut_in_the_middle_of_replies_under_load(
     server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy]
 ) -> None:
@@ -132,8 +138,7 @@ def test_connections_cut_in_the_middle_of_replies_under_load(
     keys = make_keys(12)
     positions = random.Random(1)
     # The client does not try again by itself, so each cut reaches the workers.
-    options = {"retry": Retry(NoBackoff(), 0)}
-    with make_service(proxy.url, extra_options=options) as service:
+    with make_impatient_client(proxy) as client, make_service(client=client) as service:
         create_all(service, keys)
         load = Load(service, keys)
         with load.running():
@@ -156,8 +161,7 @@ def test_nothing_overtakes_what_is_tried_again(
     server: RedisServer, make_cutting_proxy: Callable[[int], CuttingProxy], key: SessionKey
 ) -> None:
     proxy = make_cutting_proxy(server.port)
-    options = {"retry": Retry(NoBackoff(), 0)}
-    with make_service(proxy.url, extra_options=options) as service:
+    with make_impatient_client(proxy) as client, make_service(client=client) as service:
         create_all(service, [key])
         for _ in range(3):
             proxy.stall()

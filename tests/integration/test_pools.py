@@ -13,7 +13,6 @@ import redis.asyncio
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
-from langchain_redis_session._connections.defaults import DEFAULTS
 from tests.servers import HOST, PATIENT, RedisServer
 from tests.waits import PATIENCE_S, still_waits
 
@@ -30,10 +29,17 @@ def count_connections(server: RedisServer, name: str) -> int:
         client.close()
 
 
-def test_threads_wait_for_connections(redis_server: RedisServer, key_prefix: str) -> None:
+@pytest.mark.parametrize("given", ["url", "client"])
+def test_threads_wait_for_connections(
+    redis_server: RedisServer, key_prefix: str, given: str
+) -> None:
     name = quote(key_prefix)
     url = f"{redis_server.url}?{PATIENT_URL}&client_name={name}"
-    with RedisSessionService(url, key_prefix=key_prefix, pool_timeout=PATIENCE_S) as service:
+    where: dict[str, Any] = {"redis_url": url}
+    client = redis.Redis.from_url(url)
+    if given == "client":
+        where = {"client": client}
+    with RedisSessionService(key_prefix=key_prefix, pool_timeout=PATIENCE_S, **where) as service:
         key = SessionKey("pools", "u", "s")
         service.append_messages(key, [HumanMessage("first")], create=True)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -44,6 +50,7 @@ def test_threads_wait_for_connections(redis_server: RedisServer, key_prefix: str
         assert [call.exception() for call in calls] == [None] * THREADS
         assert service.count_events(key) == THREADS + 1
         assert count_connections(redis_server, name) <= SIZE
+    client.close()
     assert count_connections(redis_server, name) == 0
 
 
@@ -81,16 +88,23 @@ async def test_tasks_wait_for_connections(
     assert count_connections(redis_server, name) == 0
 
 
-async def test_tasks_leave_no_more_open_than_the_default(
-    redis_server: RedisServer, key_prefix: str
-) -> None:
+async def test_tasks_leave_few_connections_open(redis_server: RedisServer, key_prefix: str) -> None:
     name = quote(key_prefix)
     url = f"{redis_server.url}?client_name={name}&socket_timeout={PATIENCE_S}"
     service = RedisSessionService(url, key_prefix=key_prefix, pool_timeout=PATIENCE_S)
     key = SessionKey("pools", "u", "s")
-    found = await asyncio.gather(*(service.aget_messages(key) for _ in range(TASKS)))
+    await asyncio.gather(
+        *(service.aappend_messages(key, [HumanMessage("x")], create=True) for _ in range(TASKS))
+    )
+    assert count_connections(redis_server, name) == 1
+    found = await asyncio.gather(*(service.aget_messages(key, limit=1) for _ in range(TASKS)))
+    assert len(found) == TASKS
+    assert count_connections(redis_server, name) == 1
+    other = SessionKey("pools", "u", "other")
+    found = await asyncio.gather(*(service.aget_messages(other) for _ in range(TASKS)))
     assert found == [[]] * TASKS
-    assert 1 < count_connections(redis_server, name) <= DEFAULTS["max_connections"]
+    await asyncio.sleep(0)  # connections close in the loop's next turn
+    assert 1 < count_connections(redis_server, name) <= 8
     await service.aclose()
     assert count_connections(redis_server, name) == 0
 

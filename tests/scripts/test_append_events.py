@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -76,14 +77,18 @@ def appending(
         index_build=build.encode(),
         count_unsummarized=counts,
         more_summaries=[store.keys.summary(name) for name in filter_keys],
-        entries=[
-            Entry(f"{score:.17g}", member.encode(), "".join(message_id).encode())
-            for score, member, *message_id in sent
-        ],
+        entries=make_entries(sent),
         with_app_state=with_app_state,
         uses=uses,
         state=write,
     )
+
+
+def make_entries(sent: Sequence[Any]) -> list[Entry]:
+    return [
+        Entry(f"{score:.17g}", member.encode(), "".join(message_id).encode())
+        for score, member, *message_id in sent
+    ]
 
 
 def append(store: Store, *sent: Any, **options: Any) -> Appended:

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_redis_session._flow.requests import Command
 from langchain_redis_session._flow.scripts import load_script
+from langchain_redis_session.scripts import usual_append
 from langchain_redis_session.scripts.bindings import Create
-from langchain_redis_session.scripts.replies import Appended, Status
+from langchain_redis_session.scripts.replies import Appended, Fate, Status
 from tests.effort import examples
 from tests.scripts.store import CORE, CORE_WITH_LIMIT, MINUTE, UPDATED, Store, make_summary
-from tests.scripts.test_append_events import appending
+from tests.scripts.test_append_events import appending, make_entries
 from tests.servers import RedisServer, ServerBinary, supports_field_ttl
 
 NOW_S = 1_790_000_000
 FIRST, LAST = NOW_S * 10**9, NOW_S * 10**9 + 4096
 
 
-def freeze(source: str, *, full: bool) -> str:
-    """The script at a fixed time; without its short way, if wanted."""
-    edits = {"redis.call('TIME')": f"{{'{NOW_S}', '123456'}}"}
-    if full:
-        edits["if string.byte(flags) ~= 115 then break end"] = "do break end"
-    for old, new in edits.items():
-        assert source.count(old) == 1
-        source = source.replace(old, new)
-    return source
+def freeze(source: str) -> str:
+    """The script at a fixed time."""
+    assert source.count("redis.call('TIME')") == 1
+    return source.replace("redis.call('TIME')", f"{{'{NOW_S}', '123456'}}")
 
 
-SOURCE = load_script("append_events").source
-SHORT, FULL = freeze(SOURCE, full=False), freeze(SOURCE, full=True)
+SOURCE = freeze(load_script("append_events").source)
 
 
 @dataclass(frozen=True)
@@ -65,26 +62,56 @@ class Case:
             store.client.pexpire(store.key(name), ttl_ms)
 
 
-def tell(reply: Appended, case: Case) -> Appended:
-    """What a caller acts upon: a limit that the events are below, and a server that has TTLs per
-    field, it need not be told of."""
-    limit = reply.event_limit
-    return reply._replace(
-        field_ttl=False if reply.field_ttl is False else None,
-        event_limit=limit if limit and limit < len(case.sent) else None,
+def call_usually(store: Store, case: Case) -> tuple[Command, Sequence[float]] | None:
+    """The call for what may be the usual case; None where the options alone say that it isn't."""
+    options = dict(case.options)
+    create, limit = options.pop("create", Create.NEVER), options.pop("limit", None)
+    ttl, try_field_ttl = options.pop("ttl", 0), options.pop("try_field_ttl", True)
+    first_us = options.pop("first_us", None)
+    if any(options.values()) or "uses" in options or create is Create.ONLY or not case.sent:
+        return None
+    full = appending(store, *case.sent, **case.options)
+    beginning = usual_append.begin_call(
+        store.keys,
+        create=create,
+        record_start=cast(bytes, full.args[2]),
+        event_limit=limit,
+        session_ttl_ms=ttl,
+        try_field_ttl=try_field_ttl,
     )
+    return usual_append.end_call(beginning, make_entries(case.sent), first_us)
 
 
-def run(client: Any, case: Case, source: str) -> tuple[Any, ...]:
-    """What a call replies and leaves, and whether it went the short way."""
+def run(client: Any, case: Case, *, shortly: bool) -> tuple[Any, ...]:
+    """What a call tells its caller and leaves in Redis, and whether it went the short way."""
     store = Store(client, has_field_ttl=False)
     try:
         case.put(store)
         call = appending(store, *case.sent, **case.options)
-        reply = client.execute_command("EVAL", source, len(call.keys), *call.keys, *call.args)
-        return tell(call.parse(reply), case), store.dump(), store.ttls(), isinstance(reply, int)
+        command, scores = call.by_sha(), cast(Sequence[float], ())
+        if shortly and (usual := call_usually(store, case)) is not None:
+            command, scores = usual
+        reply = client.execute_command("EVAL", SOURCE, *command[2:])
+        short = isinstance(reply, int)
+        if short:
+            removed, field_ttl = usual_append.read_reply(reply)
+            fates = [Fate.FRESH] * len(scores)
+            told = Appended(Status.OK, removed, field_ttl, fates, list(scores))
+        else:
+            told = call.parse(reply)
+        return shorten(told, case), store.dump(), store.ttls(), short
     finally:
         client.unlink(*store.keys.common, store.user, store.app)
+
+
+def shorten(told: Appended, case: Case) -> Appended:
+    """What a caller acts upon: it need not know a limit that the events are below, nor that the
+    server has TTLs per field."""
+    limit = told.event_limit
+    return told._replace(
+        field_ttl=False if told.field_ttl is False else None,
+        event_limit=limit if limit and limit < len(case.sent) else None,
+    )
 
 
 EXPIRY_MS = st.sampled_from([NOW_S * 1000 - 1, NOW_S * 1000 + 123, NOW_S * 1000 + MINUTE, 77])
@@ -165,8 +192,8 @@ def test_both_ways_reply_the_same_and_leave_the_same(
     @settings(examples(1000))
     @given(cases())
     def compare(case: Case) -> None:
-        *shortly, short = run(client, case, SHORT)
-        *fully, _ = run(client, case, FULL)
+        *shortly, short = run(client, case, shortly=True)
+        *fully, _ = run(client, case, shortly=False)
         ways[short] += 1
         assert shortly == fully
 
@@ -198,8 +225,8 @@ SENT = [(LAST, "x", "ix")]
 )
 def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, case: Case) -> None:
     client = field_ttl_redis_server.client()
-    reply, *left, short = run(client, case, SHORT)
-    *fully, _ = run(client, case, FULL)
+    reply, *left, short = run(client, case, shortly=True)
+    *fully, _ = run(client, case, shortly=False)
     client.close()
     assert short
     assert [reply, *left] == fully
@@ -213,7 +240,8 @@ def test_the_usual_case_finds_out_that_a_server_lacks_ttls_per_field(
     client = redis_server.client()
     older = [("a", float(FIRST)), ("b", float(FIRST + 256))]
     options = {"ttl": MINUTE, "limit": 3 - removed}
-    reply, *_, short = run(client, Case(TIMED, older, {}, {}, SENT, options), SHORT)
+    case = Case(TIMED, older, {}, {}, SENT, options)
+    reply, *_, short = run(client, case, shortly=True)
     client.close()
     assert short
     assert reply.removed == removed
@@ -257,8 +285,8 @@ def test_what_is_not_usual_falls_through_in_the_same_call(
     redis_server: RedisServer, case: Case
 ) -> None:
     client = redis_server.client()
-    *fell, short = run(client, case, SHORT)
-    *fully, _ = run(client, case, FULL)
+    *fell, short = run(client, case, shortly=True)
+    *fully, _ = run(client, case, shortly=False)
     client.close()
     assert not short
     assert fell == fully

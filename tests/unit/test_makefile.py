@@ -7,7 +7,7 @@ from importlib.metadata import metadata
 
 from tests.processes import ROOT, run
 
-MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", "")
 
 
 def test_help_says_what_every_target_does() -> None:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from langchain_redis_session._connections.forks import renew_in_child
+from langchain_redis_session._display.guard import shows
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 current_state: ContextVar[SessionState | None] = ContextVar("current_state", default=None)
@@ -50,6 +51,7 @@ class SessionState(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @shows
     def __repr__(self) -> str:
         return f"SessionState({self._values!r})"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 import logging
 import math
@@ -35,9 +36,12 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel, Field, SecretStr, field_serializer, model_serializer
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic_core import PydanticSerializationError
 
+from langchain_redis_session._codec import plain_form
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.events import decode_event, encode_event
+from langchain_redis_session._codec.plain_form import type_name
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._codec.tags import Tagger
 from langchain_redis_session._codec.track_events import decode_track_event, encode_track_event
@@ -437,6 +441,100 @@ def test_many_keys_that_become_equal() -> None:
 
     value = {Key(): n for n in range(20_000)}
     assert sorted(PLACES["artifact"](value).values()) == list(range(20_000))
+
+
+def test_names_that_are_taken_are_not_tried_for_each_key_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Key:
+        def __str__(self) -> str:
+            return "k"
+
+    tried: list[int] = []
+
+    def count(start: int) -> Iterator[int]:
+        for number in itertools.count(start):
+            tried.append(number)
+            yield number
+
+    monkeypatch.setattr(plain_form, "count", count)
+    second = f"k ({type_name(Key())})"
+    taken = ["k", second, *(f"{second} {n}" for n in range(1000, 3000))]
+    value: dict[Any, Any] = {**dict.fromkeys(taken), **{Key(): n for n in range(1000)}}
+    assert len(PLACES["artifact"](value)) == len(value)
+    assert 1000 <= len(tried) <= 3000
+
+
+class SoftTimeLimit(Exception):
+    """What a signal's handler raises, wherever the program is."""
+
+
+class Alarm:
+    """Raises it in the n-th of the calls that it is told of."""
+
+    def __init__(self, place: int) -> None:
+        self.place, self.calls = place, 0
+
+    def ring(self) -> None:
+        self.calls += 1
+        if self.calls == self.place:
+            raise SoftTimeLimit
+
+
+def make_values(alarm: Alarm) -> dict[str, Any]:
+    """Give values whose classes run code when they are stored, all of which tell the alarm."""
+
+    class Shown:
+        def __str__(self) -> str:
+            alarm.ring()
+            return "shown"
+
+    class Items(UserDict):  # type: ignore[type-arg]
+        def items(self) -> Any:
+            alarm.ring()
+            return super().items()
+
+    class Ordered(int):
+        def __lt__(self, other: object) -> bool:
+            alarm.ring()
+            return False
+
+    class Model(BaseModel):
+        name: str = "x"
+
+        @model_serializer
+        def serialize(self) -> dict[str, Any]:
+            alarm.ring()
+            return {"name": self.name}
+
+    class Row(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[Any]:
+            alarm.ring()
+            return super().__iter__()
+
+    return {
+        "text": Shown(),
+        "mapping": Items({"a": 1}),
+        "set": {Ordered(1), Ordered(2)},
+        "model": Model(),
+        "key": {Shown(): 1},
+        "list": [Row([1]), {2}],
+    }
+
+
+@pytest.mark.parametrize("name", make_values(Alarm(0)))
+@each_place
+def test_what_a_signal_raises_while_a_value_is_converted_goes_on(
+    convert: Callable[[Any], Any], name: str
+) -> None:
+    quiet = Alarm(0)
+    plain = convert(make_values(quiet)[name])
+    assert quiet.calls
+    for place in range(1, quiet.calls + 1):
+        # pydantic tells of what a serializer raises in an error of its own.
+        with pytest.raises((SoftTimeLimit, PydanticSerializationError)):
+            convert(make_values(Alarm(place))[name])
+    assert convert(make_values(Alarm(0))[name]) == plain
 
 
 # Fields with a type of their own

@@ -90,8 +90,7 @@ def test_temp_state_is_not_stored() -> None:
 def test_an_event_of_state_alone_comes_back() -> None:
     event = Event(state_delta={"k": 1}, id="e", time_ns=0)
     assert encode_event(event) == (
-        b'{"id":"e","timestamp":"1970-01-01T00:00:00.000000000Z",'
-        b'"stateDelta":{"k":"MQ=="},"version":1}'
+        b'{"id":"e","timestamp":"1970-01-01T00:00:00.000000000Z","stateDelta":{"k":"MQ=="}}'
     )
     assert decode_event(encode_event(event)) == event
 

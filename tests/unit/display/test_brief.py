@@ -110,3 +110,4 @@ def test_values_of_odd_classes() -> None:
     assert show_brief(-(2**1000)).startswith("-0x1000")
     assert show_brief(True) == "True"
     assert show_brief(b"abc") == "b'abc'"
+    assert show_brief([NOW]) == "[2026-11-26 00:00:00+00:00]"

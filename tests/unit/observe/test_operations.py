@@ -13,15 +13,11 @@ from langchain_redis_session.stats import ServiceStats
 def read_table() -> dict[str, tuple[set[str], bool]]:
     """The table that users see: of each operation its methods, and whether it has hooks."""
     text = inspect.getdoc(ServiceStats) or ""
-    _, _, body, _ = re.split(r"^=+ .*=$", text, flags=re.MULTILINE)
     table: dict[str, tuple[set[str], bool]] = {}
-    name = ""
-    for line in body.strip().splitlines():
-        found = re.findall(r"`(\w+)`", line)
-        if line.startswith("`"):
-            name, *found = found
-            table[name] = (set(), line.count("yes") == 3)
-        table[name][0].update(found)
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            name, *found = re.findall(r"`(\w+)`", line)
+            table[name] = ({*found}, line.count("yes") == 3)
     return table
 
 

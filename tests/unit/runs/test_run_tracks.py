@@ -245,7 +245,20 @@ def test_any_payloads_make_a_tree(found: list[tuple[Any, int]]) -> None:
 
 # The picture
 
-TAGS = {"details", "div", "g", "line", "pre", "rect", "span", "summary", "svg", "text", "title"}
+TAGS = {
+    "b",
+    "details",
+    "div",
+    "g",
+    "line",
+    "pre",
+    "rect",
+    "span",
+    "summary",
+    "svg",
+    "text",
+    "title",
+}
 
 
 class Page(HTMLParser):
@@ -350,7 +363,7 @@ def test_so_many_runs_that_not_all_are_drawn(shape: str) -> None:
 def test_errors_are_seen_on_the_page() -> None:
     tree = read_runs([start("a", kind="tool"), end("a", error="ValueError: no\nsecond line")])
     page = Page(tree._repr_html_())
-    assert "1 error" in page.texts["span"]
+    assert "1 error" in page.texts["b"]
     assert "ValueError: no" in page.texts["text"]
     assert any(box.get("stroke") for box in page.boxes if box["height"] == "14")
 

@@ -178,7 +178,7 @@ def test_the_function_for_recent_events_sees_them_and_can_not_change_them() -> N
 
 @pytest.mark.parametrize("skip", [-1, 1.5, None, "1", True])
 def test_a_wrong_number_of_recent_events_is_refused(skip: Any) -> None:
-    with pytest.raises(ConfigurationError, match="what skip_recent gives must be a whole"):
+    with pytest.raises(ConfigurationError, match="what skip_recent returns must be a whole"):
         choose(make_session([HUMAN]), skip_recent=lambda _: skip)
     with pytest.raises(ConfigurationError, match="skip_recent must be"):
         SessionSummarizer(ScriptedModel(), skip_recent=skip)

@@ -1,0 +1,316 @@
+"""Events as nearly all of ours are: a message, and nothing that needs a second look.
+
+Only for speed, since reading a history is mostly this. What looks in any way otherwise than
+`encode_event` writes it gives None, be it rare or wrong, and `decode_event` decides; where
+both give a message, it is the same.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import orjson
+from langchain_core.messages import BaseMessage
+
+from langchain_redis_session._codec.corruption import Allowance, allow, measure_containers
+from langchain_redis_session._codec.message_form import (
+    BY_ROLE,
+    EXTENSION_VERSION,
+    SHAPES,
+    has_payload,
+)
+from langchain_redis_session._codec.plain_json import TAG
+from langchain_redis_session._codec.tags import TAG_BYTES
+from langchain_redis_session._codec.tool_calls import parse_arguments, read_usual_calls
+from langchain_redis_session._times import parse_time
+
+_HEAD = re.compile(
+    rb'\{"id":"[0-9a-f]{32}","timestamp":"([0-9T:-]{19})\.[0-9]{9}Z","author":"(?:user|assistant)",'
+    rb'(?:"requestID":"[\w-]+",)?"choices":\[\{"message":\{"role":"(user|assistant)","content":'
+)
+"""What stands before a text."""
+_TEXT_END = b'"}}]'
+_BACKSLASH, _COMMA = b"\\,"
+_NAMES = {role.encode(): name for role, name in BY_ROLE.items()}
+_TEXT_MAKERS = {role: SHAPES[name].make_text for role, name in _NAMES.items()}
+
+_TEXT_MEMBERS = ("author", "requestID", "invocationId", "branch", "filterKey")
+_MEMBERS = frozenset(
+    ("id", "timestamp", *_TEXT_MEMBERS, "choices", "usage", "version", "extensions")
+)
+_LAST_MEMBERS = frozenset(("usage", "extensions"))
+_NATURAL_MEMBERS = {
+    "human": frozenset(("role", "content")),
+    "system": frozenset(("role", "content")),
+    "tool": frozenset(("role", "content", "tool_id", "tool_name")),
+    "ai": frozenset(("role", "content", "tool_calls", "reasoning_content")),
+}
+_KINDS: dict[str, type] = {
+    "id": str,
+    "name": str,
+    "content": list,
+    "usage_metadata": dict,
+    "response_metadata": dict,
+    "additional_kwargs": dict,
+    "status": str,
+}
+_REFERRING = ("text", "input", "arguments", "args")
+"""The members of content blocks that may repeat what the natural message holds."""
+_ODD = (ValueError, TypeError, LookupError, AttributeError)
+"""What looking into something else than was expected raises."""
+_NOTHING: dict[str, Any] = {}
+
+
+class _UnusualError(LookupError):
+    """There is something that needs a second look."""
+
+
+def read_messages(entries: Iterable[bytes]) -> list[BaseMessage] | None:
+    """Read the messages of events, one of each; None where one of them is not a usual one."""
+    messages = []
+    for entry in entries:
+        message = read_message(entry)
+        if message is None:
+            return None
+        messages.append(message)
+    return messages
+
+
+def read_message(data: bytes) -> BaseMessage | None:
+    """Read the message of a usual event.
+
+    >>> read_message(
+    ...     b'{"id":"e1","timestamp":"2026-11-23T11:13:00Z","choices":[{"message":'
+    ...     b'{"role":"user","content":"hi"}}]}'
+    ... )
+    HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
+    >>> read_message(b'{"id":"e1","timestamp":"today"}')
+    """
+    found = _HEAD.match(data)
+    try:
+        if found is not None:
+            message = _read_text(data, found)
+            if message is not None:
+                return message
+        document = orjson.loads(data)
+        event_id, time = document["id"], document["timestamp"]
+        if not type(event_id) is type(time) is str or not event_id:
+            return None
+        parse_time(time)
+        if not document.keys() <= _MEMBERS:
+            return None
+        for name in _TEXT_MEMBERS:
+            if type(document.get(name, "")) is not str:
+                return None
+        return _read(document, data)
+    except _ODD:
+        return None
+
+
+def _read_text(data: bytes, found: re.Match[bytes]) -> BaseMessage | None:
+    """Read a message of a text, and perhaps of an extension, without a look at the rest.
+
+    All before the text is as `_HEAD` says. If that is one JSON string, and what follows are
+    members, the whole is nothing else. A quote within a text has a backslash before it.
+    """
+    start = found.end()
+    end = data.find(b'"', start + 1) + 1
+    if data[end - 2] == _BACKSLASH:
+        end = data.find(_TEXT_END, end) + 1
+    rest = data[end:]
+    if not rest.startswith(b"}}]"):  # there is more to the message
+        return None
+    second, role = found.groups()
+    content = orjson.loads(data[start:end])
+    if not content or type(content) is not str or not _is_second(second):
+        return None
+    if rest == b"}}]}":
+        return _TEXT_MAKERS[role](content)
+    members = orjson.loads(b"{" + rest[4:])
+    if rest[3] != _COMMA or not members.keys() <= _LAST_MEMBERS:
+        return None
+    name = _NAMES[role]
+    return _finish(name, SHAPES[name].start(content), {"content"}, members, data)
+
+
+def read_usual(document: dict[str, Any], data: bytes) -> BaseMessage | None:
+    """Read the message of an event that is parsed already, and whose other members were read."""
+    try:
+        return _read(document, data)
+    except _ODD:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _is_second(text: bytes) -> bool:
+    parse_time(text.decode() + "Z")
+    return True
+
+
+def _read(document: dict[str, Any], data: bytes) -> BaseMessage | None:
+    (choice,) = document["choices"]
+    natural = choice["message"]
+    name = BY_ROLE[natural["role"]]
+    content = natural.get("content", "")
+    if len(choice) != 1 or type(content) is not str or not natural.keys() <= _NATURAL_MEMBERS[name]:
+        return None
+    fields, names = SHAPES[name].start(content), {"content"}
+    if name == "tool":
+        fields["tool_call_id"] = _expect(str, natural.get("tool_id", ""))
+        names.add("tool_call_id")
+        if "tool_name" in natural:
+            fields["name"] = _expect(str, natural["tool_name"]) or _refuse()
+            names.add("name")
+    elif "reasoning_content" in natural:
+        reasoning = _expect(str, natural["reasoning_content"]) or _refuse()
+        fields["additional_kwargs"]["reasoning_content"] = reasoning
+        names.add("additional_kwargs")
+    if "extensions" not in document and not has_payload(natural):
+        return None
+    return _finish(name, fields, names, document, data, natural.get("tool_calls"))
+
+
+def _expect(kind: type, value: Any) -> Any:
+    return value if type(value) is kind else _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise _UnusualError
+
+
+def _finish(
+    name: str,
+    fields: dict[str, Any],
+    names: set[str],
+    members: dict[str, Any],
+    data: bytes,
+    calls: list[Any] | None = None,
+) -> BaseMessage | None:
+    """Make the message of what stands beside its text, too.
+
+    Args:
+        name: The name of its class.
+        fields: Its fields, as far as they are known.
+        names: The names of those that are not as by default.
+        members: The event's, of which the usage and the extension are of interest.
+        data: The entry.
+        calls: The natural tool calls.
+    """
+    content = fields["content"]
+    tags = data.count(TAG_BYTES) if b"$" in data else 0  # one byte is found in no time
+    allowance = allow(members, data, tags=tags)
+    if calls is not None:
+        fields["tool_calls"] = read_usual_calls(calls, allowance)
+        names.add("tool_calls")
+    if "usage" in members:
+        if name != "ai":
+            return None
+        fields["usage_metadata"] = _read_usage(members["usage"])
+        names.add("usage_metadata")
+    if "extensions" in members:
+        ((owner, extension),) = members["extensions"].items()
+        version = extension["v"]
+        if (
+            owner != "langchain"
+            or type(version) is not int
+            or version != EXTENSION_VERSION
+            or extension["type"] != name
+            or len(extension) != 2 + ("data" in extension)
+        ):
+            return None
+        for key, value in extension.get("data", _NOTHING).items():
+            if type(value) is not _KINDS.get(key):
+                if name != "tool" or key != "artifact" or value is None:
+                    return None
+                fields[key] = value
+            elif key in _WHOLE and key not in names:
+                fields[key] = value
+            else:
+                _add(fields, names, key, value)
+            names.add(key)
+        if tags:
+            _fill(fields["content"], content, calls or (), allowance, tags)
+    return SHAPES[name].construct(fields, names, {})
+
+
+_WHOLE = frozenset(("id", "name", "response_metadata", "additional_kwargs"))
+
+
+def _add(fields: dict[str, Any], names: set[str], key: str, value: Any) -> None:
+    """Take in a field that is more than its value."""
+    if key == "usage_metadata" and key in names:
+        for detail in value.values():
+            _expect(dict, detail)
+        fields[key].update(value)
+    elif key == "additional_kwargs" and "reasoning_content" not in value:
+        fields[key].update(value)
+    elif key == "content":
+        for block in value:
+            _expect(dict, block)
+        fields[key] = value
+    elif key == "status" and "tool_call_id" in names and value == "error":
+        fields[key] = value
+    else:
+        raise _UnusualError
+
+
+def _read_usage(usage: dict[str, Any]) -> dict[str, Any]:
+    sent, made, both = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
+    if not type(sent) is type(made) is type(both) is int or len(usage) != 3:
+        raise _UnusualError
+    return {"input_tokens": sent, "output_tokens": made, "total_tokens": both}
+
+
+def _fill(
+    blocks: list[Any],
+    content: str,
+    calls: Sequence[Any],
+    allowance: Allowance | None,
+    tags: int,
+) -> None:
+    """Put what content blocks refer to in its place; without a change, if there are other tags."""
+    found = []
+    for block in blocks:
+        for name in _REFERRING:
+            value = block.get(name)
+            if type(value) is dict and TAG in value:
+                (tag,) = value.values()
+                found.append((block, name, _look_up(tag, content, calls, allowance)))
+    if len(found) != tags:
+        raise _UnusualError
+    for block, name, value in found:
+        block[name] = value
+
+
+def _look_up(
+    tag: list[Any], content: str, calls: Sequence[Any], allowance: Allowance | None
+) -> Any:
+    kind = tag[0]
+    if kind == "content":
+        _, start, length = tag
+        if type(start) is not int or type(length) is not int or start < 0 or length < 0:
+            raise _UnusualError
+        text = content[start : start + length]
+        if len(text) != length:
+            raise _UnusualError
+    elif kind == "args" or kind == "arguments":
+        _, place = tag
+        if type(place) is not int or place < 0:
+            raise _UnusualError
+        text = calls[place]["function"]["arguments"]
+    else:
+        raise _UnusualError
+    if allowance is not None:
+        allowance.take(sys.getsizeof(text))
+    if kind != "args":
+        return text
+    args = parse_arguments(text)
+    if args is None:
+        raise _UnusualError
+    if allowance is not None:
+        allowance.take(measure_containers(args))
+    return args

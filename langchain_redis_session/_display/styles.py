@@ -1,0 +1,158 @@
+"""How things look: inline styles only, so that nothing leaks into the page.
+
+Colours are those of JupyterLab's or VS Code's theme where there is one; else such as go with
+light and dark pages. Where styles are stripped, as GitHub does, elements and spaces remain:
+pages have to read well without a single style.
+"""
+
+from __future__ import annotations
+
+from langchain_redis_session._display.markup import Markup, Part, element
+
+_GREY = "rgba(128,128,128,.35)"
+_BAR = "scrollbar-color:rgba(128,128,128,.5) transparent"
+_PALE = "rgba(128,128,128,.12)"
+_ROLE_COLOURS = {
+    "user": "#2563eb",
+    "assistant": "#15803d",
+    "tool": "#a84b0b",
+    "system": "#7c3aed",
+    "": "#5b6472",
+}
+_MONO = (
+    "font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,"
+    "ui-monospace,Menlo,Consolas,monospace))"
+)
+_WRAP = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;"
+_BADGE = (
+    "display:inline-block;min-width:5.4em;padding:0 .5em;border-radius:.8em;text-align:center;"
+    "font-size:.85em;font-weight:600;line-height:1.6;color:#fff;background:"
+)
+_CELL = (
+    "padding:.15em 1em .15em 0;border:0;background:none;text-align:left;vertical-align:top;"
+    "font-size:inherit;color:inherit;max-width:none;"
+)
+_CODE = "background:none;padding:0;border:0;color:inherit;font-size:.92em;" + _MONO
+_TEXT = "text-align:start;color:inherit;font-size:inherit;line-height:inherit;"
+
+
+def _syntax(jupyter: str, vscode: str, otherwise: str) -> str:
+    return (
+        f"color:var(--jp-mirror-editor-{jupyter}-color,"
+        f"var(--vscode-{vscode},{otherwise}));background:none"
+    )
+
+
+STYLES: dict[str, str] = {
+    # A page and its parts.
+    "box": (
+        f"max-width:62em;margin:.3em 0;border:1px solid {_GREY};border-radius:.5em;"
+        "overflow:hidden;font-size:13px;line-height:1.5;text-align:left;"
+        "font-family:var(--jp-ui-font-family,var(--vscode-font-family,system-ui,sans-serif));"
+        "color:var(--jp-content-font-color1,var(--vscode-foreground,inherit))"
+    ),
+    "head": f"padding:.6em 1em;background:rgba(128,128,128,.1);border-bottom:1px solid {_GREY}",
+    "scroll": f"max-height:46em;overflow:auto;{_BAR}",
+    "section": f"padding:.6em 1em;border-top:1px solid {_GREY}",
+    "body": "padding:.6em 1em",
+    "picture": f"padding:.2em 0 .4em;overflow-x:auto;{_BAR}",
+    "row": "padding:.15em 0",
+    "line": "display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .75em;padding:.15em 0",
+    "note": (
+        "display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .75em;"
+        "padding:.25em 1em .25em 1.14em;font-size:.92em;opacity:.72;overflow-wrap:anywhere"
+    ),
+    # Words.
+    "title": "font-size:1.15em;font-weight:600;overflow-wrap:anywhere;unicode-bidi:isolate",
+    "dim": "opacity:.72;overflow-wrap:anywhere;unicode-bidi:isolate",
+    "gap": "margin-left:.5em;opacity:.72;overflow-wrap:anywhere;unicode-bidi:isolate",
+    "strong": "font-weight:600;overflow-wrap:anywhere;unicode-bidi:isolate",
+    "error": (
+        "margin-left:.5em;padding:0 .5em;font-weight:600;border-radius:.8em;color:#fff;"
+        "background:#c81e1e"
+    ),
+    "time": "white-space:nowrap",
+    "end": "margin-left:auto;font-size:.92em;opacity:.72;white-space:nowrap",
+    "text": f"margin:.25em 0 0;{_TEXT}{_WRAP}",
+    "code": f"{_WRAP}{_CODE}",
+    "fold": "margin:.3em 0 0",
+    "summary": "display:list-item;cursor:pointer;overflow-wrap:anywhere",
+    "inside": "margin:.3em 0 0;padding:0 0 0 1em",
+    "pre": (
+        f"margin:.3em 0 0;padding:.5em .75em;max-height:24em;overflow:auto;{_BAR};"
+        f"{_WRAP}border:0;"
+        f"border-radius:.3em;background:{_PALE};color:inherit;font-size:.92em;"
+        f"line-height:1.45;{_MONO}"
+    ),
+    # Images and the like.
+    "media": (
+        "display:inline-block;margin:.35em .5em 0 0;padding:.25em .75em;border-radius:.3em;"
+        f"border:1px dashed {_GREY};overflow-wrap:anywhere;unicode-bidi:isolate"
+    ),
+    "thumbnail": (
+        "display:block;max-width:16em;max-height:12em;width:auto;height:auto;margin:.25em 0;"
+        "border-radius:.2em"
+    ),
+    # Tables: no letter of a name goes to the next line, what does not fit scrolls.
+    "wide": f"overflow-x:auto;{_BAR}",
+    "table": "margin:.2em 0 0;border:0;border-collapse:collapse;font-size:inherit;color:inherit",
+    "table line": "background:none",
+    "name": f"{_CELL}white-space:nowrap",
+    # Names and values: where there is no room beside a name, its value goes below.
+    "pairs": (
+        "display:block;margin:.2em 0 0;border:0;background:none;font-size:inherit;color:inherit"
+    ),
+    "pair": "display:flex;flex-wrap:wrap;align-items:baseline;padding:0;border:0;background:none",
+    "pair name": f"{_CELL}flex:0 0 auto;min-width:14em;white-space:nowrap",
+    "pair value": f"{_CELL}flex:1 1 10em;overflow-wrap:anywhere",
+    "name code": f"{_CODE};white-space:nowrap;unicode-bidi:isolate",
+    "heading": f"{_CELL}font-weight:600;white-space:nowrap;opacity:.72",
+    "number": f"{_CELL}white-space:nowrap;font-variant-numeric:tabular-nums",
+    "cell": f"{_CELL}min-width:8em;overflow-wrap:anywhere",
+    # Markdown.
+    "p": f"margin:.35em 0 0;{_TEXT}{_WRAP}",
+    "p strong": f"margin:.5em 0 0;font-weight:700;{_TEXT}{_WRAP}",
+    "list": f"margin:.3em 0 0;padding:0 0 0 1.6em;{_TEXT}",
+    "item": f"margin:.1em 0 0;{_TEXT}",
+    "quote": f"margin:.35em 0 0;padding:0 0 0 .75em;border-left:.2em solid {_GREY};{_TEXT}",
+    "rule": f"margin:.6em 0;border:0;border-top:1px solid {_GREY};height:0;background:none",
+    "mark": "",
+    "inline code": (
+        f"{_WRAP}padding:.05em .3em;border:0;border-radius:.25em;background:{_PALE};"
+        f"color:inherit;font-size:.92em;{_MONO}"
+    ),
+    "link": "color:var(--jp-content-link-color,var(--vscode-textLink-foreground,#3b82f6))",
+    "grid": (
+        "margin:.4em 0 0;border:0;border-collapse:collapse;font-size:inherit;color:inherit;"
+        "display:block;overflow-x:auto"
+    ),
+    "grid cell": (
+        f"padding:.2em .75em;border:1px solid {_GREY};background:none;text-align:left;"
+        "vertical-align:top;font-size:inherit;color:inherit;max-width:none"
+    ),
+    # Code.
+    "syntax keyword": _syntax("keyword", "symbolIcon-keywordForeground", "#a855f7"),
+    "syntax name": _syntax("def", "symbolIcon-functionForeground", "#3b82f6"),
+    "syntax string": _syntax("string", "debugTokenExpression-string", "#c2410c"),
+    "syntax number": _syntax("number", "debugTokenExpression-number", "#0d9488"),
+    "syntax comment": _syntax("comment", "descriptionForeground", "#7c8591"),
+    "syntax inserted": _syntax("string", "debugTokenExpression-number", "#16a34a"),
+    "syntax deleted": _syntax("error", "errorForeground", "#dc2626"),
+    **{f"badge {role}": _BADGE + colour for role, colour in _ROLE_COLOURS.items()},
+    **{
+        f"message {role}": f"margin:.6em 0;padding:0 1em 0 .8em;border-left:.25em solid {colour}"
+        for role, colour in _ROLE_COLOURS.items()
+    },
+}
+"""Every value that a `style` attribute can have."""
+
+
+def tag(name: str, style: str, *parts: Part, **attributes: str) -> Markup:
+    """Make an element of one of the styles."""
+    look = {"style": STYLES[style]} if STYLES[style] else {}
+    return element(name, *parts, **look, **attributes)
+
+
+def role_style(role: str) -> str:
+    """Give the role that has a colour; "" for others."""
+    return role if role in _ROLE_COLOURS else ""

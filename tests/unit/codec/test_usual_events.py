@@ -1,0 +1,191 @@
+"""Usual events are read directly; what comes of it is what the general way gives."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.load import dumpd, load
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from langchain_redis_session._codec import events
+from langchain_redis_session._codec.events import decode_event, encode_event
+from langchain_redis_session._codec.usual_events import read_message, read_messages
+from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.models import Event
+from tests.effort import examples
+from tests.realistic import MAKERS, make_openai_answer
+from tests.unit.messages import messages, same, same_message
+
+USUAL = [
+    HumanMessage("hi"),
+    HumanMessage("hi", id="m1", name="ann"),
+    SystemMessage("be kind"),
+    AIMessage("hello"),
+    AIMessage("$5", additional_kwargs={"reasoning_content": "hm", "refusal": None}),
+    *(make(1) for make in MAKERS),
+]
+
+
+@contextmanager
+def general_way_only() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "read_usual", lambda *_args: None)
+        yield
+
+
+def store(message: BaseMessage, **members: Any) -> bytes:
+    return encode_event(Event(message, time_ns=1_795_432_380_123_456_789, **members))
+
+
+def read_generally(data: bytes) -> BaseMessage | None:
+    with general_way_only():
+        return decode_event(data).message
+
+
+def require_equal(one: BaseMessage, other: BaseMessage) -> None:
+    """They can't be told apart, whatever is done with them."""
+    assert same_message(one, other)
+    assert list(one.__dict__) == list(other.__dict__)
+    assert one.__pydantic_fields_set__ == other.__pydantic_fields_set__
+    assert one.__pydantic_private__ == other.__pydantic_private__
+    assert same(one.model_dump(), other.model_dump())
+    assert repr(one) == repr(other)
+    for twin in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert same_message(twin, other)
+
+
+@pytest.mark.filterwarnings("ignore:The function `load`")
+@pytest.mark.filterwarnings("ignore:.*allowed_objects")
+@pytest.mark.parametrize("message", USUAL, ids=lambda message: message.type)
+@pytest.mark.parametrize("members", [{}, {"author": "user", "request_id": "r-1", "branch": "a/b"}])
+def test_usual_messages_are_read_directly(message: BaseMessage, members: dict[str, str]) -> None:
+    data = store(message, **members)
+    read = read_message(data)
+    assert read is not None
+    assert same_message(read, message)
+    assert dumpd(read) == dumpd(message)
+    assert same_message(load(dumpd(read)), message)
+    general = read_generally(data)
+    assert general is not None
+    require_equal(read, general)
+    validated = type(message).model_validate(message.model_dump())
+    assert read == validated
+
+
+@examples(400)
+@given(messages())
+def test_both_ways_give_the_same_message(message: BaseMessage) -> None:
+    data = store(message)
+    read, general = read_message(data), read_generally(data)
+    if read is not None:
+        assert general is not None
+        require_equal(read, general)
+    found = decode_event(data)
+    assert found.message is not None
+    assert general is not None
+    require_equal(found.message, general)
+    with general_way_only():
+        assert decode_event(data) == found
+
+
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "", "x", 0, 1, 1.5, True, [], {}, [1], ["x"], {"a": 1}, {"$lc": ["args", 0]}, [{}]]
+)
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> bytes:
+    """A usual event of which a member, at any depth, is another, is gone, or is new."""
+    document = orjson.loads(store(draw(st.sampled_from(USUAL)), author="user", request_id="r"))
+    place = document
+    while True:
+        if isinstance(place, list):
+            key: Any = draw(st.sampled_from(range(len(place)))) if place else None
+        else:
+            key = draw(st.sampled_from([*place, "new"]))
+        inner = place[key] if isinstance(place, list) or key in place else None
+        if not inner or not isinstance(inner, (dict, list)) or draw(st.integers(0, 3)) == 0:
+            break
+        place = inner
+    if draw(st.booleans()) and isinstance(place, dict):
+        place.pop(key, None)
+    else:
+        place[key] = draw(ODD)
+    return orjson.dumps(document)
+
+
+@examples(600)
+@given(broken())
+def test_what_is_not_usual_is_left_to_the_general_way(data: bytes) -> None:
+    read = read_message(data)
+    try:
+        general = read_generally(data)
+    except CorruptEventError:
+        assert read is None
+        with pytest.raises(CorruptEventError):
+            decode_event(data)
+        return
+    if read is not None:
+        assert general is not None
+        require_equal(read, general)
+    with general_way_only():
+        event = decode_event(data)
+    assert decode_event(data) == event
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"user"', b'"tool"'),
+        (b'"id":"', b'"id":"\xff'),
+        (b"T11:13", b"T25:13"),
+        (b'"hi"', b'"hi" '),
+        (b'"hi"', b'"hi","hi"'),
+        (b'"hi"', b'"h"i"'),
+        (b'"hi"', b"1"),
+        (b'"hi"', b'""'),
+        (b'"hi"', b'"\\ud800"'),
+        (b'"hi"', b'"\xff"'),
+        (b'"hi"', b'"hi"}}],"choices":[{"message":{"role":"user","content":"ho"'),
+        (b"}}]}", b"}}]} "),
+        (b"}}]}", b"}}],"),
+        (b"}}]}", b"}}"),
+    ],
+)
+def test_bytes_that_are_nearly_usual(old: bytes, new: bytes) -> None:
+    data = store(HumanMessage("hi"), author="user").replace(old, new)
+    read = read_message(data)
+    try:
+        general = read_generally(data)
+    except CorruptEventError:
+        general = None
+    if read is not None:
+        assert general is not None
+        require_equal(read, general)
+
+
+def test_a_page_with_one_unusual_event_is_left_to_the_general_way() -> None:
+    usual = store(HumanMessage("hi"))
+    assert read_messages([usual, usual]) == [HumanMessage("hi")] * 2
+    assert read_messages([usual, store(HumanMessage("hi", extra_thing=1))]) is None
+    assert read_messages([]) == []
+
+
+def test_messages_share_nothing() -> None:
+    data = store(make_openai_answer(1))
+    one, other = read_message(data), read_message(data)
+    assert isinstance(one, AIMessage)
+    assert isinstance(other, AIMessage)
+    one.additional_kwargs["new"] = one.response_metadata["new"] = 1
+    one.tool_calls.append({"name": "f", "args": {}, "id": "c"})
+    one.content = "changed"
+    assert same_message(other, make_openai_answer(1))
+    assert other.__pydantic_fields_set__ == read_message(data).__pydantic_fields_set__  # type: ignore[union-attr]
