@@ -188,7 +188,12 @@ class Shape:
 
     def make_text(self, content: str) -> BaseMessage:
         """Make a message of nothing but a text; as `make`, quicker."""
-        values = self.start(content)
+        values = self.values.copy()
+        values["content"] = content
+        for name in self._dicts:
+            values[name] = {}
+        for name, factory in self._others:
+            values[name] = factory()
         message: BaseMessage = object.__new__(self.cls)
         _set_values(message, values)
         _set_fields_set(message, {"content"})
