@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any, Literal, TypeAlias, get_args
 from uuid import NAMESPACE_URL, uuid5
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from langchain_redis_session._codec.message_input import USUAL_CLASSES
 from langchain_redis_session._codec.plain_json import approximate_text
@@ -157,7 +157,10 @@ def _calls_of(message: BaseMessage) -> list[Any]:
 
 def _has_calls(message: BaseMessage) -> bool:
     """Whether a message makes calls, or is a result; most are neither."""
-    if isinstance(message, AIMessage):
+    kind = type(message)
+    if kind is HumanMessage:
+        return False
+    if kind is AIMessage or isinstance(message, AIMessage):
         return bool(message.tool_calls or message.invalid_tool_calls)
     return isinstance(message, ToolMessage)
 

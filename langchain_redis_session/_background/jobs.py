@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Flow, Submit
 from langchain_redis_session._operations.append import append_prepared
@@ -66,7 +66,7 @@ class Job:
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = sum(map(len, self.write.members))
+        self.size = sum([len(entry.member) for entry in self.write.entries])
 
     def can_join(self, other: Job) -> bool:
         """Whether one script call may write both.
@@ -82,8 +82,7 @@ class Job:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class JobResult:
+class JobResult(NamedTuple):
     """What became of a job.
 
     Attributes:
@@ -99,7 +98,7 @@ class JobResult:
     @property
     def is_final(self) -> bool:
         """Whether trying again would not help."""
-        return not isinstance(self.error, BackendUnavailableError)
+        return self.error is None or not isinstance(self.error, BackendUnavailableError)
 
 
 def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:

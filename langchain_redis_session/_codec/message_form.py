@@ -188,7 +188,13 @@ class Shape:
 
     def make_text(self, content: str) -> BaseMessage:
         """Make a message of nothing but a text; as `make`, quicker."""
-        return self.construct(self.start(content), {"content"}, {})
+        values = self.start(content)
+        message: BaseMessage = object.__new__(self.cls)
+        _set_values(message, values)
+        _set_fields_set(message, {"content"})
+        _set_extra(message, {})
+        _set_private(message, None)
+        return message
 
     def start(self, content: str) -> dict[str, Any]:
         """Give all fields of a message of nothing but a text."""

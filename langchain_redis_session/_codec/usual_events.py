@@ -33,8 +33,8 @@ _HEAD = re.compile(
     rb'(?:"requestID":"[\w-]+",)?"choices":\[\{"message":\{"role":"(user|assistant)","content":'
 )
 """What stands before a text."""
-_TEXT_END = b'"}}]'
-_BACKSLASH, _COMMA = b"\\,"
+_TEXT_END, _TEXT_BREAK = b'"}}]}', b'"}}],'
+_BACKSLASH = ord("\\")
 _NAMES = {role.encode(): name for role, name in BY_ROLE.items()}
 _TEXT_MAKERS = {role: SHAPES[name].make_text for role, name in _NAMES.items()}
 
@@ -70,71 +70,70 @@ class _UnusualError(LookupError):
 
 
 def read_messages(entries: Iterable[bytes]) -> list[BaseMessage] | None:
-    """Read the messages of events, one of each; None where one of them is not a usual one."""
+    """Read the messages of events, one of each; None where one of them is not a usual one.
+
+    >>> entry = b'{"id":"e1","timestamp":"2026-11-23T11:13:00Z","choices":[{"message":'
+    >>> read_messages([entry + b'{"role":"user","content":"hi"}}]}'])
+    [HumanMessage(content='hi', additional_kwargs={}, response_metadata={})]
+    >>> read_messages([b'{"id":"e1","timestamp":"today"}'])
+    """
     messages = []
-    for entry in entries:
-        message = read_message(entry)
-        if message is None:
-            return None
-        messages.append(message)
+    try:
+        for data in entries:
+            found = _HEAD.match(data)
+            message = None if found is None else _read_text(data, found)
+            messages.append(_read_document(data) if message is None else message)
+    except _ODD:
+        return None
     return messages
 
 
 def read_message(data: bytes) -> BaseMessage | None:
-    """Read the message of a usual event.
-
-    >>> read_message(
-    ...     b'{"id":"e1","timestamp":"2026-11-23T11:13:00Z","choices":[{"message":'
-    ...     b'{"role":"user","content":"hi"}}]}'
-    ... )
-    HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
-    >>> read_message(b'{"id":"e1","timestamp":"today"}')
-    """
-    found = _HEAD.match(data)
-    try:
-        if found is not None:
-            message = _read_text(data, found)
-            if message is not None:
-                return message
-        document = orjson.loads(data)
-        event_id, time = document["id"], document["timestamp"]
-        if not type(event_id) is type(time) is str or not event_id:
-            return None
-        parse_time(time)
-        if not document.keys() <= _MEMBERS:
-            return None
-        for name in _TEXT_MEMBERS:
-            if type(document.get(name, "")) is not str:
-                return None
-        return _read(document, data)
-    except _ODD:
-        return None
+    """Read the message of a usual event."""
+    messages = read_messages((data,))
+    return None if messages is None else messages[0]
 
 
 def _read_text(data: bytes, found: re.Match[bytes]) -> BaseMessage | None:
     """Read a message of a text, and perhaps of an extension, without a look at the rest.
 
     All before the text is as `_HEAD` says. If that is one JSON string, and what follows are
-    members, the whole is nothing else. A quote within a text has a backslash before it.
+    members, the whole is nothing else. None where there is more to the message.
     """
-    start = found.end()
-    end = data.find(b'"', start + 1) + 1
-    if data[end - 2] == _BACKSLASH:
-        end = data.find(_TEXT_END, end) + 1
-    rest = data[end:]
-    if not rest.startswith(b"}}]"):  # there is more to the message
-        return None
     second, role = found.groups()
-    content = orjson.loads(data[start:end])
-    if not content or type(content) is not str or not _is_second(second):
+    start = found.end()
+    if data.endswith(_TEXT_END):
+        try:
+            content = orjson.loads(data[start : 1 - len(_TEXT_END)])
+        except ValueError:
+            return None
+        if type(content) is str and content and _is_second(second):
+            return _TEXT_MAKERS[role](content)
         return None
-    if rest == b"}}]}":
-        return _TEXT_MAKERS[role](content)
-    members = orjson.loads(b"{" + rest[4:])
-    if rest[3] != _COMMA or not members.keys() <= _LAST_MEMBERS:
+    end = data.find(b'"', start + 1) + 1
+    if data[end - 2] == _BACKSLASH:  # that quote is within the text
+        end = data.find(_TEXT_BREAK, end) + 1
+    if not data.startswith(_TEXT_BREAK, end - 1):
+        return None
+    content = orjson.loads(data[start:end])
+    members = orjson.loads(b"{" + data[end - 1 + len(_TEXT_BREAK) :])
+    if type(content) is not str or not content or not members.keys() <= _LAST_MEMBERS:
+        return None
+    if not _is_second(second):
         return None
     name = _NAMES[role]
     return _finish(name, SHAPES[name].start(content), {"content"}, members, data)
+
+
+def _read_document(data: bytes) -> BaseMessage:
+    document = orjson.loads(data)
+    event_id, time = document["id"], document["timestamp"]
+    if not _expect(str, event_id) or not document.keys() <= _MEMBERS:
+        raise _UnusualError
+    parse_time(_expect(str, time))
+    for name in _TEXT_MEMBERS:
+        _expect(str, document.get(name, ""))
+    return _read(document, data)
 
 
 def read_usual(document: dict[str, Any], data: bytes) -> BaseMessage | None:
@@ -151,13 +150,13 @@ def _is_second(text: bytes) -> bool:
     return True
 
 
-def _read(document: dict[str, Any], data: bytes) -> BaseMessage | None:
+def _read(document: dict[str, Any], data: bytes) -> BaseMessage:
     (choice,) = document["choices"]
     natural = choice["message"]
     name = BY_ROLE[natural["role"]]
     content = natural.get("content", "")
     if len(choice) != 1 or type(content) is not str or not natural.keys() <= _NATURAL_MEMBERS[name]:
-        return None
+        raise _UnusualError
     fields, names = SHAPES[name].start(content), {"content"}
     if name == "tool":
         fields["tool_call_id"] = _expect(str, natural.get("tool_id", ""))
@@ -170,7 +169,7 @@ def _read(document: dict[str, Any], data: bytes) -> BaseMessage | None:
         fields["additional_kwargs"]["reasoning_content"] = reasoning
         names.add("additional_kwargs")
     if "extensions" not in document and not has_payload(natural):
-        return None
+        raise _UnusualError
     return _finish(name, fields, names, document, data, natural.get("tool_calls"))
 
 
@@ -189,7 +188,7 @@ def _finish(
     members: dict[str, Any],
     data: bytes,
     calls: list[Any] | None = None,
-) -> BaseMessage | None:
+) -> BaseMessage:
     """Make the message of what stands beside its text, too.
 
     Args:
@@ -208,7 +207,7 @@ def _finish(
         names.add("tool_calls")
     if "usage" in members:
         if name != "ai":
-            return None
+            raise _UnusualError
         fields["usage_metadata"] = _read_usage(members["usage"])
         names.add("usage_metadata")
     if "extensions" in members:
@@ -221,11 +220,11 @@ def _finish(
             or extension["type"] != name
             or len(extension) != 2 + ("data" in extension)
         ):
-            return None
+            raise _UnusualError
         for key, value in extension.get("data", _NOTHING).items():
             if type(value) is not _KINDS.get(key):
                 if name != "tool" or key != "artifact" or value is None:
-                    return None
+                    raise _UnusualError
                 fields[key] = value
             elif key in _WHOLE and key not in names:
                 fields[key] = value

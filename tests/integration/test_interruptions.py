@@ -162,9 +162,8 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     async def exchange(self: Any, *args: Any) -> Any:
         exchanging = own_exchange(self, *args)
-        if armed:
-            exchanging.send(None)  # now it has sent, and waits
-            exchanging.throw(armed.pop())
+        if armed:  # when it has sent, and waits
+            raise armed.pop()
         return await exchanging
 
     monkeypatch.setattr(PipeliningConnection, "exchange", exchange)
