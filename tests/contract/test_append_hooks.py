@@ -489,7 +489,7 @@ async def test_what_callbacks_can_not_be(
     wrong: Any
     for wrong, name in (
         ([SessionCallbackHandler], "the class SessionCallbackHandler"),
-        (SessionCallbackHandler(), "there is SessionCallbackHandler"),
+        (SessionCallbackHandler(), "not a SessionCallbackHandler alone"),
         (["x"], "there is str"),
     ):
         with pytest.raises(ConfigurationError, match=name):
