@@ -38,8 +38,10 @@ from langchain_redis_session._flow.requests import Command, Wait
 from langchain_redis_session.errors import RedisSessionError
 
 T = TypeVar("T")
-_HAS_WAY_PAST = hasattr(redis.asyncio.cluster.ClusterNode, "disconnect_if_needed")
-"""Whether nodes of async clients lend connections out, and take them back: from redis-py 7.2 on."""
+_HAS_WAY_PAST = hasattr(redis.asyncio.cluster.ClusterNode, "release")
+"""Whether nodes of async clients take back what they lend out: from redis-py 6.2 on."""
+_HAS_MARKS = hasattr(redis.asyncio.cluster.ClusterNode, "disconnect_if_needed")
+"""Whether connections are marked that are to be made anew: from redis-py 7.2 on."""
 _LOST = (
     redis.exceptions.RedisClusterException,
     redis.exceptions.ClusterError,
@@ -280,7 +282,8 @@ class AsyncClusterExchanges:
     async def _exchange(self, node: Any, commands: Sequence[Command]) -> list[Any]:
         connection = await self._take(node)
         try:
-            await node.disconnect_if_needed(connection)
+            if _HAS_MARKS:
+                await node.disconnect_if_needed(connection)
             replies = await atalk(connection, commands)
         except BaseException:
             await connection.disconnect(nowait=True)
