@@ -121,7 +121,7 @@ async def test_the_layout_of_an_event(
         "timestamp": "2026-09-21T14:13:20.000000005Z",
         "author": "bot",
         "requestID": "r",
-        "choices": [{"index": 0, "message": message}],
+        "choices": [{"message": message}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
         "stateDelta": {"k": "MQ=="},
         "branch": "b",
