@@ -176,10 +176,12 @@ def append_events(
         )
 
     is_large = estimate_events(events, LARGE_BYTES) > LARGE_BYTES
-    if not (is_large or is_write_behind or scheduler or before):  # the usual case
+    if not (is_large or scheduler or before):  # the usual case
         prepared = prepare_events(
             context, events, create=create, once=once, new_event_limit=new_event_limit
         )
+        if is_write_behind:
+            return _queue(hooks, key, prepared, None)
         return append_prepared(context, key, prepared)
 
     def prepare() -> PreparedEvents:
@@ -230,7 +232,10 @@ def _queue(
         on_settled = None
         if scheduler is not None:
             on_settled = scheduler.when_settled(key, prepared.filter_keys)
-        yield from submit(hooks, key, prepared, on_settled)
+        if hooks.persist:
+            yield from submit(hooks, key, prepared, on_settled)
+        else:
+            yield Submit(key, prepared, on_settled)
     return AppendResult(list(prepared.events), written=0, removed=0, queued=True)
 
 

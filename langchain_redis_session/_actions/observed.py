@@ -171,6 +171,8 @@ def _size(value: Any) -> int:
     """The bytes in a command or a reply."""
     if isinstance(value, (bytes, str)):
         return len(value)
+    if isinstance(value, int):
+        return len(str(value))
     return sum(map(_size, value)) if isinstance(value, (list, tuple)) else 0
 
 

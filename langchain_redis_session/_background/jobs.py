@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Flow, Submit
 from langchain_redis_session._operations.append import append_prepared
@@ -29,7 +28,6 @@ _LARGEST_RUN_BYTES = 4 * 1024 * 1024
 """What one script call takes, unless a single append is larger."""
 
 
-@dataclass(slots=True, eq=False)
 class Job:
     """An append that was accepted, until it is in Redis or given up.
 
@@ -51,22 +49,47 @@ class Job:
         size: The bytes of its events.
     """
 
-    key: SessionKey
-    write: Write
-    spool_id: SpoolId | None = None
-    accepted_at_s: float = field(default_factory=time.monotonic)
-    accepted_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
-    order: int = 0
-    failed_at_s: float | None = None
-    is_done: bool = False
-    is_alone: bool = False
-    may_be_erased: bool = False
-    on_settled: Callable[[Exception | None], Any] | None = None
-    on_given_up: Callable[[DeadLetter], Any] | None = None
-    size: int = field(init=False)
+    # Written out: one is made for each append, in the caller's time.
+    __slots__ = (
+        "accepted_at_s",
+        "accepted_ms",
+        "failed_at_s",
+        "is_alone",
+        "is_done",
+        "key",
+        "may_be_erased",
+        "on_given_up",
+        "on_settled",
+        "order",
+        "size",
+        "spool_id",
+        "write",
+    )
 
-    def __post_init__(self) -> None:
-        self.size = sum(map(len, self.write.members))
+    def __init__(
+        self,
+        key: SessionKey,
+        write: Write,
+        spool_id: SpoolId | None = None,
+        *,
+        accepted_ms: int | None = None,
+        order: int = 0,
+        is_alone: bool = False,
+        may_be_erased: bool = False,
+        on_settled: Callable[[Exception | None], Any] | None = None,
+        on_given_up: Callable[[DeadLetter], Any] | None = None,
+    ) -> None:
+        self.key, self.write, self.spool_id = key, write, spool_id
+        self.accepted_at_s = time.monotonic()
+        self.accepted_ms = time.time_ns() // 1_000_000 if accepted_ms is None else accepted_ms
+        self.order = order
+        self.failed_at_s: float | None = None
+        self.is_done = False
+        self.is_alone, self.may_be_erased = is_alone, may_be_erased
+        self.on_settled, self.on_given_up = on_settled, on_given_up
+        self.size = 0
+        for entry in write.entries:
+            self.size += len(entry.member)
 
     def can_join(self, other: Job) -> bool:
         """Whether one script call may write both.
@@ -82,8 +105,7 @@ class Job:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class JobResult:
+class JobResult(NamedTuple):
     """What became of a job.
 
     Attributes:
@@ -99,7 +121,7 @@ class JobResult:
     @property
     def is_final(self) -> bool:
         """Whether trying again would not help."""
-        return not isinstance(self.error, BackendUnavailableError)
+        return self.error is None or not isinstance(self.error, BackendUnavailableError)
 
 
 def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:

@@ -76,14 +76,18 @@ class Worker:
             lane = self.lanes[job.key] = Lane()
         lane.add(job)
         self.depth += 1
-        # A lingering worker is left alone until it is worth it.
-        if self.is_idle or self._is_half_full:
+        # A lingering worker is left alone until it is worth it; one that writes looks by itself.
+        if self.is_idle or self.depth * 2 in (self._most_waiting, self._most_waiting + 1):
+            self.is_idle = False
             self.wake.notify()
 
     def finish(self, job: Job) -> None:
         """Take a job out, which is written or given up."""
         lane = self.lanes[job.key]
-        lane.jobs.remove(job)  # one of the oldest
+        if lane.jobs[0] is job:
+            lane.jobs.popleft()
+        else:
+            lane.jobs.remove(job)  # one of the oldest
         job.is_done = True
         self.depth -= 1
         if not lane.jobs:

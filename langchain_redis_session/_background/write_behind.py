@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from langchain_redis_session._background.dead_letters import (
     DeadLetters,
@@ -101,6 +100,15 @@ class WriteBehind(Engine):
 
     # Accepting
 
+    def accept(self, request: Submit) -> bool:
+        """Accept an append at once, if there is room and nothing has to be written to a file.
+
+        It is what `submit` does then.
+        """
+        if self._spool_dir is not None:
+            return False
+        return self._accept(self._worker_of(request.key), make_job(request))
+
     def submit(self, request: Submit) -> Flow[None]:
         """Accept an append; waits while the queue is full.
 
@@ -140,8 +148,7 @@ class WriteBehind(Engine):
         )
 
     def _worker_of(self, key: SessionKey) -> Worker:
-        name = "\0".join(key.scope)
-        return self._workers[crc32(name.encode()) % len(self._workers)]
+        return self._workers[hash(key) % len(self._workers)]
 
     def _accept(self, worker: Worker, job: Job) -> bool:
         with self.lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import redis
@@ -66,7 +66,7 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         self._unsent: list[bytes] = []
         self._resumed: asyncio.Future[None] | None = None
         self._error: tuple[type[Exception], str] | None = None
-        self._is_reading = self._is_sending = False
+        self._is_reading = False
         self._asked_s = 0.0
         self._next_look_s = 0.0
         self._look: asyncio.TimerHandle | None = None
@@ -77,21 +77,26 @@ class PipeliningConnection(asyncio.BufferedProtocol):
     @property
     def is_open(self) -> bool:
         """Whether it can be used."""
-        if self._error is None and (self._is_sending or self._has_lost()):
-            self.close(redis.ConnectionError, "it was interrupted")
+        if self._error is None and self._has_lost():
+            self.close(redis.ConnectionError, "reading was interrupted")
         return self._error is None
 
     def _has_lost(self) -> bool:
         """Whether something was read that has not arrived here; TLS may read in vain."""
         return self._is_reading and self._buffer[0] != _UNTOUCHED
 
-    async def exchange(self, packed: bytes, count: int) -> list[Any]:
+    def exchange(self, packed: bytes, count: int) -> Awaitable[list[Any]]:
         """Send commands; gives their replies, among which the server's errors stand.
 
         Raises:
             ConnectionError: Of redis-py; they may have been carried out or not.
             TimeoutError: Likewise.
         """
+        if self._resumed is None and self._error is None:
+            return self._start(packed, count)
+        return self._exchange_later(packed, count)
+
+    async def _exchange_later(self, packed: bytes, count: int) -> list[Any]:
         while self._resumed is not None and self._error is None:
             await asyncio.wait([self._resumed])
         if self._error is not None:
@@ -101,7 +106,6 @@ class PipeliningConnection(asyncio.BufferedProtocol):
     def _start(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         try:
-            self._is_sending = True
             exchanges = self._exchanges
             if exchanges:
                 exchanges.append(_Exchange(future, count))
@@ -112,7 +116,6 @@ class PipeliningConnection(asyncio.BufferedProtocol):
                 self._watch()
                 exchanges.append(_Exchange(future, count))
                 self._transport.write(packed)
-            self._is_sending = False
         except BaseException:
             self.close(redis.ConnectionError, "sending was interrupted")
             raise
@@ -122,11 +125,9 @@ class PipeliningConnection(asyncio.BufferedProtocol):
         if not self._unsent or not self.is_open:
             return
         try:
-            self._is_sending = True
             data = b"".join(self._unsent)
             self._unsent.clear()
             self._transport.write(data)
-            self._is_sending = False
         except BaseException:
             self.close(redis.ConnectionError, "sending was interrupted")
             raise
@@ -135,7 +136,7 @@ class PipeliningConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """As of `BufferedProtocol`."""
-        if self._is_reading and self._has_lost():
+        if self._has_lost():
             self.close(redis.ConnectionError, "reading was interrupted")
         self._is_reading = True
         self._buffer[0] = _UNTOUCHED

@@ -292,8 +292,11 @@ class AsyncPooledExchanges:
 
     async def take_for_long(self) -> Any:
         """Take a connection that surely has no reply to come."""
-        connection = await self.take()
-        if self._proven is not None:
+        self._under_way += 1
+        try:
+            connection = await self.take()
+            if self._proven is None:
+                return connection
             try:
                 await connection.disconnect(nowait=True)
                 await connection.connect()
@@ -301,7 +304,9 @@ class AsyncPooledExchanges:
                 await connection.disconnect(nowait=True)
                 await self.give(connection)
                 raise
-        return connection
+            return connection
+        finally:
+            self._under_way -= 1
 
     async def _try_to_take(self) -> Any:
         try:
@@ -315,7 +320,8 @@ class AsyncPooledExchanges:
         """Give a connection back; one with a reply to come must have been closed."""
         try:
             await self._pool.release(connection)
-            self._idle.add(connection)
+            if self._most_idle is not None:
+                self._idle.add(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -145,12 +144,13 @@ class SharedExchanges:
             await self._pooled.give(shared.connection)
 
 
-def _check(shared: PipeliningConnection, replies: Sequence[Any]) -> list[Any]:
+def _check(shared: PipeliningConnection, replies: list[Any]) -> list[Any]:
     """Leave a primary that is one no longer, where Sentinels know the new one."""
-    if isinstance(shared.connection, SentinelManagedConnection) and any(
-        isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies
-    ):
-        reason = "The previous master is now a slave"
-        shared.close(redis.ConnectionError, reason)
-        raise redis.ConnectionError(reason)
-    return list(replies)
+    for reply in replies:
+        if type(reply) is redis.exceptions.ReadOnlyError and isinstance(
+            shared.connection, SentinelManagedConnection
+        ):
+            reason = "The previous master is now a slave"
+            shared.close(redis.ConnectionError, reason)
+            raise redis.ConnectionError(reason)
+    return replies

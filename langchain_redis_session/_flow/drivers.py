@@ -33,6 +33,8 @@ class AppendQueue(Protocol):
 
     def settle(self, scope: Scope) -> Flow[None]: ...
 
+    def accept(self, request: Submit) -> bool: ...
+
     def submit(self, request: Submit) -> Flow[None]: ...
 
 
@@ -111,6 +113,8 @@ def _execute(
         return request.function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
+    if isinstance(request, Submit) and queue is not None and queue.accept(request):
+        return None  # the usual case of it
     if isinstance(request, (Settle, Submit)):
         return run(_ask(queue, request), None)
     assert exchanges is not None, "it needs Redis"
@@ -131,6 +135,8 @@ async def _aexecute(
         return await request.async_function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
+    if isinstance(request, Submit) and queue is not None and queue.accept(request):
+        return None  # the usual case of it
     if isinstance(request, (Settle, Submit)):
         return await arun(_ask(queue, request), None)
     assert exchanges is not None, "it needs Redis"

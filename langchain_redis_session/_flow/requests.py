@@ -100,7 +100,7 @@ class Wait:
     timeout_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Submit:
     """Let write-behind append to a session; replied to once it is accepted.
 

@@ -99,12 +99,12 @@ class PreparedEvents:
 
     def can_join(self, other: object) -> bool:
         """Whether one call can append both."""
-        return isinstance(other, PreparedEvents) and self.ways == other.ways
-
-    @property
-    def ways(self) -> tuple[object, ...]:
-        """How they are to be appended."""
-        return self.create, self.once, self.new_event_limit
+        return (
+            isinstance(other, PreparedEvents)
+            and self.create == other.create
+            and self.once == other.once
+            and self.new_event_limit == other.new_event_limit
+        )
 
     @classmethod
     def join(cls, parts: Sequence[PreparedEvents]) -> PreparedEvents:
@@ -115,7 +115,8 @@ class PreparedEvents:
         entries: list[Entry] = []
         changes: dict[int, StateChange] = {}
         for part in parts:
-            changes |= {len(events) + place: change for place, change in part.changes.items()}
+            if part.changes:
+                changes |= {len(events) + place: change for place, change in part.changes.items()}
             events += part.events
             entries += part.entries
         return replace(parts[0], events=events, entries=entries, changes=changes)

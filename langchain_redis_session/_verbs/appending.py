@@ -1,10 +1,7 @@
 """Methods that append events and messages."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
-
-from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._actions import appends
 from langchain_redis_session._actions.open_calls import is_made_answer
@@ -137,46 +134,40 @@ class AppendMethods(FlowRunner):
                 tag=tag,
                 filter_key=filter_key,
             )
-        check_flags(create=create, once=once)
+        if type(create) is not bool or type(once) is not bool:
+            check_flags(create=create, once=once)
         if state_delta is not None:
             check_mapping("state_delta", state_delta)
         check_event_limit("new_event_limit", new_event_limit)
 
-        append = partial(
-            self._append_said,
-            key,
-            (author, state_delta, request_id, invocation_id, branch, tag, filter_key),
-            callbacks,
-            create=create,
-            once=once,
-            new_event_limit=new_event_limit,
-        )
+        names = (author, state_delta, request_id, invocation_id, branch, tag, filter_key)
+        how = (callbacks, create, once, new_event_limit)
         if lacks_converter(messages):
-            return _convert(messages, append)
-        return append(list_messages("messages", messages))
+            return self._convert_and_append(key, messages, names, how)
+        return self._append_said(key, list_messages("messages", messages), names, how)
 
     aappend_messages = async_method(append_messages)
 
-    def _append_said(
-        self,
-        key: SessionKey,
-        members: Any,
-        callbacks: Handlers,
-        said: list[BaseMessage],
-        **how: Any,
-    ) -> Flow[AppendResult]:
+    def _append_said(self, key: SessionKey, said: Any, names: Any, how: Any) -> Flow[AppendResult]:
         said = [message for message in said if not is_made_answer(message)]
-        return self._append(key, make_events(said, self._clock(), *members), callbacks, **how)
+        return self._append(key, make_events(said, self._clock(), *names), *how)
+
+    def _convert_and_append(
+        self, key: SessionKey, messages: Any, names: Any, how: Any
+    ) -> Flow[AppendResult]:
+        yield from off_loop(load_converter)
+        said = list_messages("messages", messages)
+        return (yield from self._append_said(key, said, names, how))
 
     def _append(
         self,
         key: SessionKey,
         new_events: list[Event],
         callbacks: Handlers,
-        *,
         create: bool = False,
         once: bool = False,
         new_event_limit: int | None = DEFAULT_EVENT_LIMIT,
+        *,
         kept_first: bool = False,
         keeps: bool = False,
     ) -> Flow[AppendResult]:
@@ -197,10 +188,3 @@ class AppendMethods(FlowRunner):
                 options["before"] = lambda _: self._keeper.redeliver(key)
             flow = appends.append_events(self._context, hooks, key, new_events, **options)
         return self._observed(operations.APPEND_EVENT, key, flow, hooks, new_events)
-
-
-def _convert(
-    messages: Any, append: Callable[[list[BaseMessage]], Flow[AppendResult]]
-) -> Flow[AppendResult]:
-    yield from off_loop(load_converter)
-    return (yield from append(list_messages("messages", messages)))

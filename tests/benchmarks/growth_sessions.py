@@ -194,27 +194,31 @@ def state_rows(yard: Yard) -> Iterator[Row]:
             )
 
 
-PARTS: tuple[tuple[str, Callable[[Yard], Iterator[Row]]], ...] = (
-    ("Many sessions", listing_rows),
-    ("A long session among many", removing_rows),
-    ("Much state", state_rows),
-)
+PARTS: dict[str, Callable[[Yard], Iterator[Row]]] = {
+    "Many sessions": listing_rows,
+    "A long session among many": removing_rows,
+    "Much state": state_rows,
+}
 
 
-def session_growth_rows(server: RedisServer, *, is_quick: bool) -> Iterator[tuple[str, list[Row]]]:
-    """Measure each part."""
+def session_growth_rows(
+    server: RedisServer, *, is_quick: bool, only: str | None = None
+) -> Iterator[tuple[str, list[Row]]]:
+    """Measure each part, or only one."""
     with Yard(server, is_quick=is_quick) as yard:
-        for title, part in PARTS:
-            yield title, list(part(yard))
+        for title, part in PARTS.items():
+            if only in (None, title):
+                yield title, list(part(yard))
 
 
 def main() -> None:
     """Measure these alone, on a server of their own."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth_sessions")
     parser.add_argument("--quick", action="store_true", help="little of everything: does it work?")
+    parser.add_argument("--part", choices=PARTS, help="measure only this")
     options = parser.parse_args()
     with start_server() as server:
-        for title, rows in session_growth_rows(server, is_quick=options.quick):
+        for title, rows in session_growth_rows(server, is_quick=options.quick, only=options.part):
             print_rows(title, rows)
 
 

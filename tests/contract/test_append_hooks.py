@@ -489,8 +489,8 @@ async def test_what_callbacks_can_not_be(
     wrong: Any
     for wrong, name in (
         ([SessionCallbackHandler], "the class SessionCallbackHandler"),
-        (SessionCallbackHandler(), "there is SessionCallbackHandler"),
-        (["x"], "there is str"),
+        (SessionCallbackHandler(), "not a SessionCallbackHandler alone"),
+        (["x"], "below SessionCallbackHandler, not .x."),
     ):
         with pytest.raises(ConfigurationError, match=name):
             make_verbs(callbacks=wrong)

@@ -140,7 +140,7 @@ async def test_the_largest_event_fits(make_verbs: Callable[..., Verbs], key: Ses
 
 @one_server
 async def test_what_is_no_event_keeps_all_out(verbs: Verbs, session: SessionKey) -> None:
-    with pytest.raises(ConfigurationError, match=r"events\[1\] must be Event"):
+    with pytest.raises(ConfigurationError, match=r"events\[1\] must be an Event, not Human"):
         await verbs.append_events(session, [make_event(1), HumanMessage("x")])
     with pytest.raises(ConfigurationError, match="event must be an Event, not 'x'"):
         await verbs.append_event(session, "x")

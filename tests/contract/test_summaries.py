@@ -849,7 +849,7 @@ async def test_bad_input_is_refused_and_nothing_is_stored(
     for options, text in (
         ({"summarizer": 5}, "summarizer"),
         ({"summarizer": Echo(), "pick_summarizer": lambda _: None}, "exclude each other"),
-        ({"pick_summarizer": "x"}, "pick_summarizer=.x. can.t work: must be a function"),
+        ({"pick_summarizer": "x"}, "pick_summarizer must be a function, not .x."),
         ({"summary_filter_allowlist": "app"}, "summary_filter_allowlist"),
         ({"summary_filter_allowlist": [5]}, "summary_filter_allowlist"),
         ({"async_summary_num": 0}, "async_summary_num"),
@@ -928,7 +928,7 @@ async def test_an_async_summarizer_works_in_async_calls_alone(
     if mode == "async":
         assert (await verbs.create_summary(key, force=True)).text == "2 messages"
     else:
-        with pytest.raises(SummaryError, match=r"async|coroutine"):
+        with pytest.raises(ConfigurationError, match="acreate_summary"):
             await verbs.create_summary(key, force=True)
 
 

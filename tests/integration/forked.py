@@ -102,13 +102,35 @@ def work_with_agent(service: RedisSessionService, agent: Any) -> None:
     summarize(service, key)
 
 
+def keep_loop_busy(
+    service: RedisSessionService, stop: threading.Event, failures: list[BaseException]
+) -> None:
+    """Let tasks share a connection, which no child may touch."""
+
+    async def read(number: int) -> None:
+        key = SessionKey("forked", "task", str(number))
+        await service.aappend_messages(key, [HumanMessage(str(number))], create=True)
+        while not stop.is_set():
+            (found,) = await service.aget_messages(key, limit=1)
+            assert found.content == str(number)
+
+    async def read_all() -> None:
+        await asyncio.gather(*map(read, range(4)))
+
+    try:
+        asyncio.run(read_all())
+    except BaseException as error:
+        failures.append(error)
+
+
 def work(service: RedisSessionService, url: str) -> None:
     """What a child does with what it has from its parent."""
     key = SessionKey("forked", "u", f"child-{os.getpid()}")
     service.append_messages(key, [HumanMessage("x")], create=True)
     assert service.flush(CHILD_S)
     assert len(service.get_messages(key)) == 1
-    assert len(asyncio.run(service.aget_messages(key))) == 1
+    for limit in (None, 1):
+        assert len(asyncio.run(service.aget_messages(key, limit=limit))) == 1
     history = RedisSessionChatMessageHistory(f"child-{os.getpid()}", url)
     history.add_messages([HumanMessage("x")])
     assert len(history.messages) == 1
@@ -149,9 +171,15 @@ def main() -> None:
     agent = make_agent(service) if kind == "all" else None
     for _ in range(3):
         threading.Thread(target=keep_busy, args=(service, url, agent, stop), daemon=True).start()
+    failures: list[BaseException] = []
+    busy = threading.Thread(target=keep_loop_busy, args=(service, stop, failures), daemon=True)
+    busy.start()
     for _ in range(int(count)):
         print(wait(fork(service, url, agent)), flush=True)
     stop.set()
+    busy.join(CHILD_S)
+    for failure in failures:
+        print(repr(failure), flush=True)
     os._exit(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -75,7 +76,34 @@ def full_of_clients(server: RedisServer) -> Iterator[None]:
         client.config_set("maxclients", 1000)
 
 
+@contextmanager
+def loading(server: RedisServer) -> Iterator[None]:
+    with server.client() as client:
+        for number in range(25):  # each is so long that it lets the server answer
+            client.set(f"filler:{number}", os.urandom(2_200_000))
+        client.save()
+        server.kill()
+        server.args += ["--key-load-delay", "200000"]  # microseconds
+        server.spawn()
+        wait_until(lambda: is_loading(client))
+        yield
+        server.kill()
+        del server.args[-2:]
+        server.spawn()
+
+
+def is_loading(client: redis.Redis) -> bool:
+    try:
+        client.get("filler:0")
+    except redis.BusyLoadingError:
+        return True
+    except redis.ConnectionError:
+        pass
+    return False
+
+
 TROUBLES = {
+    "LOADING": (loading, "(?i)loading", []),
     "BUSY": (busy, "BUSY", []),
     "MISCONF": (without_a_disk, "MISCONF", ["--dbfilename", "broken.rdb"]),
     "maxclients": (full_of_clients, "(?i)max number of clients|closed by server", []),
@@ -91,7 +119,8 @@ async def test_a_refusal_names_its_cause_and_the_same_event_can_be_sent_again(
     args: list[str],
 ) -> None:
     server = make_redis_server(args)
-    options: Any = {"retry": Retry(NoBackoff(), 0)}
+    # Once more: the first try may find that its connection was closed.
+    options: Any = {"retry": Retry(NoBackoff(), 1)}
     async with RedisSessionService(server.url, extra_options=options) as service:
         service.append_messages(key, [HumanMessage("0")], state_delta={"n": 0}, create=True)
         assert len(await service.aget_messages(key)) == 1

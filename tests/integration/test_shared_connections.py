@@ -245,6 +245,15 @@ async def test_a_silent_connection_is_left_and_all_who_wait_are_sent_again(
         assert [await read(service, number) for number in range(9)] == [[str(n)] for n in range(9)]
 
 
+async def test_the_timeout_is_for_each_reply(redis_server: RedisServer, key_prefix: str) -> None:
+    async with open_service(redis_server, key_prefix, socket_timeout=1) as service:
+        await service.aping()
+        shared, send = find_shared(exchanges_of(service)), exchanges_of(service).send
+        waits = [send(("BLPOP", f"{key_prefix}:{number}", "0.15")) for number in range(10)]
+        assert await asyncio.gather(*waits) == [None] * 10
+        assert find_shared(exchanges_of(service)) is shared
+
+
 async def test_who_waits_in_vain_gets_todays_error(
     cutting_proxy: CuttingProxy, key_prefix: str
 ) -> None:
@@ -349,7 +358,7 @@ async def test_a_signal_while_commands_go_out(
                 data: bytes, own: Any = transport.write, calls: Any = calls, at: int = number
             ) -> None:
                 calls.append(len(data))
-                if len(calls) > at:
+                if len(calls) == at + 1:
                     own(data[:7])  # a piece of it
                     raise Interruption
                 own(data)
@@ -358,7 +367,7 @@ async def test_a_signal_while_commands_go_out(
             ended = await asyncio.gather(
                 *(read(service, number) for number in range(5)), return_exceptions=True
             )
-            assert calls
+            assert len(calls) == number + 1  # nothing behind a piece of a command
             interrupted = [end for end in ended if isinstance(end, Interruption)]
             assert len(interrupted) == (1 if number == 0 else 0)
             for number_, end in enumerate(ended):

@@ -98,7 +98,7 @@ def test_renewed_locks_are_free_and_of_the_same_kind() -> None:
             self.lock, self.nested = threading.Lock(), threading.RLock()
 
     owner = Owner()
-    owner.lock.acquire()
+    owner.lock.acquire(timeout=1)
     before = (type(owner.lock), type(owner.nested))
     renew_locks(owner)
     assert owner.lock.acquire(blocking=False)
