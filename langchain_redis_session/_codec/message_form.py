@@ -159,9 +159,12 @@ class Shape:
         self.factories: list[tuple[str, Any]] = []
         self.checks: dict[str, Callable[[Any], bool]] = {}
         for name, field in cls.model_fields.items():
-            if field.default_factory is not None:
+            factory: Any = field.default_factory
+            if isinstance(field.default, (list, dict)):  # in langchain-core 1.0
+                factory = field.default.copy
+            if factory is not None:
                 self.values[name] = None  # keeps the order of the fields
-                self.factories.append((name, field.default_factory))
+                self.factories.append((name, factory))
             else:
                 self.values[name] = None if field.is_required() else field.default
             if name in _CHECKS:
