@@ -381,10 +381,11 @@ async def test_a_reply_that_is_late_on_a_connection_of_the_pool(redis_server: Re
         with redis_server.client() as control:
             control.client_pause(100, all=True)
         # As an interrupted exchange may leave it.
-        connection = await client.connection_pool.get_connection()
+        pooled = exchanges._pooled  # noqa: SLF001
+        connection = await pooled.take()
         await connection.send_command("ECHO", "late")
-        await client.connection_pool.release(connection)
-        exchanges._pooled.note(Interruption())  # noqa: SLF001
+        await pooled.give(connection)
+        pooled.note(Interruption())
         assert await exchanges.send(("ECHO", b"mine")) == b"mine"
 
 
