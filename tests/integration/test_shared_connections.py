@@ -337,7 +337,7 @@ async def test_a_signal_while_replies_come(
     monkeypatch.setattr(asyncio.StreamReaderProtocol, "data_received", data_received)
     async with open_service(redis_server, key_prefix, socket_timeout=1) as service:
         await fill(service, 5)
-        for _ in range(3):
+        for _ in range(1 if where == "lost" else 3):  # which the time-out finds
             armed.append(where)
             found = await asyncio.gather(*(read(service, number) for number in range(5)))
             assert found == [[str(number)] for number in range(5)]
