@@ -50,6 +50,9 @@ CLUSTER_SLOTS = 16384
 _PORTS = range(10_000, 22_000)
 _BUS_OFFSET = 10_000
 
+LENDS_CONNECTIONS = hasattr(AsyncClusterNode, "release")
+"""Whether redis-py's async clusters lend out connections: from 6.2 on. Else they are used only in
+their own ways, with their own faults."""
 
 PATIENT = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
 """Options of clients. (By itself, redis-py waits for 5 s, which busy machines take.)"""

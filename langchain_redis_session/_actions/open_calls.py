@@ -157,10 +157,9 @@ def _calls_of(message: BaseMessage) -> list[Any]:
 
 def _has_calls(message: BaseMessage) -> bool:
     """Whether a message makes calls, or is a result; most are neither."""
-    kind = type(message)
-    if kind is HumanMessage:
+    if type(message) is HumanMessage:
         return False
-    if kind is AIMessage or isinstance(message, AIMessage):
+    if isinstance(message, AIMessage):
         return bool(message.tool_calls or message.invalid_tool_calls)
     return isinstance(message, ToolMessage)
 

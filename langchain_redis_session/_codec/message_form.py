@@ -159,9 +159,12 @@ class Shape:
         self.factories: list[tuple[str, Any]] = []
         self.checks: dict[str, Callable[[Any], bool]] = {}
         for name, field in cls.model_fields.items():
-            if field.default_factory is not None:
+            factory: Any = field.default_factory
+            if isinstance(field.default, (list, dict)):  # in langchain-core 1.0
+                factory = field.default.copy
+            if factory is not None:
                 self.values[name] = None  # keeps the order of the fields
-                self.factories.append((name, field.default_factory))
+                self.factories.append((name, factory))
             else:
                 self.values[name] = None if field.is_required() else field.default
             if name in _CHECKS:
@@ -188,7 +191,12 @@ class Shape:
 
     def make_text(self, content: str) -> BaseMessage:
         """Make a message of nothing but a text; as `make`, quicker."""
-        values = self.start(content)
+        values = self.values.copy()
+        values["content"] = content
+        for name in self._dicts:
+            values[name] = {}
+        for name, factory in self._others:
+            values[name] = factory()
         message: BaseMessage = object.__new__(self.cls)
         _set_values(message, values)
         _set_fields_set(message, {"content"})

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NoReturn
 
 import orjson
@@ -77,11 +76,25 @@ def read_messages(entries: Iterable[bytes]) -> list[BaseMessage] | None:
     [HumanMessage(content='hi', additional_kwargs={}, response_metadata={})]
     >>> read_messages([b'{"id":"e1","timestamp":"today"}'])
     """
-    messages = []
+    messages: list[BaseMessage] = []
+    last_second = b""
     try:
         for data in entries:
             found = _HEAD.match(data)
-            message = None if found is None else _read_text(data, found)
+            if found is None:
+                messages.append(_read_document(data))
+                continue
+            # All before the text is as `_HEAD` says. If that is one JSON string, and what
+            # follows are members, the whole is nothing else.
+            second, role = found.groups()
+            if second != last_second:
+                parse_time(second.decode() + "Z")
+                last_second = second
+            if data.endswith(_TEXT_END):
+                content = _load_text(data[found.end() : 1 - len(_TEXT_END)])
+                message = _TEXT_MAKERS[role](content) if content else None
+            else:
+                message = _read_extended(data, found.end(), _NAMES[role])
             messages.append(_read_document(data) if message is None else message)
     except _ODD:
         return None
@@ -94,34 +107,32 @@ def read_message(data: bytes) -> BaseMessage | None:
     return None if messages is None else messages[0]
 
 
-def _read_text(data: bytes, found: re.Match[bytes]) -> BaseMessage | None:
-    """Read a message of a text, and perhaps of an extension, without a look at the rest.
-
-    All before the text is as `_HEAD` says. If that is one JSON string, and what follows are
-    members, the whole is nothing else. None where there is more to the message.
-    """
-    second, role = found.groups()
-    start = found.end()
-    if data.endswith(_TEXT_END):
-        try:
-            content = orjson.loads(data[start : 1 - len(_TEXT_END)])
-        except ValueError:
-            return None
-        if type(content) is str and content and _is_second(second):
-            return _TEXT_MAKERS[role](content)
+def _load_text(data: bytes) -> str | None:
+    """Read a JSON string; None where it is empty, or there is more to the message."""
+    try:
+        text = orjson.loads(data)
+    except ValueError:
         return None
+    return text if type(text) is str else None
+
+
+def _read_extended(data: bytes, start: int, name: str) -> BaseMessage | None:
+    """Read a message of a text and an extension; None where there is more to it.
+
+    Args:
+        data: The entry.
+        start: Where the text begins.
+        name: The name of the message's class.
+    """
     end = data.find(b'"', start + 1) + 1
     if data[end - 2] == _BACKSLASH:  # that quote is within the text
         end = data.find(_TEXT_BREAK, end) + 1
     if not data.startswith(_TEXT_BREAK, end - 1):
         return None
-    content = orjson.loads(data[start:end])
+    content = _load_text(data[start:end])
     members = orjson.loads(b"{" + data[end - 1 + len(_TEXT_BREAK) :])
-    if type(content) is not str or not content or not members.keys() <= _LAST_MEMBERS:
+    if not content or not members.keys() <= _LAST_MEMBERS:
         return None
-    if not _is_second(second):
-        return None
-    name = _NAMES[role]
     return _finish(name, SHAPES[name].start(content), {"content"}, members, data)
 
 
@@ -142,12 +153,6 @@ def read_usual(document: dict[str, Any], data: bytes) -> BaseMessage | None:
         return _read(document, data)
     except _ODD:
         return None
-
-
-@lru_cache(maxsize=256)
-def _is_second(text: bytes) -> bool:
-    parse_time(text.decode() + "Z")
-    return True
 
 
 def _read(document: dict[str, Any], data: bytes) -> BaseMessage:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import redis
+import redis.asyncio.cluster
 
 from langchain_redis_session._connections.pooled import (
     BegunExchange,
@@ -37,6 +38,10 @@ from langchain_redis_session._flow.requests import Command, Wait
 from langchain_redis_session.errors import RedisSessionError
 
 T = TypeVar("T")
+_HAS_WAY_PAST = hasattr(redis.asyncio.cluster.ClusterNode, "release")
+"""Whether nodes of async clients take back what they lend out: from redis-py 6.2 on."""
+_HAS_MARKS = hasattr(redis.asyncio.cluster.ClusterNode, "disconnect_if_needed")
+"""Whether connections are marked that are to be made anew: from redis-py 7.2 on."""
 _LOST = (
     redis.exceptions.RedisClusterException,
     redis.exceptions.ClusterError,
@@ -57,16 +62,13 @@ def _find_key(command: Command | Wait) -> bytes | str | int:
     return command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
 
 
-def _share_out(batch: Batch, client: Any) -> dict[Any, list[int]]:
-    """The places of the commands that each node has to do."""
-    places: dict[Any, list[int]] = {}
+def _share_out(batch: Batch, client: Any) -> list[tuple[Any, list[int]]]:
+    """The nodes, by name, each with the places of the commands that it has to do."""
+    shares: dict[str, tuple[Any, list[int]]] = {}  # nodes have no hash before redis-py 7.2
     for place, command in enumerate(batch):
-        places.setdefault(client.get_node_from_key(_find_key(command)), []).append(place)
-    return places
-
-
-def _name_of(share: tuple[Any, list[int]]) -> str:
-    return str(share[0].name)
+        node = client.get_node_from_key(_find_key(command))
+        shares.setdefault(node.name, (node, []))[1].append(place)
+    return [shares[name] for name in sorted(shares)]
 
 
 def _find_lost(replies: list[Any]) -> list[int]:
@@ -162,10 +164,9 @@ class ClusterExchanges:
         try:
             with ExitStack() as stack:
                 # In one order, so that callers who hold a connection don't wait for each other.
-                shares = sorted(_share_out(batch, self._client).items(), key=_name_of)
                 asked = [
                     (stack.enter_context(self._begin(node, batch, places)), places)
-                    for node, places in shares
+                    for node, places in _share_out(batch, self._client)
                 ]
                 for begun, places in asked:
                     for place, reply in zip(places, begun.finish(), strict=True):
@@ -215,7 +216,7 @@ class AsyncClusterExchanges:
 
     def __init__(self, client: Any, *, is_plain: bool, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name
-        self._goes_past = is_plain and not _reads_replicas(client)
+        self._goes_past = _HAS_WAY_PAST and is_plain and not _reads_replicas(client)
         self._line = AsyncLine()
 
     async def send(self, command: Command, node: str = "") -> Any:
@@ -266,14 +267,14 @@ class AsyncClusterExchanges:
             shares = _share_out(batch, self._client)
             asked = [
                 self._exchange(node, to_commands([batch[place] for place in places]))
-                for node, places in shares.items()
+                for node, places in shares
             ]
             found = [await asked[0]] if len(asked) == 1 else await gather_all(asked)
         except RedisSessionError:
             raise
         except _LOST:
             return None
-        for places, some in zip(shares.values(), found, strict=True):
+        for (_, places), some in zip(shares, found, strict=True):
             for place, reply in zip(places, some, strict=True):
                 replies[place] = reply
         return replies
@@ -281,7 +282,8 @@ class AsyncClusterExchanges:
     async def _exchange(self, node: Any, commands: Sequence[Command]) -> list[Any]:
         connection = await self._take(node)
         try:
-            await node.disconnect_if_needed(connection)
+            if _HAS_MARKS:
+                await node.disconnect_if_needed(connection)
             replies = await atalk(connection, commands)
         except BaseException:
             await connection.disconnect(nowait=True)

@@ -11,7 +11,7 @@ from langchain_redis_session._display.guard import attempt
 from langchain_redis_session._display.markup import Part
 from langchain_redis_session._display.styles import tag
 
-_MOST_CHARACTERS = 10_000
+_MOST_CHARACTERS = 5_000
 """Lexers are regular expressions: what is longer stays as it is."""
 
 # Known ones only: to look for a name, pygments would import whatever is installed for it.

@@ -133,7 +133,7 @@ STYLES: dict[str, str] = {
     # Code.
     "syntax keyword": _syntax("keyword", "symbolIcon-keywordForeground", "#a855f7"),
     "syntax name": _syntax("def", "symbolIcon-functionForeground", "#3b82f6"),
-    "syntax string": _syntax("string", "debugTokenExpression-string", "#c2410c"),
+    "syntax string": _syntax("string", "debugTokenExpression-string", "#d1571f"),
     "syntax number": _syntax("number", "debugTokenExpression-number", "#0d9488"),
     "syntax comment": _syntax("comment", "descriptionForeground", "#7c8591"),
     "syntax inserted": _syntax("string", "debugTokenExpression-number", "#16a34a"),

@@ -126,15 +126,10 @@ def encode_values(context: Context, values: Iterable[tuple[str, Any]]) -> StateC
     """Encode what is to be set; the last of a name counts.
 
     Raises:
-        ConfigurationError: A name is no string, or this is no list of pairs.
+        ConfigurationError: A name is no string, or an item is no pair.
         UnserializableMessageError: A value can't be carried by JSON, with
             `unserializable="raise"`.
     """
-    if isinstance(values, Mapping):
-        raise ConfigurationError(
-            f"a store takes a list of pairs (key, value), not the dict {shorten(values)}; give its "
-            ".items()"
-        )
     change = StateChange()
     fields = {"session": change.session, "user": change.user, "app": change.app}
     for pair in values:

@@ -3,7 +3,7 @@
 They are counted under the names of LangChain's methods.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_redis_session._flow.requests import Flow
@@ -38,6 +38,11 @@ amget = async_method(mget)
 def mset(service: FlowRunner, key: SessionKey, values: Iterable[tuple[str, Any]]) -> Flow[None]:
     """Set values; the session is created if there is none."""
     context = service._context  # noqa: SLF001
+    if isinstance(values, Mapping):
+        raise ConfigurationError(
+            f"a store takes a list of pairs (key, value), not the dict {shorten(values)}; give its "
+            ".items()"
+        )
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise ConfigurationError(
             f"key_value_pairs must be a list of pairs (key, value), not {shorten(values)}"

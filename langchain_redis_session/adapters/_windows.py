@@ -153,7 +153,7 @@ class ModelWindow:
         """
         closed = close_calls(messages, self.open_tool_calls, following)
         front = [message for message in closed if message.type == "system"]
-        talk = [message for message in closed if message.type != "system"]
+        talk = [message for message in closed if message.type != "system"] if front else closed
         if summary is None and not is_cut and self._fits(front + talk):
             return front + talk
         if summary is not None:

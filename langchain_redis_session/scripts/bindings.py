@@ -5,7 +5,7 @@ which order a script takes its keys and arguments.
 
 >>> call = read_events(b"event:{shop}:ann:s1", count=50)
 >>> call.name, call.keys, call.args
-('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, 50, b''])
+('read_events', [b'event:{shop}:ann:s1'], ['newest', '+inf', '-inf', 0, b'', 50])
 """
 
 from __future__ import annotations
@@ -343,7 +343,7 @@ def read_events(
         count: The most to give; None = all.
         behind: An entry whose score is the highest, while it is there.
     """
-    args: list[Argument] = [first.value, highest, lowest, skip, _unlimited(count), behind]
+    args: list[Argument] = [first.value, highest, lowest, skip, behind, _unlimited(count)]
     return ScriptCall("read_events", [events], args, parse_page, _most(count))
 
 

@@ -4,12 +4,12 @@
 -- ARGV  first_end    the end to start from: 'newest' or 'oldest'
 --       highest, lowest  scores
 --       skip         how many to pass over
---       count        how many to give (-1 = all)
 --       behind       an entry: its score is the highest, while it is there; '' = none
+--       count        how many to give (-1 = all)
 -- Gives {'OK', size of the set, how many are older than those given, {entry, score}…}, in the
 --       order read.
 local events_key = unpack(KEYS)
-local first_end, highest, lowest, skip, count, behind = unpack(ARGV)
+local first_end, highest, lowest, skip, behind, count = unpack(ARGV)
 
 local size = redis.call('ZCARD', events_key)
 if size == 0 or count == '0' then return {'OK', size, 0, {}} end

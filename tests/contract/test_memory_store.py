@@ -367,13 +367,40 @@ async def test_what_is_no_number_is_neither_more_nor_less_than_one(verbs: Verbs)
     assert keys_of(await store.search(FACTS, filter={"n": {"$lte": 6}})) == ["a"]
 
 
+TIMES = b',"createdAtUs":5,"updatedAtUs":6}'
+BROKEN = {
+    "no item": (b"x", b"?"),
+    "key": (b"\xff", b'{"value":{}' + TIMES),
+    "cut value": (b"x", b'{"value":{"n":' + TIMES),
+    "no object": (b"x", b'{"value":[1]' + TIMES),
+    "tag": (b"x", b'{"value":{"$lc":["int","0x1"]}' + TIMES),
+    "deep": (b"x", b'{"value":' + b"[" * 5000 + b"]" * 5000 + TIMES),
+    "time": (b"x", b'{"value":{}' + TIMES.replace(b"5", b"5" * 30)),
+}
+
+
+@pytest.mark.parametrize(("field", "item"), BROKEN.values(), ids=BROKEN)
 @one_server
 async def test_what_another_program_wrote_is_passed_over_and_counted(
+    verbs: Verbs, redis_probe: RedisProbe, field: bytes, item: bytes
+) -> None:
+    store = open_memory(verbs)
+    await store.put(FACTS, "k", {"n": 1})
+    redis_probe.hset(redis_probe.key("appmem:{shop}:facts:"), field, item)
+    assert await store.get(FACTS, field.decode("utf-8", "replace")) is None
+    for options in ({}, {"limit": 1}, {"filter": {"n": 1}}, {"filter": {"m": None}}):
+        before = verbs.service.stats().corrupt_entries
+        assert keys_of(await store.search(FACTS, **options)) == ["k"]
+        assert verbs.service.stats().corrupt_entries == before + 1
+
+
+@one_server
+async def test_what_is_no_namespace_is_passed_over_and_counted(
     verbs: Verbs, redis_probe: RedisProbe
 ) -> None:
     store = open_memory(verbs)
     await store.put(FACTS, "k", {})
-    redis_probe.hset(redis_probe.key("appmem:{shop}:facts:"), "x", "?")
-    assert await store.get(FACTS, "x") is None
-    assert keys_of(await store.search(FACTS)) == ["k"]
-    assert verbs.service.stats().corrupt_entries == 2
+    redis_probe.zadd(redis_probe.key("appmemidx:{shop}"), {b"\xff:": 0, b"x": 0})
+    assert await store.list_namespaces() == [FACTS]
+    assert keys_of(await store.search(())) == ["k"]
+    assert verbs.service.stats().corrupt_entries == 4

@@ -21,7 +21,7 @@ from langchain_core.messages import HumanMessage
 from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
 from langchain_redis_session._connections.pipelining import PipeliningConnection
 from tests.processes import run_python
-from tests.servers import HOST, PATIENT, RedisCluster, RedisSentinel, RedisServer
+from tests.servers import HOST, LENDS_CONNECTIONS, PATIENT, RedisCluster, RedisSentinel, RedisServer
 
 PAUSE_MS = 150
 SECONDS = os.environ.get("INTERRUPTED_SECONDS", "1")
@@ -214,6 +214,8 @@ def test_a_late_reply_reaches_no_other_caller(
 async def test_a_late_reply_reaches_no_other_task(
     servers: Servers, key_prefix: str, interrupt: Any, how: str
 ) -> None:
+    if how == "signal" and servers.kind == "cluster" and not LENDS_CONNECTIONS:
+        pytest.skip("redis-py before 6.2 itself keeps the connection that was interrupted")
     keys = await asyncio.to_thread(fill, servers, key_prefix)
     if servers.kind in ("url", "shared"):
         client = None

@@ -337,7 +337,7 @@ async def test_a_signal_while_replies_come(
     monkeypatch.setattr(asyncio.StreamReaderProtocol, "data_received", data_received)
     async with open_service(redis_server, key_prefix, socket_timeout=1) as service:
         await fill(service, 5)
-        for _ in range(3):
+        for _ in range(1 if where == "lost" else 3):  # which the time-out finds
             armed.append(where)
             found = await asyncio.gather(*(read(service, number) for number in range(5)))
             assert found == [[str(number)] for number in range(5)]
@@ -381,10 +381,11 @@ async def test_a_reply_that_is_late_on_a_connection_of_the_pool(redis_server: Re
         with redis_server.client() as control:
             control.client_pause(100, all=True)
         # As an interrupted exchange may leave it.
-        connection = await client.connection_pool.get_connection()
+        pooled = exchanges._pooled  # noqa: SLF001
+        connection = await pooled.take()
         await connection.send_command("ECHO", "late")
-        await client.connection_pool.release(connection)
-        exchanges._pooled.note(Interruption())  # noqa: SLF001
+        await pooled.give(connection)
+        pooled.note(Interruption())
         assert await exchanges.send(("ECHO", b"mine")) == b"mine"
 
 

@@ -173,7 +173,6 @@ def test_without_the_extra_it_is_plain_text(library: str, monkeypatch: pytest.Mo
     markdown._load.cache_clear()  # noqa: SLF001
     code._load.cache_clear()  # noqa: SLF001
     monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.delattr("pygments.lexers", raising=False)  # of who has imported it before
     page = read(EXAMPLE)
     if library == "markdown_it":
         assert EXAMPLE in page.texts
