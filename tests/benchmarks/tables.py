@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.agents import IN_MEMORY
+from tests.benchmarks.bench import Plan
 from tests.benchmarks.contenders import AGENTS, COMMUNITY
 from tests.processes import ROOT
 
@@ -71,7 +73,11 @@ LONG: Sequence[Line] = (
     ("memory, 500 characters", "memory of a message of 500 characters, with a TTL", COMMUNITY),
     ("memory, 2,000 characters", "memory of a message of 2,000 characters, with a TTL", COMMUNITY),
 )
-TABLES: Mapping[str, Sequence[Line]] = {"summary": SHORT, "all": LONG}
+AGENT: Sequence[Line] = tuple(
+    (f"an agent's memory after {turns} turns", f"an agent's memory after {turns} turns", IN_MEMORY)
+    for turns in Plan().turns
+)
+TABLES: Mapping[str, Sequence[Line]] = {"summary": SHORT, "all": LONG, "agents": AGENT}
 
 
 def fill_page(text: str, results: Mapping[str, Any]) -> str:
@@ -112,6 +118,8 @@ def _round(ratio: float) -> str:
 def _show(figure: float, unit: str) -> str:
     if unit == "µs" and figure >= 1000:
         return f"{figure / 1000:,.1f} ms"
+    if unit == "B" and figure >= 10_000:
+        return f"{figure / 1000:,.0f} kB"
     return f"{figure:,.0f} {unit}"
 
 
