@@ -9,7 +9,8 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 LOWEST := $(VENV)-lowest
-CORES := --numprocesses=auto --dist=worksteal
+# One process more than there are cores: tests wait for servers and for children.
+CORES := --numprocesses=$(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)") --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest coverage lint format typecheck docs \
