@@ -33,6 +33,12 @@ def test_events_are_read_from_the_oldest(store: Store) -> None:
     assert read(store, End.OLDEST, highest="4", lowest="3", count=9) == (5, 2, "cd")
 
 
+def test_events_are_read_from_behind_an_entry(store: Store) -> None:
+    store.put_events(*"abcde")
+    assert read(store, End.NEWEST, behind=b"c", count=2) == (5, 1, "cb")
+    assert read(store, End.NEWEST, behind=b"gone", count=2) == (5, 3, "ed")
+
+
 def test_nothing_is_read_where_there_are_no_events(store: Store) -> None:
     assert read(store, End.NEWEST) == (0, 0, "")
     assert store.names() == []
