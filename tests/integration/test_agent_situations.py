@@ -203,7 +203,7 @@ async def a_tool_s_results_all_have_one_id(bench: AgentBench) -> None:
         )
         return Command(update={"messages": [said]})
 
-    for options in ({}, {"max_messages": 2}):
+    for options in ({}, {"max_messages": 3}):
         bench.session_id += "x"
         turns = [calling((1, 2)), "3.", "b", calling((3, 4)), "7."]
         bench.make(*turns, tools=[add], options=options)
@@ -239,7 +239,7 @@ async def a_call_that_fails_behind_its_result_is_made_again(bench: AgentBench) -
         said = ToolMessage("3", tool_call_id=runtime.tool_call_id, id=f"r-{bench.session_id}")
         return Command(update={"messages": [said]})
 
-    options = {"max_messages": 2}
+    options = {"max_messages": 3}
     bench.make(*SUM, tools=[add], outer=[Failing()], saves=True, options=options)
     with pytest.raises(RuntimeError, match="the process ends"):
         await bench.run("1+2")
@@ -821,7 +821,7 @@ async def try_out(service: RedisSessionService, name: str, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_an_answer_that_a_summary_covers_comes_again(mode: str) -> None:
-    summarizer = SessionSummarizer(lambda _: "Earlier.", skip_recent=2)
+    summarizer = SessionSummarizer(ScriptedModel(), skip_recent=2)
     url = f"memory://agent-summary-{mode}"
     with RedisSessionService(url, summarizer=summarizer) as service:
         bench = AgentBench(service, is_async=mode == "async")
