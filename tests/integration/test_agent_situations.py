@@ -205,7 +205,7 @@ async def a_tool_s_results_all_have_one_id(bench: AgentBench) -> None:
 
     for options in ({}, {"max_messages": 3}):
         bench.session_id += "x"
-        turns = [calling((1, 2)), "3.", "b", calling((3, 4)), "7."]
+        turns: list[AIMessage | str] = [calling((1, 2)), "3.", "b", calling((3, 4)), "7."]
         bench.make(*turns, tools=[add], options=options)
         for text in ("1+2", "a", "3+4"):
             await bench.run(text)
