@@ -1,4 +1,4 @@
-"""How hard the tests try: in CI (`CI` is set) more than elsewhere.
+"""How hard the tests try: in CI (`CI` is set) more than elsewhere, but for `EXAMPLES=few`.
 
 The settings of hypothesis are here, and nowhere else. Its seed is that of pytest-randomly,
 which the first lines of a run tell; what fails says how to do it again, too.
@@ -11,7 +11,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
-PROFILE = "ci" if IN_CI else "local"
+PROFILE = "ci" if IN_CI and os.environ.get("EXAMPLES") != "few" else "local"
 
 _FEWEST = 25
 
@@ -33,7 +33,7 @@ def examples(count: int) -> settings:
     """Give the settings for a test that tries so many examples in CI, and a sixth elsewhere."""
     return settings(
         settings.get_profile(PROFILE),
-        max_examples=count if IN_CI else max(count // 6, _FEWEST),
+        max_examples=count if PROFILE == "ci" else max(count // 6, _FEWEST),
     )
 
 
