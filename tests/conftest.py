@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from hypothesis import settings
 
+from langchain_redis_session._connections import registry
 from tests.effort import IN_CI, PROFILE
 from tests.proxy import CuttingProxy
 from tests.servers import (
@@ -107,6 +108,12 @@ def skip_or_fail(reason: str) -> NoReturn:
     if IN_CI:
         pytest.fail(f"{reason} (CI is set, so this is a failure)", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_other_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves the name of a Redis instance to others, nor does a page that is run."""
+    monkeypatch.setattr(registry, "_instances", {})
 
 
 @pytest.fixture(scope="session")

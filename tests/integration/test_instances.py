@@ -18,15 +18,8 @@ from langchain_redis_session import (
     register_redis_instance,
     unregister_redis_instance,
 )
-from langchain_redis_session._connections import registry
 from tests.servers import RedisServer
 from tests.waits import wait_until
-
-
-@pytest.fixture(autouse=True)
-def no_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test leaves a name to others."""
-    monkeypatch.setattr(registry, "_instances", {})
 
 
 @pytest.fixture
