@@ -37,8 +37,8 @@ class ModelWindow:
 
     Where something older is cut off, the window begins at a user message, with the summary and
     the system messages in front. The running turn, which is the last user message and what
-    follows it, always stays: where it is too long by itself, its user message and as much of
-    its end as fits.
+    follows it, counts, too. Where it is too long by itself, its user message and as much of its
+    end as fits stay, at least its last message with its calls' results.
 
     Attributes:
         max_messages: The most messages, those in front included; answers made for open calls

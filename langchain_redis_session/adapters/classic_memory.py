@@ -58,7 +58,8 @@ class RedisSessionMemory(BaseMemory):
         human_prefix: What stands before the user's words in that text.
         ai_prefix: What stands before the model's.
         include_summary: Whether the session's summary stands for the messages that it covers.
-        max_messages: The most messages that it returns, the newest; None = all.
+        max_messages: The most messages that it returns, the newest; None = all. The last turn
+            counts, too, as in `RedisSessionChatMessageHistory`.
         max_tokens: The most tokens that it returns, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         format_summary: Makes the message in front of the `Summary`: a text or a message.

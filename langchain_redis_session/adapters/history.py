@@ -97,9 +97,10 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         async_client: Your own async client; default: made like the sync one.
         url: Another name for `redis_url`.
         max_messages: The most messages that a read returns, the newest; None = all. The summary
-            and system messages count, answers made for open tool calls don't. What is kept
-            in any case is the last user message, with the newest of what follows it that
-            fits, at least the last message with its tool calls and results.
+            and system messages count, answers made for open tool calls don't. The running turn,
+            which is the last user message and what follows it, counts, too. Where it alone is
+            longer, its question and its newest calls with their results stay, at least the
+            last, and its older ones are left out.
         max_tokens: The most tokens that a read returns, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, with pictures,
             sounds, films and files at a fixed cost each.

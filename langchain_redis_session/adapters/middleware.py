@@ -88,7 +88,9 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
             `user_id`, `session_id` and `app_name` of the run's context, be they attributes or
             items; else `user_id` and `thread_id` in the config's `configurable`.
         max_messages: The most messages that the model sees, the newest; None = all. The running
-            turn stays in any case, as in `RedisSessionChatMessageHistory`.
+            turn counts, too. Where it alone is longer, its question and its newest calls with
+            their results stay, and its older ones are left out: choose a limit above twice the
+            tool calls of a run.
         max_tokens: The most tokens that it sees, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         include_summary: Whether the session's summary stands for the messages that it covers.

@@ -112,7 +112,7 @@ def with_session(
         app_name: The application.
         include_summary: Whether the session's summary stands for the messages that it covers.
         max_messages: The most messages that the chain is given, the newest; None = all. What the
-            user says counts, and stays in any case.
+            user says now counts, too, and stays in any case.
         max_tokens: The most tokens that it is given, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
