@@ -398,6 +398,7 @@ class AppendResult(BriefRepr):
         queued: Whether the write is still to come (write-behind).
         unsummarized: How many events the session's summary does not cover now; None where
             nothing was written or there is no summarizer.
+        repeated: The ids of messages that `once=True` left out, as other events have them.
     """
 
     events: list[Event]
@@ -405,6 +406,7 @@ class AppendResult(BriefRepr):
     removed: int
     queued: bool = False
     unsummarized: int | None = None
+    repeated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

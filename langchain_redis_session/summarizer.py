@@ -114,7 +114,8 @@ class SessionSummarizer(Runnable[SummaryRequest | Sequence[BaseMessage], str]):
             `{max_summary_words}`.
         system_prompt: A system message in front; it may use the same variables.
         max_summary_words: How long a summary may be; None leaves it to the model.
-        trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`.
+        trigger: Whether there is enough that is new. Default: `DEFAULT_TRIGGER`, 40 events or
+            about 4,000 tokens.
         skip_recent: How many of the newest events are left as they are, or a function that
             tells from the new events; with these, all of the turn that the first of them
             belongs to, from its user message on. They don't count for the trigger. A turn

@@ -1,4 +1,4 @@
-"""How hard the tests try: in CI (`CI` is set) more than elsewhere.
+"""How hard the tests try: in CI (`CI` is set) more than elsewhere; `EXAMPLES=few|half|all` says it.
 
 The settings of hypothesis are here, and nowhere else. Its seed is that of pytest-randomly,
 which the first lines of a run tell; what fails says how to do it again, too.
@@ -11,7 +11,9 @@ import os
 from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
-PROFILE = "ci" if IN_CI else "local"
+EXAMPLES = os.environ.get("EXAMPLES", "half" if IN_CI else "few")
+PROFILE = "local" if EXAMPLES == "few" else "ci"
+_PART = {"all": 1, "half": 2, "few": 6}[EXAMPLES]
 
 _FEWEST = 25
 
@@ -30,11 +32,8 @@ settings.register_profile("local", _common, max_examples=50)
 
 
 def examples(count: int) -> settings:
-    """Give the settings for a test that tries so many examples in CI, and a sixth elsewhere."""
-    return settings(
-        settings.get_profile(PROFILE),
-        max_examples=count if IN_CI else max(count // 6, _FEWEST),
-    )
+    """Give the settings for a test that tries so many examples with `EXAMPLES=all`, half in CI."""
+    return settings(settings.get_profile(PROFILE), max_examples=max(count // _PART, _FEWEST))
 
 
 LOAD = int(os.environ.get("TEST_LOAD", "1"))

@@ -186,18 +186,24 @@ def append_prepared(
         create=Create.MISSING if prepared.create else Create.NEVER,
         first_reply=reply,
     )
-    kept = []
+    kept, repeated = [], []
     for event, score, fate in zip(events, done.scores, done.fates, strict=True):
         if score is not None:  # what stands twice in one call has it from the first time
             event.score = score
         if fate in _WRITTEN:
             kept.append(event)
+        elif fate is Fate.REPEATED and event.message is not None and event.message.id:
+            repeated.append(event.message.id)
+    if repeated:
+        own = {event.message.id for event in kept if event.message is not None}
+        repeated = [found for found in repeated if found not in own]
     context.count_written(prepared.members, done.fates)
     return AppendResult(
         kept[-done.event_limit :] if done.event_limit else kept,
         written=done.fates.count(Fate.FRESH),
         removed=done.removed,
         unsummarized=done.unsummarized,
+        repeated=tuple(repeated),
     )
 
 

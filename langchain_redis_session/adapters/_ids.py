@@ -1,10 +1,12 @@
-"""Ids as callers have them."""
+"""Ids as callers have them, and those of messages that come again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from langchain_core.messages import AIMessage, BaseMessage
 
 from langchain_redis_session.errors import shorten
 
@@ -31,3 +33,14 @@ def tell_names(named: Mapping[str, Any]) -> str:
     others -= {"user_id", "session_id", "app_name"}
     own = sorted(name for name in others if not name.startswith(("__", "checkpoint")))
     return f", only {', '.join(map(shorten, own[:5]))}" if own else ""
+
+
+def name_anew(messages: Iterable[BaseMessage], known: Collection[str]) -> list[BaseMessage]:
+    """Give answers that have the id of one before, as out of a cache, one of their own."""
+    taken, named = set(known), []
+    for message in messages:
+        if isinstance(message, AIMessage) and message.id in taken:
+            message = message.model_copy(update={"id": f"lc_run--{uuid4()}"})
+        taken.add(message.id or "")
+        named.append(message)
+    return named

@@ -19,7 +19,6 @@ from langchain_redis_session.config import ObjectOptions, ServiceOptions
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
 from langchain_redis_session.service import RedisSessionService, Ttl
-from langchain_redis_session.summarizer import SessionSummarizer
 
 _Shelf = dict[Any, tuple[RedisSessionService, Any]]  # what was used last stands last
 _of_urls: _Shelf = {}
@@ -175,7 +174,9 @@ def share_service(
 
 def _identify(value: object) -> object:
     """What stands for an object: itself where it is equal to those that do the same."""
-    return value if isinstance(value, SessionSummarizer) else id(value)
+    summarizers = sys.modules.get("langchain_redis_session.summarizer")  # else nobody has made one
+    is_summarizer = summarizers is not None and isinstance(value, summarizers.SessionSummarizer)
+    return value if is_summarizer else id(value)
 
 
 class _Comparable:

@@ -32,7 +32,6 @@ from langchain_redis_session.adapters._middleware.talk import (
     OnStoreError,
     Talk,
     call_tool,
-    store_results,
 )
 from langchain_redis_session.adapters._sharing import check_service
 from langchain_redis_session.adapters._windows import ModelWindow, TokenCounter, format_summary
@@ -251,7 +250,8 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
         call: Any = partial(handler, request)
         result, turn = yield from call_tool(self._talk, place, state, Call(call, call))
         said, rebuild = _open_result(result)
-        named = yield from store_results(self._talk, turn, state, said)
+        call_id = request.tool_call["id"] or ""
+        named = yield from self._talk.store_results(turn, state, said, call_id)
         return rebuild(named)  # type: ignore[no-any-return]
 
 

@@ -23,7 +23,8 @@ PACKAGES = (
     "openai-agents",
 )
 QUIET_SHARE = 0.1
-"""A machine is quiet where others use less than this share of its processors."""
+"""A machine is quiet where others use less than this share of its processors, now and over the last
+minute."""
 _LOOK_S = 2
 
 
@@ -59,6 +60,7 @@ class Conditions:
         info: dict[str, Any] = client.info("server")
         valkey = info.get("valkey_version")
         self._server = f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
+        self._load = os.getloadavg()[0]
         self._before = measure_busy_share()
 
     def finish(self) -> dict[str, Any]:
@@ -72,9 +74,11 @@ class Conditions:
             "system": f"{sys.platform} {platform.machine()}",
             "processors": os.cpu_count(),
             "packages": {name: _version(name) for name in PACKAGES},
+            "load_before": round(self._load, 2),
+            "load_after": round(os.getloadavg()[0], 2),  # our own work, too
             "busy_before": self._before and round(self._before, 3),
             "busy_after": after and round(after, 3),
-            "quiet": bool(shares) and max(shares) < QUIET_SHARE,
+            "quiet": max(self._load / (os.cpu_count() or 1), *shares) < QUIET_SHARE,
         }
 
 

@@ -33,13 +33,15 @@ def make_seeds() -> dict[str, list[bytes]]:
         {"type": "tool_use", "id": "c", "name": "add", "input": call["args"]},
     ]
     usage: Any = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    reasoning = AIMessage([blocks[0], {"type": "reasoning", "reasoning": long}])
+    reasoning.id = "\ud800"  # which older pydantic takes only so
     messages: list[BaseMessage] = [
         HumanMessage("hi"),
         AIMessage(
             long, id="r1", usage_metadata=usage, response_metadata={"model": "m", "n": 2**70}
         ),
         AIMessage(blocks, tool_calls=[call], additional_kwargs={"reasoning_content": "so"}),
-        AIMessage([blocks[0], {"type": "reasoning", "reasoning": long}], id="\ud800"),
+        reasoning,
         ToolMessage(long, tool_call_id="c", artifact={"raw": b"x", "nan": float("nan")}),
     ]
     events = [

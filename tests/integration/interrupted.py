@@ -20,6 +20,7 @@ if __name__ == "__main__" and sys.argv[1:2] != ["cancel"]:
 
 import asyncio
 import collections
+import contextlib
 import itertools
 import json
 import random
@@ -201,6 +202,8 @@ def interrupt_a_loop(service: RedisSessionService, seconds: float, tally: Any) -
             tally["interruptions"] += 1
         is_calm = True
         waiting.close()
+        with contextlib.suppress(RuntimeError):  # it was to stop, and does so now
+            loop.run_until_complete(asyncio.sleep(0))
         loop.run_until_complete(asyncio.wait(tasks, timeout=5))
         for task in tasks:
             tally["calls"] += 1

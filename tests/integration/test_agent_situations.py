@@ -27,7 +27,7 @@ from langchain_core.tools import tool
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
-from langchain_redis_session import RedisSessionService
+from langchain_redis_session import RedisSessionService, SessionSummarizer, session_state
 from tests.integration.agent_bench import AgentBench, calling, make_sub_agent, say_all
 from tests.integration.scripted import ScriptedModel, script
 from tests.servers import RedisServer
@@ -160,6 +160,92 @@ async def answers_that_come_out_of_a_cache(bench: AgentBench) -> None:
     for _ in range(3):
         await bench.run("hi")
     assert bench.stored == ["hi?", "Hello."] * 3
+
+
+async def say_again_what_was_left_out(bench: AgentBench, **options: Any) -> None:
+    """Have the model go round its answers, with their ids, beyond what is read of the session."""
+    call = calling((1, 2))
+    call.id = f"a-{bench.session_id}"
+    others = [AIMessage(text, id=f"{text}-{bench.session_id}") for text in ("3.", "b", "d")]
+    bench.make(*[call, *others] * 2, options=options)
+    for text in ("1+2", "a", "c") * 2:
+        await bench.run(text)
+    stored = ["1+2?", "add()", "= 3", "3.", "a?", "b", "c?", "d"]
+    assert bench.stored == stored * 2
+    assert bench.saw[5][-3:] == stored[:3]
+    messages = bench.service.get_messages(bench.key())
+    assert len({message.id for message in messages}) == len(messages)
+
+
+@situation
+async def answers_of_before_a_window_of_three_come_again(bench: AgentBench) -> None:
+    await say_again_what_was_left_out(bench, max_messages=3)
+
+
+@situation
+async def answers_of_before_a_stable_window_come_again(bench: AgentBench) -> None:
+    await say_again_what_was_left_out(bench, max_messages=4, stable_window=True)
+
+
+@situation
+async def answers_of_before_a_window_of_few_tokens_come_again(bench: AgentBench) -> None:
+    await say_again_what_was_left_out(bench, max_tokens=3, token_counter=len)
+
+
+@situation
+async def a_tool_s_results_all_have_one_id(bench: AgentBench) -> None:
+    @tool
+    def add(a: int, b: int, runtime: ToolRuntime) -> Command[Any]:
+        """Add two numbers."""
+        session_state(runtime)["sum"] = a + b
+        said = ToolMessage(
+            str(a + b), tool_call_id=runtime.tool_call_id, id=f"r-{bench.session_id}"
+        )
+        return Command(update={"messages": [said]})
+
+    for options in ({}, {"max_messages": 3}):
+        bench.session_id += "x"
+        turns: list[AIMessage | str] = [calling((1, 2)), "3.", "b", calling((3, 4)), "7."]
+        bench.make(*turns, tools=[add], options=options)
+        for text in ("1+2", "a", "3+4"):
+            await bench.run(text)
+        assert bench.stored == [*SUM_STORED[:3], "3.", "a?", "b", "3+4?", "add()", "= 7", "7."]
+        assert bench.saw[-1][-3:] == ["3+4?", "add()", "= 7"]
+        session = bench.service.get_session(bench.key())
+        assert session is not None
+        assert session.state["sum"] == 7
+
+
+@situation
+async def a_call_that_fails_behind_its_result_is_made_again(bench: AgentBench) -> None:
+    failed: list[str] = []
+
+    class Failing(others.AgentMiddleware):
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self.fail_once(await handler(request))
+
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self.fail_once(handler(request))
+
+        def fail_once(self, result: Any) -> Any:
+            if not failed:
+                failed.append("")
+                raise RuntimeError("the process ends")
+            return result
+
+    @tool
+    def add(a: int, b: int, runtime: ToolRuntime) -> Command[Any]:
+        """Add two numbers."""
+        said = ToolMessage("3", tool_call_id=runtime.tool_call_id, id=f"r-{bench.session_id}")
+        return Command(update={"messages": [said]})
+
+    options = {"max_messages": 3}
+    bench.make(*SUM, tools=[add], outer=[Failing()], saves=True, options=options)
+    with pytest.raises(RuntimeError, match="the process ends"):
+        await bench.run("1+2")
+    bench.make("It is 3.", tools=[add], outer=[Failing()], saves=True, options=options)
+    await bench.run(None)
+    assert bench.stored == SUM_STORED
 
 
 class Canned(others.AgentMiddleware):
@@ -731,3 +817,19 @@ async def try_out(service: RedisSessionService, name: str, mode: str) -> None:
     await SITUATIONS[name](bench)
     ROWS[name] = (bench.stored, bench.saw[-1], bench.checkpoints)
     assert not service.dead_letters()
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_an_answer_that_a_summary_covers_comes_again(mode: str) -> None:
+    summarizer = SessionSummarizer(ScriptedModel(), skip_recent=2)
+    url = f"memory://agent-summary-{mode}"
+    with RedisSessionService(url, summarizer=summarizer) as service:
+        bench = AgentBench(service, is_async=mode == "async")
+        said = AIMessage("b", id="b")
+        bench.make(said, "d", said, options={"include_summary": True})
+        await bench.run("a")
+        await bench.run("c")
+        await service.acreate_summary(bench.key(), force=True)
+        await bench.run("e")
+        assert bench.stored == ["a?", "b", "c?", "d", "e?", "b"]
+        assert "b" not in bench.saw[-1]

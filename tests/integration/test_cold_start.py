@@ -61,6 +61,20 @@ with RedisSessionService(sys.argv[1], **json.loads(sys.argv[2])) as service:
     service.append_messages(key, [HumanMessage("hi"), AIMessage("hello")], create=True)
     print(json.dumps(sorted(sys.modules)))
 """
+OF_HISTORIES = {f"{PACKAGE}.adapters", f"{PACKAGE}._summarizer"}
+"""The latter for its counter of tokens alone."""
+ADD = """
+import json, sys
+import langchain_core.chat_history
+of_their_base = {*sys.modules}
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_redis_session import RedisSessionChatMessageHistory
+
+history = RedisSessionChatMessageHistory("s1", sys.argv[1], ttl=60)
+history.add_messages([HumanMessage("hi"), AIMessage("hello")])
+assert len(history.messages) == 2
+print(json.dumps(sorted({*sys.modules} - of_their_base)))
+"""
 AAPPEND = """
 import asyncio, json, sys
 from langchain_core.callbacks import AsyncCallbackHandler
@@ -91,8 +105,8 @@ asyncio.run(append(service))
 """
 
 
-def list_loaded(url: str, options: dict[str, Any]) -> set[str]:
-    done = run_python("-c", APPEND, url, json.dumps(options))
+def list_loaded(program: str, url: str, options: dict[str, Any]) -> set[str]:
+    done = run_python("-c", program, url, json.dumps(options))
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
 
@@ -101,9 +115,15 @@ def list_loaded(url: str, options: dict[str, Any]) -> set[str]:
 def test_a_first_append_loads_only_what_it_needs(
     redis_server: RedisServer, options: dict[str, Any]
 ) -> None:
-    loaded = list_loaded(redis_server.url, options)
+    loaded = list_loaded(APPEND, redis_server.url, options)
     assert f"{PACKAGE}._operations.append" in loaded
     assert not NOT_NEEDED & loaded
+
+
+def test_a_history_loads_only_what_it_needs(redis_server: RedisServer) -> None:
+    loaded = list_loaded(ADD, redis_server.url, {})
+    assert loaded >= OF_HISTORIES
+    assert not (NOT_NEEDED - OF_HISTORIES) & loaded
 
 
 def test_what_is_not_needed_exists(redis_server: RedisServer) -> None:

@@ -97,7 +97,7 @@ keys = st.sampled_from(KEYS)
 values = st.fixed_dictionaries(
     {"n": st.integers(0, 4)},
     optional={
-        "text": st.sampled_from(TEXTS),
+        "text": st.sampled_from(TEXTS[1:]),  # an empty text has no vector here, as models refuse it
         "tags": st.lists(st.sampled_from(["x", "y"]), max_size=2, unique=True),
         "who": st.fixed_dictionaries({"name": st.sampled_from(["ann", "bob"])}),
         "none": st.none(),

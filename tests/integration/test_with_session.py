@@ -259,6 +259,43 @@ async def test_a_request_that_is_repeated_after_a_failure_is_stored_once(
     assert texts(model.prompts[0]) == ["one"]
 
 
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("run", [invoke, ainvoke])
+async def test_an_answer_whose_id_an_older_one_has_is_stored(
+    service: RedisSessionService, run: Run, limit: int | None
+) -> None:
+    answers = iter([AIMessage(text, id=text) for text in "abab"])
+    chain = with_session(lambda _: next(answers), service, max_messages=limit)
+    for question in ("1", "2", "3", "4"):
+        await run(chain, question, ANN)
+    messages = await service.aget_messages(KEY)
+    assert texts(messages) == ["1", "a", "2", "b", "3", "a", "4", "b"]
+    assert len({message.id for message in messages}) == 8
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+async def test_a_request_made_again_whose_answer_has_its_id_is_stored_once(
+    service: RedisSessionService, limit: int | None
+) -> None:
+    chain = with_session(
+        lambda given: AIMessage("a", id=f"a-{given[-1].id}"), service, max_messages=limit
+    )
+    for number in "1223145":  # the one before, and one that is older than the window
+        await chain.ainvoke(HumanMessage(number, id=number), ANN)
+    assert texts(await service.aget_messages(KEY)) == [*"1a2a3a4a5a"]
+
+
+async def test_an_old_answer_that_a_chain_gives_back_is_not_stored_again(
+    service: RedisSessionService,
+) -> None:
+    chain = with_session(
+        lambda given: given[-2] if len(given) > 1 else AIMessage("a", id="a"), service
+    )
+    for question in ("1", "2"):
+        await chain.ainvoke(question, ANN)
+    assert texts(await service.aget_messages(KEY)) == ["1", "a", "2"]
+
+
 async def test_without_redis_no_model_is_asked(model: ScriptedModel) -> None:
     service = RedisSessionService("redis://127.0.0.1:1", extra_options={"retry": None})
     chain = with_session(model, service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -83,7 +83,8 @@ def call_usually(store: Store, case: Case) -> tuple[Command, Sequence[float]] | 
 
 
 def run(client: Any, case: Case, *, shortly: bool) -> tuple[Any, ...]:
-    """What a call tells its caller and leaves in Redis, and whether it went the short way."""
+    """What a call tells its caller and leaves in Redis, whether it went the short way, and the
+    scores that it asked for."""
     store = Store(client, has_field_ttl=False)
     try:
         case.put(store)
@@ -99,7 +100,7 @@ def run(client: Any, case: Case, *, shortly: bool) -> tuple[Any, ...]:
             told = Appended(Status.OK, removed, field_ttl, fates, list(scores))
         else:
             told = call.parse(reply)
-        return shorten(told, case), store.dump(), store.ttls(), short
+        return shorten(told, case), store.dump(), store.ttls(), short, scores
     finally:
         client.unlink(*store.keys.common, store.user, store.app)
 
@@ -192,8 +193,11 @@ def test_both_ways_reply_the_same_and_leave_the_same(
     @settings(examples(1000))
     @given(cases())
     def compare(case: Case) -> None:
-        *shortly, short = run(client, case, shortly=True)
-        *fully, _ = run(client, case, shortly=False)
+        *shortly, short, scores = run(client, case, shortly=True)
+        if not short and scores:  # asked for with raised scores, it is as if they were wanted
+            sent = [(score, *rest) for score, (_, *rest) in zip(scores, case.sent, strict=True)]
+            case = replace(case, sent=sent)
+        *fully, _, _ = run(client, case, shortly=False)
         ways[short] += 1
         assert shortly == fully
 
@@ -225,8 +229,8 @@ SENT = [(LAST, "x", "ix")]
 )
 def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, case: Case) -> None:
     client = field_ttl_redis_server.client()
-    reply, *left, short = run(client, case, shortly=True)
-    *fully, _ = run(client, case, shortly=False)
+    reply, *left, short, _ = run(client, case, shortly=True)
+    *fully, _, _ = run(client, case, shortly=False)
     client.close()
     assert short
     assert [reply, *left] == fully
@@ -241,7 +245,7 @@ def test_the_usual_case_finds_out_that_a_server_lacks_ttls_per_field(
     older = [("a", float(FIRST)), ("b", float(FIRST + 256))]
     options = {"ttl": MINUTE, "limit": 3 - removed}
     case = Case(TIMED, older, {}, {}, SENT, options)
-    reply, *_, short = run(client, case, shortly=True)
+    reply, *_, short, _ = run(client, case, shortly=True)
     client.close()
     assert short
     assert reply.removed == removed
@@ -285,8 +289,8 @@ def test_what_is_not_usual_falls_through_in_the_same_call(
     redis_server: RedisServer, case: Case
 ) -> None:
     client = redis_server.client()
-    *fell, short = run(client, case, shortly=True)
-    *fully, _ = run(client, case, shortly=False)
+    *fell, short, _ = run(client, case, shortly=True)
+    *fully, _, _ = run(client, case, shortly=False)
     client.close()
     assert not short
     assert fell == fully

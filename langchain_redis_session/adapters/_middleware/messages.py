@@ -57,15 +57,26 @@ def name_all(
     return named
 
 
-def name_anew(messages: Iterable[BaseMessage], known: Collection[str]) -> list[BaseMessage]:
-    """Give answers that have the id of one before, as out of a cache, one of their own."""
-    taken, named = set(known), []
-    for message in messages:
-        if isinstance(message, AIMessage) and message.id in taken:
-            message = message.model_copy(update={"id": f"lc_run--{uuid4()}"})
-        taken.add(message.id or "")
-        named.append(message)
-    return named
+def list_calls(messages: Iterable[BaseMessage]) -> dict[str, str]:
+    """Give the id of the call that each message is the result of, by its own; "" for none."""
+    return {message.id: getattr(message, "tool_call_id", "") for message in messages if message.id}
+
+
+def unname_result(
+    messages: Iterable[BaseMessage], call_id: str, taken: Collection[str]
+) -> list[BaseMessage]:
+    """Take its id from the result of a call where an older message has it.
+
+    What else a tool gives may well stand for older messages, by their ids.
+    """
+    return [
+        message.model_copy(update={"id": None})
+        if isinstance(message, ToolMessage)
+        and message.tool_call_id == call_id
+        and message.id in taken
+        else message
+        for message in messages
+    ]
 
 
 def make_result_id(result: ToolMessage, before: Sequence[BaseMessage]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -15,14 +15,16 @@ from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.matching import INTERRUPTED
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._verbs import answers, windows
+from langchain_redis_session.adapters._ids import name_anew
 from langchain_redis_session.adapters._middleware.messages import (
     find_aliases,
     find_first_new,
     find_ids,
     find_question,
     is_stored,
+    list_calls,
     name_all,
-    name_anew,
+    unname_result,
 )
 from langchain_redis_session.adapters._middleware.partial_answer import PartialAnswer
 from langchain_redis_session.adapters._middleware.places import Place, calling_session
@@ -85,6 +87,7 @@ class Talk:
         turn.aliases = find_aliases(state, stored, turn.known)
         ids = find_ids(state, turn.known, turn.aliases)
         end = find_head_end(stored, ids, question_id, is_past=place.is_past)
+        turn.own |= list_calls(stored[end:])
         turn.head, turn.event_ids = stored[:end], [event_id for _, event_id in events[:end]]
         if session is not None:
             turn.is_cut = session.is_cut
@@ -162,20 +165,78 @@ class Talk:
         logger.warning("a hook refused to store an agent's message: %s", error)
         turn.known |= {message.id for message in messages if message.id}  # not tried once more
 
-    def store(self, turn: Turn, messages: Sequence[BaseMessage], *, tag: str = "") -> Flow[None]:
-        """Store what a model or a tool has said: it is paid for, and not lost."""
+    def store_answer(
+        self,
+        turn: Turn,
+        state: Sequence[BaseMessage],
+        messages: Sequence[BaseMessage],
+        *,
+        tag: str = "",
+    ) -> Flow[list[BaseMessage]]:
+        """Store what a model has said; gives it back, each message with an id of its own."""
+        known = turn.known | {message.id or "" for message in state}
+
+        def name(taken: Collection[str]) -> list[BaseMessage]:
+            return name_all(name_anew(messages, taken), before=state)
+
+        return (yield from self._store_named(turn, name, known, tag=tag))
+
+    def store_results(
+        self, turn: Turn, state: Sequence[BaseMessage], results: Sequence[BaseMessage], call_id: str
+    ) -> Flow[list[BaseMessage]]:
+        """Store what a tool gave; gives it back, as `store_answer`."""
+
+        def name(taken: Collection[str]) -> list[BaseMessage]:
+            return name_all(unname_result(results, call_id, taken), before=state)
+
+        taken = {found for found in turn.known if turn.own.get(found) != call_id}
+        return (yield from self._store_named(turn, name, taken))
+
+    def _store_named(
+        self,
+        turn: Turn,
+        name: Callable[[Collection[str]], list[BaseMessage]],
+        taken: Collection[str],
+        *,
+        tag: str = "",
+    ) -> Flow[list[BaseMessage]]:
+        """Store what a model or a tool has said: it is paid for, and not lost.
+
+        Args:
+            turn: The run.
+            name: Gives the messages, under other ids where they have one of these.
+            taken: The ids that older messages are known to have.
+            tag: Labels.
+        """
+        named = name(taken)
+        repeated = yield from self._store(turn, named, tag=tag)
+        if not repeated:
+            return named
+        # Of messages that are older than what was read.
+        pairs = zip(named, name({*taken, *repeated}), strict=True)
+        final = [anew if before.id in repeated else before for before, anew in pairs]
+        renamed = [m for m, before in zip(final, named, strict=True) if m.id != before.id]
+        yield from self._store(turn, renamed, tag=tag)
+        return final
+
+    def _store(
+        self, turn: Turn, messages: Sequence[BaseMessage], *, tag: str
+    ) -> Flow[Collection[str]]:
+        """Store messages; gives the ids that messages not of this run have."""
         messages = [message for message in messages if is_stored(message)]
         if not messages:
-            return
+            return ()
         is_raised = self.on_store_error == "raise"
         try:
-            yield from self._append(
+            result = yield from self._append(
                 turn, messages, request_id=turn.request_id, tag=tag, keeps=not is_raised
             )
         except EventRejectedError as error:
             if is_raised:
                 raise
             self._note_refused(turn, messages, error)
+            return ()
+        return set(result.repeated) - turn.own.keys() if result is not None else ()
 
     def _append(
         self,
@@ -206,8 +267,12 @@ class Talk:
         except RedisSessionError:
             turn.state.put_back(changes)
             raise
-        turn.cut = cut or turn.cut
+        if messages[-1].id in result.repeated:  # which was to carry it
+            turn.state.put_back(changes)
+        else:
+            turn.cut = cut or turn.cut
         turn.known |= {message.id for message in messages if message.id}
+        turn.own |= list_calls(m for m in messages if m.id not in result.repeated)
         return result
 
     def _find_moved_cut(self, turn: Turn) -> str:
@@ -277,13 +342,11 @@ class ModelCall:
             talk.turns.end(turn)  # the next try may be hours away
             answer = getattr(error, "ai_message", None)  # of structured output that is none
             if isinstance(answer, AIMessage):
-                yield from talk.store(turn, [answer])
+                yield from talk.store_answer(turn, self.state, [answer])
             raise
         self._turn = None
         said = response.result if hasattr(response, "result") else [response]
-        known = turn.known | {message.id or "" for message in self.state}
-        said = name_all(name_anew(said, known), before=self.state)
-        yield from talk.store(turn, said)
+        said = yield from talk.store_answer(turn, self.state, said)
         if not any(isinstance(message, AIMessage) and message.tool_calls for message in said):
             talk.turns.end(turn)
         return response, said
@@ -295,7 +358,7 @@ class ModelCall:
             return
         self.talk.turns.end(turn)
         try:
-            yield from self.talk.store(turn, [message], tag=INTERRUPTED)
+            yield from self.talk.store_answer(turn, self.state, [message], tag=INTERRUPTED)
         except RedisSessionError as error:  # the run ends with what has cut it off
             logger.error("an interrupted answer could not be stored: %s", type(error).__name__)
 
@@ -311,15 +374,6 @@ def call_tool(
     finally:
         calling_session.reset(token)
     return result, turn
-
-
-def store_results(
-    talk: Talk, turn: Turn, state: Sequence[BaseMessage], results: Iterable[BaseMessage]
-) -> Flow[list[BaseMessage]]:
-    """Store what a tool gave; gives it back, each message with an id."""
-    named = name_all(results, before=state)
-    yield from talk.store(turn, named)
-    return named
 
 
 def _showing(turn: Turn, call: Call) -> Flow[Any]:

@@ -32,6 +32,7 @@ class Turn:
         summary: What stands for the session's older messages.
         is_cut: Whether older ones were not read, for whatever reason.
         known: The ids of messages that are known to be stored, or were refused by a hook.
+        own: Those of them that are of this run; of results, with the id of their call.
         aliases: The ids of messages that are stored under another one.
         older: The ids of messages in the agent's state that are older than the head.
         is_read: Whether the session was read.
@@ -48,6 +49,7 @@ class Turn:
     summary: Summary | None = None
     is_cut: bool = False
     known: set[str] = field(default_factory=set)
+    own: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     older: set[str] = field(default_factory=set)
     is_read: bool = False

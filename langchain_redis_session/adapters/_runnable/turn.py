@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -15,11 +15,12 @@ from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.matching import INTERRUPTED
 from langchain_redis_session._operations.reading import WindowSession
 from langchain_redis_session._verbs import answers, windows
+from langchain_redis_session.adapters._ids import name_anew
 from langchain_redis_session.adapters._runnable.forms import Forms
 from langchain_redis_session.adapters._windows import ModelWindow
 from langchain_redis_session.adapters._writes import unbroken
 from langchain_redis_session.errors import RedisSessionError, UnserializableMessageError
-from langchain_redis_session.models import Event, SessionKey, Summary
+from langchain_redis_session.models import AppendResult, Event, SessionKey, Summary, is_from_user
 from langchain_redis_session.service import RedisSessionService
 
 OnStoreError = Literal["raise", "report"]
@@ -62,6 +63,9 @@ class Turn:
     key: SessionKey
     request_id: str
     _given_ids: set[str | None] = field(default_factory=set)
+    _given: list[BaseMessage] = field(default_factory=list)
+    _own_ids: set[str] = field(default_factory=set)
+    _is_old: bool = False
 
     def begin(self, value: Any) -> Flow[Any]:
         """Read the session and store what the user says; gives what the runnable takes."""
@@ -72,13 +76,17 @@ class Turn:
         older = _Older.take(session, new_ids, with_summary=memory.include_summary)
         if older.request_id:
             self.request_id = older.request_id
+            self._own_ids = older.own_ids
         state_delta: dict[str, Any] = {}
         if window.stable:
             state_delta = older.move_begin(window, new, session)
         made = window.make([*older.messages, *new], summary=older.summary, is_cut=older.is_cut)
         given = [_name(message) for message in made]
         self._given_ids = {message.id for message in given} | new_ids
-        yield from self._append(new, keeps=False, state_delta=state_delta)
+        self._given = [*given, *new]
+        repeated = yield from self._append(new, keeps=False, state_delta=state_delta)
+        # A question of before the window is asked once more, and may have the answer it had.
+        self._is_old = not older.request_id and not new_ids.isdisjoint(repeated)
         history = [message for message in given if message.id not in new_ids]
         if memory.forms.history_key is None:  # system messages stand in front
             history, new = given, []
@@ -91,7 +99,7 @@ class Turn:
             UnserializableMessageError: It is none.
         """
         answer = self._find_new(self.memory.forms.read_output(output))
-        yield from self._append(answer, keeps=self.memory.on_store_error == "report")
+        yield from self._append_answer(answer)
 
     def break_off(self, output: Any) -> Flow[None]:
         """Store what was answered until the run was cut off."""
@@ -101,14 +109,34 @@ class Turn:
             return
         answer = [message for message in self._find_new(said) if _says_something(message)]
         try:
-            keeps = self.memory.on_store_error == "report"
-            yield from self._append(answer, keeps=keeps, tag=INTERRUPTED)
+            yield from self._append_answer(answer, tag=INTERRUPTED)
         except RedisSessionError as error:  # the run ends with what has cut it off
             logger.error("an interrupted answer could not be stored: %s", type(error).__name__)
 
-    def _find_new(self, messages: Iterable[BaseMessage]) -> list[BaseMessage]:
-        """Leave out what was given: agents give all of their messages back."""
-        return [_name(message) for message in messages if message.id not in self._given_ids]
+    def _append_answer(self, answer: list[BaseMessage], *, tag: str = "") -> Flow[None]:
+        keeps = self.memory.on_store_error == "report"
+        repeated = yield from self._append(answer, keeps=keeps, tag=tag)
+        if repeated and not self._is_old:  # as messages have them that are older than the window
+            renamed = name_anew(answer, {*repeated} - self._own_ids)
+            again = [m for m, before in zip(renamed, answer, strict=True) if m is not before]
+            yield from self._append(again, keeps=keeps, tag=tag)
+
+    def _find_new(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """Leave out what was given: agents give all of their messages back.
+
+        An answer behind the question is new also where it has the id of one before, as out of a
+        cache.
+        """
+        asked = max((p for p, message in enumerate(messages) if is_from_user(message)), default=-1)
+        given = {id(message) for message in self._given}
+        old = {found for found in self._given_ids - self._own_ids if found}
+        new: list[BaseMessage] = []
+        for place, message in enumerate(messages):
+            if message.id in old and place > asked and id(message) not in given:
+                [message] = name_anew([message], old)
+            if message.id not in self._given_ids:
+                new.append(_name(message))
+        return new
 
     def _read(self) -> Flow[WindowSession | None]:
         memory = self.memory
@@ -130,9 +158,10 @@ class Turn:
         keeps: bool,
         tag: str = "",
         state_delta: dict[str, Any] | None = None,
-    ) -> Flow[None]:
+    ) -> Flow[Sequence[str]]:
+        """Store messages; gives the ids of those that were stored already."""
         if not messages:
-            return
+            return ()
         options: dict[str, Any] = {
             "keeps": keeps,
             "request_id": self.request_id,
@@ -141,10 +170,11 @@ class Turn:
             "new_event_limit": self.memory.session_event_limit,
         }
         arguments = (self.memory.service, self.key, messages)
-        yield Call(
+        result: AppendResult = yield Call(
             partial(answers.append_messages, *arguments, **options),
             unbroken(partial(answers.aappend_messages, *arguments, **options)),
         )
+        return result.repeated
 
 
 @dataclass(slots=True)
@@ -155,6 +185,7 @@ class _Older:
         messages: The messages; those of a run stand together.
         event_ids: The id of the event that each is in.
         request_id: That of the run's question, where it is stored already; else "".
+        own_ids: The ids of what was answered to it then.
         summary: What stands for the messages before these.
         is_cut: Whether older ones were not read, for whatever reason.
     """
@@ -162,6 +193,7 @@ class _Older:
     messages: list[BaseMessage] = field(default_factory=list)
     event_ids: list[str] = field(default_factory=list)
     request_id: str = ""
+    own_ids: set[str] = field(default_factory=set)
     summary: Summary | None = None
     is_cut: bool = False
 
@@ -179,6 +211,8 @@ class _Older:
                 if message.id in new_ids:  # sent once more
                     older.request_id = event.request_id
                     continue
+                if message.id and event.request_id and event.request_id == older.request_id:
+                    older.own_ids.add(message.id)
                 older.messages.append(message)
                 older.event_ids.append(event.id)
         return older

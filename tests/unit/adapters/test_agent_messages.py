@@ -13,6 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_redis_session.adapters._ids import name_anew
 from langchain_redis_session.adapters._middleware.messages import (
     find_aliases,
     find_ids,
@@ -21,7 +22,6 @@ from langchain_redis_session.adapters._middleware.messages import (
     is_summary,
     make_result_id,
     name_all,
-    name_anew,
 )
 
 SUMMARY = HumanMessage("Here is a summary of the conversation to date:\n\nTea.")
