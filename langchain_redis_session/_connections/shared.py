@@ -105,8 +105,9 @@ class SharedExchanges:
             if opening is None:
                 return await self._lead()
             await asyncio.wait([opening], timeout=self._timeout_s)
-            if not opening.done():  # nobody is at it any more
-                self._opening = None
+            if not opening.done():
+                if self._opening is opening:  # nobody is at it any more
+                    self._opening = None
             elif (error := opening.result()) is not None:
                 raise error.with_traceback(None)
         return self._shared

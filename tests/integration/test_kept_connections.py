@@ -80,13 +80,15 @@ def read(service: RedisSessionService) -> list[Any]:
 
 
 @contextmanager
-def open_service(server: RedisServer, name: str, **options: Any) -> Iterator[RedisSessionService]:
+def open_service(
+    server: RedisServer, name: str, pool_timeout: float = PATIENCE_S, **options: Any
+) -> Iterator[RedisSessionService]:
     options = {"client_name": name, **PATIENT, **options}
     with RedisSessionService(
         server.url,
         key_prefix=name,
         session_event_limit=None,
-        pool_timeout=PATIENCE_S,
+        pool_timeout=pool_timeout,
         extra_options=options,
     ) as service:
         append(service, "first")
@@ -244,7 +246,7 @@ def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
     monkeypatch.setattr(waiting, "_LOOK_S", 2 * PATIENCE_S)
     monkeypatch.setattr(waiting, "_MOVE_UP_S", 2 * PATIENCE_S)
     with (
-        open_service(redis_server, name, max_connections=1) as service,
+        open_service(redis_server, name, 2 * PATIENCE_S, max_connections=1) as service,
         ThreadPoolExecutor(4) as threads,
     ):
         is_sent, may_read = threading.Event(), threading.Event()
@@ -264,6 +266,7 @@ def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
             calls.append(threads.submit(send, ("RPUSH", key, text)))
             assert still_waits(*calls)
         may_read.set()
+        wait_until(lambda: all(call.done() for call in calls))
         assert [call.exception() for call in calls] == [None] * 4
         assert send(("LRANGE", key, 0, -1)) == [b"a", b"b", b"c", b"d", b"z"]
         send(("DEL", key))
@@ -372,8 +375,9 @@ def test_a_time_out_is_the_first_of_the_failures_that_the_client_may_have(
 def test_a_reply_that_comes_after_the_time_out_reaches_no_other_call(
     redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
-    options = {"retry": Retry(NoBackoff(), tries), "max_connections": 1}
+    options = {"retry": Retry(NoBackoff(), tries), "max_connections": 2}
     with open_service(redis_server, name, **options) as service:
+        keep(service, 2)
         own = redis.connection.AbstractConnection.read_response
         late = [redis.TimeoutError("late")]
 
@@ -391,7 +395,8 @@ def test_a_reply_that_comes_after_the_time_out_reaches_no_other_call(
             with pytest.raises(BackendUnavailableError):
                 service.count_events(KEY)
         assert service.count_events(SessionKey("kept", "u", "nobody's")) == 0
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(find_connections(redis_server, name)) == 1  # the late one is closed
+        keep(service, 2)  # and given back
 
 
 def test_a_connection_is_checked_as_often_as_was_asked_for(

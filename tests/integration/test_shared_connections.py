@@ -144,6 +144,64 @@ async def test_a_pool_of_one_connection_has_it_for_everything(
 # Cancelled
 
 
+@pytest.mark.parametrize("what", ["killed", "not begun"])
+async def test_a_connection_that_is_shared_no_more_goes_back_to_its_pool(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    options = {"max_connections": 2, "retry": redis.asyncio.retry.Retry(NoBackoff(), 1)}
+    async with open_service(redis_server, key_prefix, **options) as service:
+        await append(service, 0, "x")
+        for _ in range(3):
+            if what == "killed":
+                find_shared(exchanges_of(service)).close(redis.ConnectionError, "gone")
+            else:
+                find_shared(exchanges_of(service)).close(redis.ConnectionError, "gone")
+                with monkeypatch.context() as patch:
+                    patch.setattr(PipeliningConnection, "__init__", lambda *_: 1 / 0)
+                    with pytest.raises(ZeroDivisionError):
+                        await read(service, 0)
+            assert await read(service, 0) == ["x"]
+        assert await read(service, 0, None) == ["x"]  # there is a second one for it
+        assert len(list_connections(redis_server, key_prefix)) == 2
+
+
+async def test_who_would_make_the_connection_and_is_gone_holds_up_nobody(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
+    """As a task that a signal's exception has stopped, together with its loop."""
+    async with open_service(redis_server, key_prefix) as service:
+        await append(service, 0, "x")
+        exchanges = exchanges_of(service)
+        find_shared(exchanges).close(redis.ConnectionError, "gone")
+        exchanges._timeout_s = 0.01  # noqa: SLF001
+        exchanges._opening = asyncio.get_running_loop().create_future()  # noqa: SLF001
+        assert await asyncio.gather(*(read(service, 0) for _ in range(9))) == [["x"]] * 9
+        assert len(list_connections(redis_server, key_prefix)) == 1
+
+
+async def test_one_task_finds_out_for_all_that_nobody_answers(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"retry": redis.asyncio.retry.Retry(NoBackoff(), 0)}
+    async with open_service(redis_server, key_prefix, **options) as service:
+        await append(service, 0, "x")
+        tries: list[int] = []
+
+        async def connect(*_: Any, **__: Any) -> None:
+            tries.append(1)
+            await asyncio.sleep(0)
+            raise redis.ConnectionError("nobody is there")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redis.asyncio.Connection, "connect", connect)
+            find_shared(exchanges_of(service)).close(redis.ConnectionError, "gone")
+            reads = (read(service, 0) for _ in range(TASKS))
+            found = await asyncio.gather(*reads, return_exceptions=True)
+        assert {type(error) for error in found} == {BackendUnavailableError}
+        assert len(tries) == 1
+        assert await read(service, 0) == ["x"]
+
+
 async def test_a_cancelled_tasks_reply_is_thrown_away(
     redis_server: RedisServer, key_prefix: str
 ) -> None:
@@ -412,7 +470,7 @@ PARSERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("how", ["tls", "socket file"])
-async def test_other_ways_to_the_server(
+async def test_tasks_share_a_connection_by_tls_and_by_socket(
     redis_server: RedisServer, tls_redis_server: Any, key_prefix: str, how: str
 ) -> None:
     url = tls_redis_server.url if how == "tls" else redis_server.unix_url
@@ -446,7 +504,7 @@ async def open_client(server: RedisServer, **options: Any) -> AsyncIterator[redi
 
 @pytest.mark.parametrize("parser", PARSERS)
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_both_protocols_and_parsers(
+async def test_replies_are_the_same_with_both_protocols_and_parsers(
     redis_server: RedisServer, key_prefix: str, parser: str, protocol: int
 ) -> None:
     async with open_client(
