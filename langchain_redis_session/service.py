@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self
 
@@ -49,9 +49,7 @@ from langchain_redis_session.config import (
 )
 from langchain_redis_session.connections import open_connections
 from langchain_redis_session.models import DeadLetter, Session
-
-if TYPE_CHECKING:
-    from langchain_redis_session.stats import ServiceStats
+from langchain_redis_session.stats import ServiceStats
 
 T = TypeVar("T")
 Ttl = timedelta | float | None
@@ -278,10 +276,8 @@ class RedisSessionService(
         """Whether `close` was called."""
         return self._is_closed
 
-    def stats(self) -> "ServiceStats":
+    def stats(self) -> ServiceStats:
         """What this service has counted so far."""
-        from langchain_redis_session.stats import ServiceStats
-
         counters, conversions = self._context.counters, self._context.conversions
         return ServiceStats(
             operations=dict(counters.operations),

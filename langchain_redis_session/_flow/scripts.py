@@ -29,9 +29,7 @@ class Script(NamedTuple):
 @cache
 def load_script(name: str) -> Script:
     """Read `scripts/{name}.lua`, with the files that its `--#include` lines name."""
-    source = re.sub(
-        r"^--#include (\w+)$", lambda line: _read(line[1]), _read(name), flags=re.MULTILINE
-    )
+    source = re.sub(r"--#include (\w+)\n", lambda line: _read(line[1]), _read(name))
     encoded = source.encode()
     script = Script(source, hashlib.sha1(encoded, usedforsecurity=False).hexdigest())
     _sources[script.sha] = encoded
