@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
+from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import (
     Call,
     Flow,
@@ -38,11 +39,11 @@ class AppendQueue(Protocol):
     def submit(self, request: Submit) -> Flow[None]: ...
 
 
-def _to_throw(request: Request, error: Exception) -> Exception:
+def _to_throw(request: Request, error: Exception) -> BaseException:
     """What a flow sees of an error."""
     if isinstance(request, Call) or not is_of_client(error):
         return error
-    return translate_error(error)
+    return find_interruption(error) or translate_error(error)
 
 
 def _translate_replies(replies: list[Any]) -> list[Any]:
