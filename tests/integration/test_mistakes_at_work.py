@@ -89,8 +89,8 @@ def test_a_wrong_password(guarded: RedisServer, surface: str) -> None:
         error = fail(use(service)[surface], BackendUnavailableError)
     assert tell(error) == (
         "Redis did not take the command (AuthenticationError: invalid username-password pair or "
-        "user is disabled.); check the user and the password (in a URL, percent-encoded; of "
-        "Sentinels, sentinel_username= and sentinel_password=)"
+        "user is disabled.); check the user and the password, percent-encoded in the URL "
+        "(redis://user:password@host), or username= and password= (to a service in extra_options=)"
     )
 
 
