@@ -52,7 +52,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Mark:
     """Stands for a value that has no place in JSON, where its tag is to be written.
 

@@ -13,8 +13,8 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from langchain_redis_session._codec.corruption import decoder
 from langchain_redis_session._codec.plain_json import check_depth, dump_exactly
@@ -207,8 +207,7 @@ def read_state(record: bytes) -> dict[str, bytes | None]:
     return state
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What a record says.
 
     `is_sound` is false where a part of it could not be read, `is_readable` where nothing could.
@@ -220,7 +219,7 @@ class Record:
     created_ns: int
     updated_ns: int
     is_sound: bool
-    cuts: dict[str, Any] = field(default_factory=dict)
+    cuts: Mapping[str, Any] = MappingProxyType({})
     is_readable: bool = True
 
 

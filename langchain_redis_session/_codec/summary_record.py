@@ -13,8 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_redis_session._codec.corruption import decoder
 from langchain_redis_session._codec.plain_json import approximate_text, check_depth, dump_exactly
@@ -49,8 +48,7 @@ def parse_summary_index(value: bytes) -> list[str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryParts:
+class SummaryParts(NamedTuple):
     """A summary to store: the script puts the time of its update in between."""
 
     head: bytes
