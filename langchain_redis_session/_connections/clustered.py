@@ -25,6 +25,7 @@ from langchain_redis_session._connections.pooled import (
 )
 from langchain_redis_session._connections.talk import atalk
 from langchain_redis_session._connections.waiting import AsyncLine, refuse
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.cluster import (
     RAW,
     aexecute_pinned,
@@ -117,6 +118,8 @@ class ClusterExchanges:
         client: Of redis-py, or like it.
         is_plain: Whether its connections may be used past it.
     """
+
+    origin: Origin = UNKNOWN
 
     def __init__(self, client: Any, *, is_plain: bool, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name
@@ -225,6 +228,8 @@ def _forget(task: asyncio.Future[Any]) -> None:
 
 class AsyncClusterExchanges:
     """Exchanges by an async client of a cluster; as `ClusterExchanges`."""
+
+    origin: Origin = UNKNOWN
 
     def __init__(self, client: Any, *, is_plain: bool, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name

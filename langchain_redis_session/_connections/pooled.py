@@ -24,6 +24,7 @@ from langchain_redis_session._connections.talk import (
     talk,
 )
 from langchain_redis_session._connections.waiting import AsyncLine, Line, refuse
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import Batch, to_commands
 from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import Command
@@ -61,6 +62,7 @@ class PooledExchanges:
         name: What to call the pool's server in errors.
     """
 
+    origin: Origin = UNKNOWN
     _converse = staticmethod(talk)
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
@@ -214,6 +216,8 @@ class AsyncPooledExchanges:
         name: What to call the pool's server in errors.
         most_idle: How many connections stay open once none is in use; None = all of them.
     """
+
+    origin: Origin = UNKNOWN
 
     def __init__(
         self, pool: Any, *, timeout_s: float, name: str, most_idle: int | None = None
