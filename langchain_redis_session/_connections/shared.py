@@ -12,6 +12,7 @@ from redis.asyncio.sentinel import SentinelManagedConnection
 from langchain_redis_session._connections.pipelining import PipeliningConnection
 from langchain_redis_session._connections.pooled import AsyncPooledExchanges
 from langchain_redis_session._connections.talk import pack, shape
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import Batch
 from langchain_redis_session._flow.requests import LARGE_BYTES, Command
 
@@ -30,6 +31,8 @@ class SharedExchanges:
         timeout_s: How long callers wait for a connection where all are in use.
         name: What to call the pool's server in errors.
     """
+
+    origin: Origin = UNKNOWN
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pooled = AsyncPooledExchanges(

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, SupportsIndex, TypeVar, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from langchain_redis_session._display.guard import shows
-from langchain_redis_session._display.shown import (
-    ShownEvent,
-    ShownSession,
-    ShownSummary,
-    ShownTrackEvent,
-)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from langchain_redis_session._display.shown import (
+        ShownEvent,
+        ShownSession,
+        ShownSummary,
+        ShownTrackEvent,
+    )
 
 A = TypeVar("A")
 B = TypeVar("B")
-S = TypeVar("S", bound=ShownSession)
-E = TypeVar("E", bound=ShownEvent)
-T = TypeVar("T", bound=ShownTrackEvent)
-Y = TypeVar("Y", bound=ShownSummary)
+S = TypeVar("S", bound="ShownSession")
+E = TypeVar("E", bound="ShownEvent")
+T = TypeVar("T", bound="ShownTrackEvent")
+Y = TypeVar("Y", bound="ShownSummary")
 
 
 class _ShownList(list[A]):

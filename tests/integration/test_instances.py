@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from langchain_redis_session import (
+    BackendUnavailableError,
     ConfigurationError,
     RedisInstanceNotFoundError,
     RedisSessionChatMessageHistory,
@@ -165,4 +166,14 @@ def test_a_factory_that_gives_no_client() -> None:
     register_redis_instance("main", factory=lambda: fakeredis.FakeRedis().pipeline())
     service = RedisSessionService(redis_instance="main")
     with pytest.raises(ConfigurationError, match="the client that the pipeline was made by"):
+        service.ping()
+
+
+def test_a_factory_that_finds_no_server_fails_with_an_error_of_ours() -> None:
+    def find_cluster() -> Any:
+        raise redis.RedisClusterException("Redis Cluster cannot be connected")
+
+    register_redis_instance("main", factory=find_cluster)
+    service = RedisSessionService(redis_instance="main")
+    with pytest.raises(BackendUnavailableError, match="RedisClusterException"):
         service.ping()

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import langchain_redis_session as package
 from langchain_redis_session import (
     BackendUnavailableError,
     ConfigurationError,
@@ -48,6 +49,7 @@ from tests.integration.mistakes import (
     tell,
     use,
 )
+from tests.processes import run_python
 from tests.servers import HOST, RedisServer, ServerBinary, free_port
 
 # --- Servers --------------------------------------------------------------------------------------
@@ -87,8 +89,8 @@ def test_a_wrong_password(guarded: RedisServer, surface: str) -> None:
         error = fail(use(service)[surface], BackendUnavailableError)
     assert tell(error) == (
         "Redis did not take the command (AuthenticationError: invalid username-password pair or "
-        "user is disabled.); check the user and the password (in a URL, percent-encoded; of "
-        "Sentinels, sentinel_username= and sentinel_password=)"
+        "user is disabled.); check the user and the password, percent-encoded in the URL "
+        "(redis://user:password@host), or username= and password= (to a service in extra_options=)"
     )
 
 
@@ -246,6 +248,49 @@ def test_a_missing_package(
         for extra in ("agents", "classic", "server")
     }
     assert str(raised.value) == text.format(**extras)
+
+
+NEEDING: dict[str, set[str]] = {
+    "langchain": {"RedisSessionMiddleware", "session_state"},
+    "langgraph": {"RedisSessionMiddleware", "RedisSessionMemoryStore", "session_state"},
+    "langchain_classic": {"RedisSessionMemory"},
+    "fastapi": {"session_router", "install_error_handlers"},
+    "sse_starlette": {"session_router"},
+}
+LOOK_AROUND = """
+import inspect, pydoc, sys
+sys.modules.update(dict.fromkeys(sys.argv[1:]))
+import langchain_redis_session as package
+from langchain_redis_session import *
+
+assert set(package.__all__) <= set(globals())
+assert inspect.getmembers(package) and pydoc.render_doc(package)
+for name in package._MODULES.keys() - set(package.__all__):
+    try:
+        exec(f"from langchain_redis_session import {name}")
+    except ImportError as error:
+        print(name, error, sep=": ")
+"""
+
+
+@pytest.mark.parametrize("missing", NEEDING)
+def test_what_can_not_be_imported_is_not_listed(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = set(package.__all__)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in NEEDING[missing]:
+        monkeypatch.delitem(vars(package), name, raising=False)
+    assert every - set(package.__all__) == NEEDING[missing]
+    assert not NEEDING[missing] & set(dir(package))
+
+
+def test_without_extras_all_else_can_be_imported_and_looked_at() -> None:
+    done = run_python("-c", LOOK_AROUND, *NEEDING)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert told.keys() == set().union(*NEEDING.values())
+    assert all(": pip install 'langchain-redis-session[" in text for text in told.values())
 
 
 # --- HTTP -----------------------------------------------------------------------------------------

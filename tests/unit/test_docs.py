@@ -13,7 +13,7 @@ import pytest
 from sse_starlette import sse
 
 import langchain_redis_session
-from langchain_redis_session._flow.translation import PERMISSIONS
+from langchain_redis_session._flow.advice import PERMISSIONS
 from tests.processes import ROOT
 
 README = ROOT / "README.md"
