@@ -468,6 +468,21 @@ def test_a_run_without_a_session_is_told_what_is_missing(
     assert not model.prompts
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"thread_id": "s1"},
+        {"session_id": "s1", "thread_id": "s1"},
+        {"session_id": "", "thread_id": "s1"},
+    ],
+)
+async def test_a_thread_is_a_session(
+    names: dict[str, Any], model: ScriptedModel, service: RedisSessionService
+) -> None:
+    await with_session(model, service).ainvoke("one", {"configurable": {"user_id": "ann", **names}})
+    assert await service.acount_events(KEY) == 2
+
+
 async def test_ids_that_are_numbers_are_texts(
     model: ScriptedModel, service: RedisSessionService
 ) -> None:
@@ -476,11 +491,12 @@ async def test_ids_that_are_numbers_are_texts(
     assert await service.acount_events(SessionKey("default", str(user_id), "7")) == 2
 
 
-def test_the_config_shows_user_and_session(model: ScriptedModel) -> None:
+def test_the_config_shows_user_session_and_thread(model: ScriptedModel) -> None:
     service = RedisSessionService("memory://with-session-specs")
     chain = with_session(PROMPT | model, service, **KEYS)
     schema = chain.config_schema().model_json_schema()
-    assert schema["$defs"]["Configurable"]["properties"].keys() == {"user_id", "session_id"}
+    shown = schema["$defs"]["Configurable"]["properties"].keys()
+    assert shown == {"user_id", "session_id", "thread_id"}
     asked = chain.get_input_schema().model_json_schema()
     assert asked["properties"].keys() == {"question"}
     assert asked["required"] == ["question"]
