@@ -20,7 +20,12 @@ from langchain_core.messages import (
 )
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableFieldSpec,
+    Runnable,
+    RunnableConfig,
+    RunnableLambda,
+)
 
 from langchain_redis_session import (
     BackendUnavailableError,
@@ -503,6 +508,17 @@ def test_the_config_shows_user_session_and_thread(model: ScriptedModel) -> None:
     assert with_session(model, service).get_input_schema().model_json_schema()["anyOf"]
     assert chain.get_output_schema().model_json_schema()
     assert "memory://" in repr(chain)
+
+
+def test_names_that_the_chain_has_itself_stay_its_own() -> None:
+    class Threaded(RunnableLambda[Any, Any]):
+        @property
+        def config_specs(self) -> list[ConfigurableFieldSpec]:
+            return [ConfigurableFieldSpec(id="thread_id", annotation=int)]
+
+    chain = with_session(Threaded(echo), RedisSessionService("memory://with-session-specs"))
+    specs = {spec.id: spec.annotation for spec in chain.config_specs}
+    assert specs == {"thread_id": int, "user_id": str, "session_id": str}
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(None, 1200), (10, 10)])
