@@ -1,7 +1,5 @@
 """The options of a service: frozen, checked, with units in their names."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import time

@@ -28,7 +28,6 @@ no session 's1'
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
@@ -185,6 +184,8 @@ def suggest(name: str, known: Iterable[str], elsewhere: str = "") -> str:
     >>> suggest("colour", ["session_ttl", "key_prefix"])
     ''
     """
+    import difflib  # which few processes need
+
     known = list(known)
     near = (
         difflib.get_close_matches(name, known, 1, 0.8)

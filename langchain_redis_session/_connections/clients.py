@@ -249,7 +249,7 @@ async def _close_with_loop(client: Any) -> AsyncGenerator[None, None]:
         close_fakes(fakes)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kept:
     """One loop's client, and what closes it; None where it is not ours."""
 

@@ -35,6 +35,7 @@ from langchain_redis_session._flow.cluster import (
     open_pipeline,
 )
 from langchain_redis_session._flow.exchange import Batch, to_commands
+from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import Command, Wait
 from langchain_redis_session.errors import RedisSessionError
 
@@ -74,6 +75,18 @@ def _share_out(batch: Batch, client: Any) -> list[tuple[Any, list[int]]]:
 
 def _find_lost(replies: list[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, _LOST)]
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether an exchange failed for what the client knows a way round.
+
+    Not where no connection became free, nor where a signal's handler has ended it.
+    """
+    return (
+        isinstance(error, _LOST)
+        and not isinstance(error, RedisSessionError)
+        and find_interruption(error) is None
+    )
 
 
 def _reads_replicas(client: Any) -> bool:
@@ -118,10 +131,9 @@ class ClusterExchanges:
         if self._goes_past:
             try:
                 return self._find_exchanges(command, node).send(command)
-            except RedisSessionError:  # no connection became free
-                raise
-            except _LOST:
-                pass
+            except Exception as error:
+                if not _is_lost(error):
+                    raise
         address = {"target_nodes": self._client.get_node(node_name=node)} if node else {}
         return call_aside(lambda: self._client.execute_command(*command, **address, **RAW))
 
@@ -176,9 +188,9 @@ class ClusterExchanges:
                         replies[place] = reply
         except RedisSessionError:
             raise
-        except _LOST:
-            return None
         except BaseException as error:
+            if _is_lost(error):
+                return None
             for exchanges in list(self._pools.values()):
                 exchanges.clean_up(error)
             raise
@@ -233,10 +245,9 @@ class AsyncClusterExchanges:
             try:
                 near = at or client.get_node_from_key(_find_key(command))
                 (reply,) = await self._exchange(near, [command])
-            except RedisSessionError:  # no connection became free
-                raise
-            except _LOST:
-                pass
+            except Exception as error:
+                if not _is_lost(error):
+                    raise
             else:
                 if not isinstance(reply, Exception):
                     return reply
@@ -275,9 +286,9 @@ class AsyncClusterExchanges:
                 for node, places in shares
             ]
             found = [await asked[0]] if len(asked) == 1 else await gather_all(asked)
-        except RedisSessionError:
-            raise
-        except _LOST:
+        except Exception as error:
+            if not _is_lost(error):
+                raise
             return None
         for (_, places), some in zip(shares, found, strict=True):
             for place, reply in zip(places, some, strict=True):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
-
 from langchain_redis_session._connections.clustered import (
     AsyncClusterExchanges,
     ClusterExchanges,
@@ -85,7 +83,6 @@ def open_async_exchanges(
 def _choose_async(client: Any, *, timeout_s: float, name: str, keeps: bool) -> AsyncExchanges:
     is_plain = _is_plain(client)
     if hasattr(client, "get_primaries"):
-        is_plain = is_plain and hasattr(AsyncClusterNode, "release")
         return AsyncClusterExchanges(client, is_plain=is_plain, timeout_s=timeout_s, name=name)
     if not is_plain:
         return AsyncProvenExchanges(client, timeout_s=timeout_s, name=name)

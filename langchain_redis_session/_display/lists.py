@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_session._display.guard import shows
-from langchain_redis_session._display.shown import (
-    ShownEvent,
-    ShownSession,
-    ShownSummary,
-    ShownTrackEvent,
-)
+
+if TYPE_CHECKING:
+    from langchain_redis_session._display.shown import (
+        ShownEvent,
+        ShownSession,
+        ShownSummary,
+        ShownTrackEvent,
+    )
 
 A = TypeVar("A")
-S = TypeVar("S", bound=ShownSession)
-E = TypeVar("E", bound=ShownEvent)
-T = TypeVar("T", bound=ShownTrackEvent)
-Y = TypeVar("Y", bound=ShownSummary)
+S = TypeVar("S", bound="ShownSession")
+E = TypeVar("E", bound="ShownEvent")
+T = TypeVar("T", bound="ShownTrackEvent")
+Y = TypeVar("Y", bound="ShownSummary")
 
 
 class _ShownList(list[A]):

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
+from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import (
     Call,
     Flow,
@@ -41,11 +42,12 @@ class AppendQueue(Protocol):
 
 def _to_throw(
     request: Request, error: Exception, exchanges: Exchanges | AsyncExchanges | None
-) -> Exception:
+) -> BaseException:
     """What a flow sees of an error."""
     if isinstance(request, Call) or not is_of_client(error):
         return error
-    return translate_error(error, UNKNOWN if exchanges is None else exchanges.origin)
+    origin = UNKNOWN if exchanges is None else exchanges.origin
+    return find_interruption(error) or translate_error(error, origin)
 
 
 def _translate_replies(replies: list[Any], origin: Origin) -> list[Any]:

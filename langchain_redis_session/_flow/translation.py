@@ -30,9 +30,7 @@ _UNAVAILABLE = (
 )
 _STUMBLES = (AttributeError, KeyError, IndexError)
 # How a server's refusal begins that time or an operator can heal; inside a script's error too.
-_REFUSALS = re.compile(
-    r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
-)
+_REFUSALS = r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
 
 
 def is_of_client(error: Exception) -> bool:
@@ -68,7 +66,7 @@ def translate_error(error: Exception, origin: Origin = UNKNOWN) -> RedisSessionE
     if isinstance(error, redis_errors.NoScriptError):
         return ScriptMissingError(str(error))
     advice = origin.advise(f"{type(error).__name__} {error}")
-    if isinstance(error, (*_UNAVAILABLE, *_STUMBLES)) or _REFUSALS.search(str(error)[:300]):
+    if isinstance(error, (*_UNAVAILABLE, *_STUMBLES)) or re.search(_REFUSALS, str(error)[:300]):
         advice = advice or "check that the server runs, can be reached, and accepts writes"
         ours = BackendUnavailableError(
             f"Redis did not take the command ({type(error).__name__}: {_tell(error)}); {advice}"

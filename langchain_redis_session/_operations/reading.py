@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
@@ -167,8 +167,7 @@ def get_since_summary(
     return (yield from _read(reading, counts_as_use=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Unsummarized:
+class Unsummarized(NamedTuple):
     """A session with the events of a filter key that its summary does not cover.
 
     Attributes:
@@ -307,7 +306,7 @@ class Reading:
                     "strict=True to have its events"
                 )
         else:
-            parsed = replace(NO_RECORD, created_ns=parse_created(record), is_readable=True)
+            parsed = NO_RECORD._replace(created_ns=parse_created(record), is_readable=True)
         found = {self.filter_key: ours}
         cutoff = stored.foreign_cutoff
         cutoffs = {} if cutoff is None else {self.filter_key: cutoff}
@@ -336,7 +335,7 @@ class Reading:
         stretch = self.stretch
         cutoff = format_cutoff(summary)
         lowest = f"({cutoff}" if cutoff else "-inf"
-        stretch.bounds = replace(stretch.bounds, lowest=lowest)
+        stretch.bounds = stretch.bounds._replace(lowest=lowest)
         if float(cutoff or "-inf") == began:
             return page
         return (
@@ -391,4 +390,4 @@ def take_times_of_events(events_key: bytes, record: Record) -> Flow[Record]:
     )
     scores = [float(score) for page in pages for score in parse_page_reply(page)[1]]
     times = [int(score) if math.isfinite(score) else 0 for score in scores] or [0, 0]
-    return replace(record, created_ns=times[0], updated_ns=times[-1])
+    return record._replace(created_ns=times[0], updated_ns=times[-1])

@@ -200,7 +200,7 @@ def async_method(
     async def twin(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._arun(self._start(name, operation, make_flow, args, kwargs))
 
-    return _dress(twin, make_flow, name, inspect.signature(method))
+    return _dress(twin, make_flow, name, vars(method)["__signature__"])
 
 
 M = TypeVar("M", bound=Callable[..., Any])

@@ -1,7 +1,5 @@
 """The service of an adapter: given, or one for all that were made with equal options."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import os

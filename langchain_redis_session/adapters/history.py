@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from langchain_core.messages import (
@@ -452,8 +452,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         return replace(session, event_count=count)._repr_html_()
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """What a read gave, with the summary that stands for the rest."""
 
     messages: list[BaseMessage]
