@@ -12,7 +12,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,10 +28,10 @@ from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
 from langchain_redis_session._background.jobs import (
     Job,
-    JobResult,
+    Outcome,
+    SpoolId,
     Write,
     are_done,
-    make_job,
     tell_settled,
 )
 from langchain_redis_session._background.lanes import Worker
@@ -114,7 +114,7 @@ class WriteBehind(Engine):
         """
         if self._spool_dir is not None:
             return False
-        return self._accept(self._worker_of(request.key), make_job(request))
+        return self._accept(self._worker_of(request.key), _make_job(request))
 
     def submit(self, request: Submit) -> Flow[None]:
         """Accept an append; waits while the queue is full.
@@ -122,7 +122,7 @@ class WriteBehind(Engine):
         Raises:
             PersistError: The queue was full for `persist_put_timeout`.
         """
-        job = make_job(request)
+        job = _make_job(request)
         worker = self._worker_of(job.key)
         deadline_s = time.monotonic() + self._context.options.persist_put_timeout
         while not (yield from self._try_to_accept(worker, job)):
@@ -155,7 +155,8 @@ class WriteBehind(Engine):
         )
 
     def _worker_of(self, key: SessionKey) -> Worker:
-        return self._workers[hash(key) % len(self._workers)]
+        workers = self._workers
+        return workers[0] if len(workers) == 1 else workers[hash(key) % len(workers)]
 
     def _accept(self, worker: Worker, job: Job) -> bool:
         with self.lock:
@@ -164,7 +165,8 @@ class WriteBehind(Engine):
             if worker.is_full:
                 return False
             # What may fail comes first: then nothing was accepted.
-            self._start(worker)
+            if worker.thread is None:
+                self._start(worker)
             if self._spool_dir is not None:
                 job.spool_id = self._open_spool(self._spool_dir).add(job)
             self._accepted += 1
@@ -198,13 +200,10 @@ class WriteBehind(Engine):
                 job.order = next(self._orders)
                 if is_dead:
                     self._give_up(job, PersistError("given up before the last restart"))
-                else:
-                    self._enqueue(job)
-
-    def _enqueue(self, job: Job) -> None:
-        worker = self._worker_of(job.key)
-        self._start(worker)
-        worker.enqueue(job)
+                    continue
+                worker = self._worker_of(job.key)
+                self._start(worker)
+                worker.enqueue(job)
 
     # Writing
 
@@ -216,25 +215,15 @@ class WriteBehind(Engine):
                 worker.thread = None  # the next append starts another
 
     def _write_until_closed(self, worker: Worker) -> None:
-        while True:
-            with self.lock:
-                ready = self._take(worker)
-                while not ready:
-                    if self._is_stopped or (self._is_closing and not worker.lanes):
-                        return
-                    worker.sleep()
-                    ready = self._take(worker)
-                if worker.linger(ready, lambda: self._is_closing):
-                    ready = self._take(worker)
-                worker.is_hurried = False
-            results = self._delivery.deliver(ready) if ready else []
-            for result in results:
-                if result.is_final:  # told before those who wait for it go on
-                    tell_settled(result.job, result.error)
+        while (ready := self._wait_for_turn(worker)) is not None:
+            outcomes = self._delivery.deliver(ready)
+            for outcome in outcomes:
+                if outcome.is_final:  # told before those who wait for it go on
+                    tell_settled(outcome.jobs, outcome.error)
             with self.lock:
                 if self._is_stopped:
                     return
-                given_up = self._settle_results(worker, ready, results)
+                given_up = self._settle_outcomes(worker, ready, outcomes)
                 self._reporting += bool(given_up)  # who flushes waits for the reports, too
                 self._progress.notify()
             if given_up:
@@ -243,43 +232,63 @@ class WriteBehind(Engine):
                     self._reporting -= 1
                     self._progress.notify()
 
-    def _take(self, worker: Worker) -> dict[SessionKey, list[Job]]:
-        return {} if self._is_stopped else worker.take()
+    def _wait_for_turn(self, worker: Worker) -> dict[SessionKey, Sequence[Job]] | None:
+        """Wait for what is to be written next; None at the end."""
 
-    def _settle_results(
-        self, worker: Worker, ready: dict[SessionKey, list[Job]], results: Sequence[JobResult]
+        def is_urgent() -> bool:
+            return self._is_closing
+
+        with self.lock:
+            while not self._is_stopped:
+                if worker.is_ready():
+                    worker.linger(is_urgent)
+                    worker.is_hurried = False
+                    return None if self._is_stopped else worker.take()
+                if self._is_closing and not worker.depth:
+                    break
+                worker.sleep()
+        return None
+
+    def _settle_outcomes(
+        self,
+        worker: Worker,
+        ready: Mapping[SessionKey, Sequence[Job]],
+        outcomes: Sequence[Outcome],
     ) -> list[GivenUp]:
         """Note what was written, what is tried again and what is given up.
 
         Returns:
             What is given up.
         """
-        given_up, gone = [], []
-        size = sum(result.is_final for result in results)
+        given_up: list[GivenUp] = []
+        gone: list[SpoolId] = []
+        failed: dict[SessionKey, RedisSessionError] = {}
+        size = 0
+        for jobs, error, is_erased in outcomes:
+            if error is not None and isinstance(error, BackendUnavailableError):
+                failed[jobs[0].key] = error
+                self._last_error = str(error)
+                continue
+            size += len(jobs)
+            worker.finish(jobs)
+            if error is not None:
+                given_up += [(job, self._give_up(job, error)) for job in jobs]
+                continue
+            if is_erased:
+                self._erased += len(jobs)
+            else:
+                self._written += len(jobs)
+            gone += [job.spool_id for job in jobs if job.spool_id is not None]
         self._batches += bool(size)
         self._batched += size
         self._largest_batch = max(self._largest_batch, size)
-        failed: dict[SessionKey, RedisSessionError] = {}
-        for result in results:
-            job = result.job
-            if not result.is_final and result.error is not None:
-                failed[job.key] = result.error
-                self._last_error = str(result.error)
-                continue
-            worker.finish(job)
-            if result.error is None:
-                self._written += not result.is_erased
-                self._erased += result.is_erased
-                gone.append(job)
-            else:
-                given_up.append((job, self._give_up(job, result.error)))
         for key, jobs in ready.items():
-            if key not in failed:
-                worker.put_behind(key)
-            elif key in worker.lanes:
+            if key in failed:
                 given_up += self._try_later(worker, key, jobs, failed[key])
+            else:
+                worker.clear_lane(key, goes_behind=True)
         if self._spool is not None:
-            self._spool.remove([job.spool_id for job in gone if job.spool_id is not None])
+            self._spool.remove(gone)
         return given_up
 
     def _try_later(
@@ -290,21 +299,22 @@ class WriteBehind(Engine):
         Returns:
             What was given up.
         """
-        now_s, lane = time.monotonic(), worker.lanes[key]
         self._retried += 1
-        lane.failures += 1
-        pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * 2 ** min(lane.failures, 10))
-        lane.retry_at_s = now_s + pause_s * random.uniform(0.5, 1.0)
-        timeout_s = self._context.options.persist_retry_timeout
-        given_up = []
+        now_s, timeout_s = time.monotonic(), self._context.options.persist_retry_timeout
+        late: list[Job] = []
         for job in jobs:
             if job.is_done:
                 continue
             job.failed_at_s = now_s if job.failed_at_s is None else job.failed_at_s
             if timeout_s is not None and now_s - job.failed_at_s >= timeout_s:
-                worker.finish(job)
-                given_up.append((job, self._give_up(job, error)))
-        return given_up
+                late.append(job)
+        worker.finish(late)
+        lane = worker.clear_lane(key, goes_behind=False)
+        if lane is not None:
+            lane.failures += 1
+            pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * 2 ** min(lane.failures, 10))
+            lane.retry_at_s = now_s + pause_s * random.uniform(0.5, 1.0)
+        return [(job, self._give_up(job, error)) for job in late]
 
     def _give_up(self, job: Job, error: RedisSessionError) -> DeadLetter:
         letter = self._dead.add(job, error)
@@ -315,7 +325,7 @@ class WriteBehind(Engine):
 
     def _report(self, given_up: Sequence[GivenUp]) -> None:
         for job, letter in given_up:
-            tell_settled(job, letter.error)
+            tell_settled([job], letter.error)
         self._dead.report(given_up)
 
     # Waiting
@@ -394,19 +404,13 @@ class WriteBehind(Engine):
                 self._start(worker)  # which may fail
             self._dead.forget(dead)
             for job in dead:
-                again = Job(
-                    job.key,
-                    job.write,
-                    job.spool_id,
-                    accepted_ms=job.accepted_ms,
-                    order=job.order,
-                    is_alone=True,
-                    may_be_erased=True,
-                )
+                again = Job(job.key, job.write, accepted_ms=job.accepted_ms)
+                again.order, again.spool_id = job.order, job.spool_id
+                again.is_alone = again.may_be_erased = True
                 again.on_given_up = job.on_given_up
                 if self._spool is not None and job.spool_id is not None:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
-                self._enqueue(again)
+                self._worker_of(job.key).enqueue_again(again)
             return len(dead)
 
     def redeliver(self, key: SessionKey | None = None) -> Flow[int]:
@@ -436,9 +440,8 @@ class WriteBehind(Engine):
     def stats(self) -> PersistStats:
         """What the engine has done so far, and what waits."""
         with self.lock:
-            waiting = [
-                lane.jobs[0].accepted_at_s for w in self._workers for lane in w.lanes.values()
-            ]
+            oldest = [w.oldest_at_s for w in self._workers]
+            waiting = [at_s for at_s in oldest if at_s is not None]
             return PersistStats(
                 queue_depths=tuple(worker.depth for worker in self._workers),
                 accepted=self._accepted,
@@ -478,14 +481,12 @@ class WriteBehind(Engine):
             )
             given_up = []
             for worker in self._workers:
-                for job in list(worker.jobs()):
-                    worker.finish(job)
+                for job in worker.clear():
                     # With a spool it stays there, and the next start delivers it.
                     if job.spool_id is None:
                         given_up.append((job, self._give_up(job, error)))
                     else:
                         self._left += 1
-                worker.wake.notify_all()
             self._progress.notify()
             if self._spool is not None:
                 self._spool.close()
@@ -498,3 +499,12 @@ class WriteBehind(Engine):
                 "with the same persist_spool_dir delivers them",
                 self._left,
             )
+
+
+def _make_job(request: Submit) -> Job:
+    return Job(
+        request.key,
+        request.write,
+        on_settled=request.on_settled,
+        on_given_up=request.on_given_up,
+    )

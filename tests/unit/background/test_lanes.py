@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from langchain_redis_session import SessionKey
 from langchain_redis_session._background.jobs import Job
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._operations.prepared import PreparedEvents
 
-KEY = SessionKey("shop", "ann", "s1")
+KEY, OTHER = SessionKey("shop", "ann", "s1"), SessionKey("shop", "ann", "s2")
+
+
+def make_job(order: int, key: SessionKey = KEY, accepted_ms: int = 0) -> Job:
+    job = Job(key, PreparedEvents([], [], {}), accepted_ms=accepted_ms)
+    job.order = order
+    return job
 
 
 def make_worker(*orders: int) -> Worker:
-    worker = Worker(threading.RLock(), 10)
-    for order in orders:
-        with worker.wake:
-            worker.enqueue(Job(KEY, PreparedEvents([], [], {}), order=order))
+    """A worker with jobs of one session; those that were accepted before others come again."""
+    worker, highest = Worker(threading.RLock(), 10), -1
+    with worker.wake:
+        for order in orders:
+            if order > highest:
+                worker.enqueue(make_job(order))
+            else:
+                worker.enqueue_again(make_job(order))
+            highest = max(order, highest)
     return worker
 
 
-def orders_of(jobs: list[Job]) -> list[int]:
+def orders_of(jobs: Sequence[Job]) -> list[int]:
     return [job.order for job in jobs]
 
 
