@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic, time_ns
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_redis_session._flow.requests import Flow
@@ -62,15 +62,16 @@ class Job:
         self,
         key: SessionKey,
         write: Write,
-        *,
-        accepted_ms: int | None = None,
         on_settled: Callable[[Exception | None], Any] | None = None,
         on_given_up: Callable[[DeadLetter], Any] | None = None,
+        accepted_ms: int | None = None,
     ) -> None:
-        self.key, self.write = key, write
-        self.accepted_at_s = time.monotonic()
-        self.accepted_ms = time.time_ns() // 1_000_000 if accepted_ms is None else accepted_ms
-        self.on_settled, self.on_given_up = on_settled, on_given_up
+        self.key = key
+        self.write = write
+        self.on_settled = on_settled
+        self.on_given_up = on_given_up
+        self.accepted_at_s = monotonic()
+        self.accepted_ms = time_ns() // 1_000_000 if accepted_ms is None else accepted_ms
         size = 0
         for entry in write.entries:
             size += len(entry.member)
@@ -83,11 +84,12 @@ class Job:
         by retention. That is right for what was always sent in this order, and not where
         another process, or a try that was given up, may have written the second one alone.
         """
-        return (
-            not (self.is_alone or other.is_alone)
-            and (self.spool_id or (0, 0))[0] == (other.spool_id or (0, 0))[0]
-            and self.write.can_join(other.write)
-        )
+        if self.is_alone or other.is_alone:
+            return False
+        one, next_one = self.spool_id, other.spool_id
+        if one is not next_one and (one or (0, 0))[0] != (next_one or (0, 0))[0]:
+            return False
+        return self.write.can_join(other.write)
 
 
 class Outcome(NamedTuple):

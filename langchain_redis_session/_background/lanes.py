@@ -12,7 +12,7 @@ from langchain_redis_session.models import SessionKey
 
 _LINGER_S = 0.01
 """How long an append may wait for company, as long as nobody waits for it."""
-_MOST_BYTES = 32 * 1024 * 1024
+_MOST_BYTES, _MOST_JOBS = 32 * 1024 * 1024, 4000
 """What one turn takes, unless a single append is larger."""
 
 
@@ -101,21 +101,24 @@ class Worker:
 
         Nothing is under way then, so that what was accepted earlier can go first.
         """
-        now_s, size = time.monotonic(), 0
+        now_s, size, left = time.monotonic(), 0, _MOST_JOBS
         ready: dict[SessionKey, Sequence[Job]] = {}
         for key, lane in self.find_lanes().items():
             lane.put_in_order()
             if lane.retry_at_s > now_s:
                 continue
             taken: list[Job] = []
-            for job in lane.jobs:
+            for job in lane.jobs[:left]:
                 size += job.size
                 if size > _MOST_BYTES and (ready or taken):
-                    if taken:
-                        ready[key] = taken
-                    return ready
+                    left = 0
+                    break
                 taken.append(job)
-            ready[key] = taken
+            if taken:
+                ready[key] = taken
+                left -= len(taken)
+            if left <= 0:
+                break
         return ready
 
     def finish(self, jobs: Sequence[Job]) -> None:

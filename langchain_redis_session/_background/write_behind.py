@@ -1,8 +1,10 @@
 """Write-behind: appends return at once, workers bring them to Redis.
 
 A session's appends always go through the same worker, a thread, in the order they were
-accepted. Nothing accepted is dropped in silence: what can't be written ends up as a dead
-letter. One engine serves threads and event loops alike.
+accepted. In each turn a worker takes all that waits at it: a session's appends go in one script
+call, all calls in one round trip. One worker is quickest, as all share the interpreter's lock.
+Nothing accepted is dropped in silence: what can't be written ends up as a dead letter. One engine
+serves threads and event loops alike.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from langchain_redis_session._background.jobs import (
 )
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
+from langchain_redis_session._background.tally import Tally
 from langchain_redis_session._flow.drivers import RunFlow
 from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit, off_loop
 from langchain_redis_session._logs import logger
@@ -91,9 +94,8 @@ class WriteBehind(Engine):
             for _ in range(options.async_persister_num)
         ]
         self._dead = DeadLetters(self._context, *self._handlers)
-        self._accepted = self._written = self._erased = self._retried = self._batches = 0
-        self._largest_batch = self._batched = self._left = self._reporting = 0
-        self._last_error = ""
+        self._tally = Tally()
+        self._left = self._reporting = 0
         self._orders = itertools.count()
         # A child's spool is made when it first appends.
         self._spool = None
@@ -146,11 +148,11 @@ class WriteBehind(Engine):
         return self._is_closing or not worker.is_full
 
     def _refusal(self) -> PersistError:
-        options = self._context.options
+        options, error = self._context.options, self._tally.last_error
         return PersistError(
             f"the write-behind queue was full ({options.persist_queue_size} appends) for "
             f"{options.persist_put_timeout} s, so this append was not accepted; Redis is slow or "
-            f"away{f' ({self._last_error})' if self._last_error else ''}. Try again, or raise "
+            f"away{f' ({error})' if error else ''}. Try again, or raise "
             "persist_queue_size or persist_put_timeout"
         )
 
@@ -169,10 +171,10 @@ class WriteBehind(Engine):
                 self._start(worker)
             if self._spool_dir is not None:
                 job.spool_id = self._open_spool(self._spool_dir).add(job)
-            self._accepted += 1
+            self._tally.accepted += 1
             job.order = next(self._orders)
             worker.enqueue(job)
-            return True
+        return True
 
     def _start(self, worker: Worker) -> None:
         if worker.thread is not None:
@@ -196,7 +198,7 @@ class WriteBehind(Engine):
         """Take over what a process that is gone had accepted, its dead letters too."""
         with self.lock:
             for job, is_dead in jobs:
-                self._accepted += 1
+                self._tally.accepted += 1
                 job.order = next(self._orders)
                 if is_dead:
                     self._give_up(job, PersistError("given up before the last restart"))
@@ -267,7 +269,7 @@ class WriteBehind(Engine):
         for jobs, error, is_erased in outcomes:
             if error is not None and isinstance(error, BackendUnavailableError):
                 failed[jobs[0].key] = error
-                self._last_error = str(error)
+                self._tally.last_error = str(error)
                 continue
             size += len(jobs)
             worker.finish(jobs)
@@ -275,13 +277,11 @@ class WriteBehind(Engine):
                 given_up += [(job, self._give_up(job, error)) for job in jobs]
                 continue
             if is_erased:
-                self._erased += len(jobs)
+                self._tally.erased += len(jobs)
             else:
-                self._written += len(jobs)
+                self._tally.written += len(jobs)
             gone += [job.spool_id for job in jobs if job.spool_id is not None]
-        self._batches += bool(size)
-        self._batched += size
-        self._largest_batch = max(self._largest_batch, size)
+        self._tally.note_turn(size)
         for key, jobs in ready.items():
             if key in failed:
                 given_up += self._try_later(worker, key, jobs, failed[key])
@@ -299,7 +299,7 @@ class WriteBehind(Engine):
         Returns:
             What was given up.
         """
-        self._retried += 1
+        self._tally.retried += 1
         now_s, timeout_s = time.monotonic(), self._context.options.persist_retry_timeout
         late: list[Job] = []
         for job in jobs:
@@ -318,7 +318,7 @@ class WriteBehind(Engine):
 
     def _give_up(self, job: Job, error: RedisSessionError) -> DeadLetter:
         letter = self._dead.add(job, error)
-        self._last_error = str(error)
+        self._tally.last_error = str(error)
         if self._spool is not None and job.spool_id is not None:
             self._spool.mark(job.spool_id, DEAD)
         return letter
@@ -365,7 +365,7 @@ class WriteBehind(Engine):
         return BackendUnavailableError(
             "appends that were accepted before are still waiting to be written after "
             f"{self._context.options.persist_put_timeout} s (persist_put_timeout); the last "
-            f"error: {self._last_error or 'none'}"
+            f"error: {self._tally.last_error or 'none'}"
         )
 
     def _begin_flush(self) -> Callable[[], bool]:
@@ -440,21 +440,7 @@ class WriteBehind(Engine):
     def stats(self) -> PersistStats:
         """What the engine has done so far, and what waits."""
         with self.lock:
-            oldest = [w.oldest_at_s for w in self._workers]
-            waiting = [at_s for at_s in oldest if at_s is not None]
-            return PersistStats(
-                queue_depths=tuple(worker.depth for worker in self._workers),
-                accepted=self._accepted,
-                written=self._written,
-                erased=self._erased,
-                retried=self._retried,
-                dead=len(self._dead),
-                batches=self._batches,
-                mean_batch_size=self._batched / self._batches if self._batches else 0.0,
-                largest_batch_size=self._largest_batch,
-                oldest_waiting_s=time.monotonic() - min(waiting) if waiting else 0.0,
-                last_error=self._last_error,
-            )
+            return self._tally.show(self._workers, len(self._dead))
 
     # The end
 
@@ -477,7 +463,7 @@ class WriteBehind(Engine):
         with self.lock:
             error = PersistError(
                 "the service was closed before this could be written; the last error: "
-                f"{self._last_error or 'none'}"
+                f"{self._tally.last_error or 'none'}"
             )
             given_up = []
             for worker in self._workers:
@@ -502,9 +488,4 @@ class WriteBehind(Engine):
 
 
 def _make_job(request: Submit) -> Job:
-    return Job(
-        request.key,
-        request.write,
-        on_settled=request.on_settled,
-        on_given_up=request.on_given_up,
-    )
+    return Job(request.key, request.write, request.on_settled, request.on_given_up)
