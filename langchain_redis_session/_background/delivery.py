@@ -19,7 +19,7 @@ from langchain_redis_session.errors import (
 )
 from langchain_redis_session.models import SessionKey
 
-_MOST_CALLS = 32
+_MOST_CALLS = 200
 """For a session, in one turn: then the others come again."""
 
 

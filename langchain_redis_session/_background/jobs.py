@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time_ns
 from typing import Any, NamedTuple, TypeAlias
 
@@ -126,15 +125,17 @@ def write_jobs(
         outcomes.append(Outcome(erased, is_erased=True))
         gone = set(erased)
         jobs = [job for job in jobs if job not in gone]
-    waiting = deque(_split_runs(jobs))
+    runs, halves = _split_runs(jobs), list[Sequence[Job]]()
     calls = 0
-    while waiting and calls != most_calls:
-        run = waiting.popleft()
+    while calls != most_calls:
+        run = halves.pop() if halves else next(runs, None)
+        if run is None:
+            break
         error = yield from _write_run(context, key, [job.write for job in run])
         calls += 1
         if len(run) > 1 and _may_be_of_one(error):
             middle = len(run) // 2
-            waiting.extendleft((run[middle:], run[:middle]))
+            halves += (run[middle:], run[:middle])
             continue
         outcomes.append(Outcome(run, error))
         if not outcomes[-1].is_final:
@@ -159,26 +160,22 @@ def _find_erased(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow
     return [job for job in doubtful if job.accepted_ms <= erased_ms]
 
 
-def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:
+def _split_runs(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
     """Neighbours that one script call can write, without holding up the server."""
-    runs: list[list[Job]] = []
+    run: list[Job] = []
     size = count = 0
-    last: Job | None = None
     for job in jobs:
         size += job.size
         count += len(job.write.entries)
-        if (
-            last is not None
-            and size <= _LARGEST_RUN_BYTES
-            and count <= _LONGEST_RUN
-            and last.can_join(job)
-        ):
-            runs[-1].append(job)
-        else:
-            runs.append([job])
-            size, count = job.size, len(job.write.entries)
-        last = job
-    return runs
+        if run and size <= _LARGEST_RUN_BYTES and count <= _LONGEST_RUN and run[-1].can_join(job):
+            run.append(job)
+            continue
+        if run:
+            yield run
+        run = [job]
+        size, count = job.size, len(job.write.entries)
+    if run:
+        yield run
 
 
 def _write_run(

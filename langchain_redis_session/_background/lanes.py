@@ -12,7 +12,7 @@ from langchain_redis_session.models import SessionKey
 
 _LINGER_S = 0.01
 """How long an append may wait for company, as long as nobody waits for it."""
-_MOST_BYTES, _MOST_JOBS = 32 * 1024 * 1024, 4000
+_MOST_BYTES, _MOST_JOBS = 32 * 1024 * 1024, 2000
 """What one turn takes, unless a single append is larger."""
 
 
