@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
+from langchain_redis_session._connections import shared
 from langchain_redis_session._connections.exchanges import open_async_exchanges
 from langchain_redis_session._connections.pipelining import PipeliningConnection
 from langchain_redis_session._connections.shared import SharedExchanges
@@ -336,6 +338,51 @@ async def test_who_makes_the_connection_may_be_cancelled(
         with pytest.raises(asyncio.CancelledError):
             await first
         assert [await read(service, n) for n in range(1, 4)] == [["1"], ["2"], ["3"]]
+
+
+async def test_a_connection_that_takes_its_time_is_made_once(
+    cutting_proxy: CuttingProxy, redis_server: RedisServer, key_prefix: str
+) -> None:
+    """Longer than callers wait for one that others use."""
+    options = {"client_name": key_prefix, "max_connections": 4, **OPTIONS}
+    async with RedisSessionService(
+        cutting_proxy.url, key_prefix=key_prefix, pool_timeout=0.05, extra_options=options
+    ) as service:
+        cutting_proxy.stall()
+        tasks = [asyncio.create_task(append(service, n, str(n))) for n in range(8)]
+        await asyncio.sleep(0.3)
+        cutting_proxy.resume()
+        await asyncio.gather(*tasks)
+        assert len(list_connections(redis_server, key_prefix)) == 1
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_who_was_interrupted_while_making_the_connection_is_succeeded(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    monkeypatch.setattr(shared, "_LONGEST_OPENING_S", 0.01)
+    own_connect = SharedExchanges._connect  # noqa: SLF001
+    gate = asyncio.Event()
+    calls = count()
+
+    async def connect(exchanges: SharedExchanges) -> PipeliningConnection:
+        if next(calls) == 0:
+            await gate.wait()
+        return await own_connect(exchanges)
+
+    monkeypatch.setattr(SharedExchanges, "_connect", connect)
+    async with open_service(redis_server, key_prefix) as service:
+        first, *others = [asyncio.create_task(append(service, n, str(n))) for n in range(4)]
+        await asyncio.gather(*others)
+        if comes_back:
+            gate.set()
+        else:
+            first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert [await read(service, n) for n in range(1, 4)] == [["1"], ["2"], ["3"]]
+        assert await read(service, 0) == (["0"] if comes_back else [])
+        in_use = list(find_pool(service)._in_use_connections)  # noqa: SLF001
+        assert in_use == [find_shared(exchanges_of(service)).connection]
 
 
 # Interrupted
