@@ -353,7 +353,7 @@ async def test_a_connection_that_takes_its_time_is_made_once(
         await asyncio.sleep(0.3)
         cutting_proxy.resume()
         await asyncio.gather(*tasks)
-        assert len(list_connections(redis_server, key_prefix)) == 1
+        assert len(redis_server.list_connections(key_prefix)) == 1
 
 
 @pytest.mark.parametrize("comes_back", [False, True])
