@@ -158,20 +158,6 @@ async def test_a_connection_that_is_shared_no_more_goes_back_to_its_pool(
         assert len(redis_server.list_connections(key_prefix)) == 2
 
 
-async def test_who_would_make_the_connection_and_is_gone_holds_up_nobody(
-    redis_server: RedisServer, key_prefix: str
-) -> None:
-    """As a task that a signal's exception has stopped, together with its loop."""
-    async with open_service(redis_server, key_prefix) as service:
-        await append(service, 0, "x")
-        exchanges = exchanges_of(service)
-        find_shared(exchanges).close(redis.ConnectionError, "gone")
-        exchanges._timeout_s = 0.01  # noqa: SLF001
-        exchanges._opening = asyncio.get_running_loop().create_future()  # noqa: SLF001
-        assert await asyncio.gather(*(read(service, 0) for _ in range(9))) == [["x"]] * 9
-        assert len(redis_server.list_connections(key_prefix)) == 1
-
-
 async def test_one_task_finds_out_for_all_that_nobody_answers(
     redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
