@@ -348,11 +348,11 @@ async def test_a_connection_that_takes_its_time_is_made_once(
         await asyncio.sleep(0.3)
         cutting_proxy.resume()
         await asyncio.gather(*tasks)
-        assert len(list_connections(redis_server, key_prefix)) == 1
+        assert len(redis_server.list_connections(key_prefix)) == 1
 
 
 @pytest.mark.parametrize("comes_back", [False, True])
-async def test_who_was_interrupted_while_making_the_connection_is_succeeded(
+async def test_another_task_makes_the_connection_of_one_that_was_interrupted(
     redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch, comes_back: bool
 ) -> None:
     monkeypatch.setattr(shared, "_LONGEST_OPENING_S", 0.01)
