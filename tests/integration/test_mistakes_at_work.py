@@ -355,9 +355,9 @@ def test_a_mistake_keeps_its_status_over_http(path: str, status: int, detail: st
     install_error_handlers(app)
     app.get("/")(endpoints[path])
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/")
-    assert answer.status_code == status
-    assert answer.json()["detail"].startswith(detail)
+        response = client.get("/")
+    assert response.status_code == status
+    assert response.json()["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize(

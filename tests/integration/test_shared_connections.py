@@ -343,7 +343,7 @@ async def test_a_connection_that_takes_its_time_is_made_once(
 
 
 @pytest.mark.parametrize("comes_back", [False, True])
-async def test_who_was_interrupted_while_making_the_connection_is_succeeded(
+async def test_another_task_makes_the_connection_of_one_that_was_interrupted(
     redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch, comes_back: bool
 ) -> None:
     monkeypatch.setattr(shared, "_LONGEST_OPENING_S", 0.01)
