@@ -17,6 +17,7 @@ from langchain_redis_session._codec.session_record import (
     parse_created,
 )
 from langchain_redis_session._codec.summary_record import find_cutoff, find_system_scores
+from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Command, Flow, off_loop
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.bounds import Bounds
@@ -380,11 +381,12 @@ def make_session(
     """Put a session together; without a stretch, its events were not read."""
     is_for_model = stretch is not None and stretch.bounds.for_model
     more: dict[str, Any] = {"cuts": record.cuts} if is_for_model else {}
+    events = stretch.items if stretch else []
     return (WindowSession if is_for_model else Session)(
         **more,
         key=key,
         state={**record.state, **shared_state},
-        events=stretch.items if stretch else [],
+        events=events if is_for_model else EventList(events),
         tracks=record.tracks,
         created_at=to_datetime(record.created_ns),
         updated_at=to_datetime(record.updated_ns),

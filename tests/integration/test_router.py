@@ -13,6 +13,8 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import TypeAdapter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from langchain_redis_session import (
     BackendUnavailableError,
@@ -31,6 +33,7 @@ from langchain_redis_session import (
     install_error_handlers,
     session_router,
 )
+from tests.proxy import CuttingProxy
 
 ANN = {"x-user": "ann"}
 BOB = {"x-user": "bob"}
@@ -328,3 +331,27 @@ async def test_no_route_holds_up_the_loop(redis_url: str, key_prefix: str) -> No
             )
             == talk
         )
+
+
+def test_a_stream_that_redis_ends_says_so(key_prefix: str, cutting_proxy: CuttingProxy) -> None:
+    class Leaving(SessionCallbackHandler):
+        def on_get_session_end(self, context: GetSessionContext) -> None:
+            if context.method == "get_events":  # the first look of those that follow
+                cutting_proxy.refuse()
+
+    through = RedisSessionService(
+        cutting_proxy.url,
+        key_prefix=key_prefix,
+        callbacks=[Leaving()],
+        extra_options={"retry": Retry(NoBackoff(), 0)},
+    )
+    through.append_messages(KEY, TALK, create=True)
+    with TestClient(make_app(through, poll_s=0.01), headers=ANN) as client:
+        text = client.get("/sessions/s1/follow?after=0").text
+    *shown, last = text.replace("\r\n", "\n").strip().split("\n\n")
+    assert len([each for each in shown if each.startswith("id: ")]) == len(TALK)
+    assert last.split("\n") == [
+        "event: error",
+        'data: {"status_code": 503, "message": "sessions can\'t be reached now"}',
+        "retry: 5000",
+    ]

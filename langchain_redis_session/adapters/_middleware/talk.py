@@ -32,7 +32,7 @@ from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.adapters._middleware.turns import Turn, Turns
 from langchain_redis_session.adapters._middleware.view import find_head_end, make_view
 from langchain_redis_session.adapters._windows import ModelWindow, find_cut, list_with_events
-from langchain_redis_session.adapters._writes import unbroken
+from langchain_redis_session.adapters._writes import storing_answer, unbroken
 from langchain_redis_session.errors import (
     EventRejectedError,
     RedisSessionError,
@@ -210,14 +210,15 @@ class Talk:
             tag: Labels.
         """
         named = name(taken)
-        repeated = yield from self._store(turn, named, tag=tag)
-        if not repeated:
-            return named
-        # Of messages that are older than what was read.
-        pairs = zip(named, name({*taken, *repeated}), strict=True)
-        final = [anew if before.id in repeated else before for before, anew in pairs]
-        renamed = [m for m, before in zip(final, named, strict=True) if m.id != before.id]
-        yield from self._store(turn, renamed, tag=tag)
+        with storing_answer():
+            repeated = yield from self._store(turn, named, tag=tag)
+            if not repeated:
+                return named
+            # Of messages that are older than what was read.
+            pairs = zip(named, name({*taken, *repeated}), strict=True)
+            final = [anew if before.id in repeated else before for before, anew in pairs]
+            renamed = [m for m, before in zip(final, named, strict=True) if m.id != before.id]
+            yield from self._store(turn, renamed, tag=tag)
         return final
 
     def _store(
