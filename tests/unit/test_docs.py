@@ -80,6 +80,14 @@ def test_the_reference_has_every_public_name() -> None:
     assert sorted(one or other for one, other in shown) == sorted(public)
 
 
+def test_the_reference_says_where_its_entries_are_to_be_seen() -> None:
+    """On GitHub its pages are all but empty."""
+    pages = list((ROOT / "docs/reference").glob("*.md"))
+    assert all("build the site with `make docs`" in page.read_text("utf-8") for page in pages)
+    assert "\ndocs:" in (ROOT / "Makefile").read_text("utf-8")
+    assert "site_dir: build/site" in (ROOT / "mkdocs.yml").read_text("utf-8")
+
+
 def test_the_readme_shows_the_test_command() -> None:
     assert "\nmake test\n" in README.read_text("utf-8")
 

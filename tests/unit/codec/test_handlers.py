@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -90,6 +91,12 @@ def write_odd_event() -> Any:
 def test_a_handlers_error_comes_out_wherever_it_lands(
     work: Callable[[], Any], kind: type[Exception]
 ) -> None:
+    # A trace function that raises while an error is handled can leave that error to its thread.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_interrupt_every_line, work, kind).result()
+
+
+def _interrupt_every_line(work: Callable[[], Any], kind: type[Exception]) -> None:
     class TimeLimit(kind):  # type: ignore[misc, valid-type]
         pass
 
