@@ -188,8 +188,8 @@ class ServiceOptions(ObjectOptions):
     use_evalsha: bool = True
     unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
-    async_persister_num: Count = 10
-    persist_queue_size: Count = 100
+    async_persister_num: Count = 1
+    persist_queue_size: Count = 1000
     persist_put_timeout: Seconds = 10.0
     persist_retry_timeout: Seconds | None = 60.0
     persist_close_timeout: Seconds = 10.0

@@ -114,12 +114,12 @@ async def arun(
 def _execute(
     request: Request, exchanges: Exchanges | None, queue: AppendQueue | None, counters: Counters
 ) -> Any:
+    if type(request) is Submit and queue is not None and queue.accept(request):
+        return None  # the usual case of it
     if isinstance(request, Call):
         return request.function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
-    if isinstance(request, Submit) and queue is not None and queue.accept(request):
-        return None  # the usual case of it
     if isinstance(request, (Settle, Submit)):
         return run(_ask(queue, request), None)
     assert exchanges is not None, "it needs Redis"
@@ -136,12 +136,12 @@ async def _aexecute(
     queue: AppendQueue | None,
     counters: Counters,
 ) -> Any:
+    if type(request) is Submit and queue is not None and queue.accept(request):
+        return None  # the usual case of it
     if isinstance(request, Call):
         return await request.async_function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
-    if isinstance(request, Submit) and queue is not None and queue.accept(request):
-        return None  # the usual case of it
     if isinstance(request, (Settle, Submit)):
         return await arun(_ask(queue, request), None)
     assert exchanges is not None, "it needs Redis"

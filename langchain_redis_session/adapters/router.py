@@ -262,8 +262,7 @@ def session_router(
             [name for name in dropped if name not in of_user],
         )
         if of_user:
-            names = [name.removeprefix(USER_PREFIX) for name in of_user]
-            await service.adelete_user_state(app_name, key.user_id, *names)
+            await service.adelete_user_state(app_name, key.user_id, *of_user)
         return await get_state(key)
 
     @router.delete(

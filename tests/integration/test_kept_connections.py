@@ -60,14 +60,9 @@ def name(key_prefix: str) -> str:
     return quote(key_prefix)
 
 
-def find_connections(server: RedisServer, name: str) -> list[str]:
-    with server.client() as client:
-        return [found["id"] for found in client.client_list() if found["name"] == name]
-
-
 def kill_connections(server: RedisServer, name: str) -> None:
     with server.client() as client:
-        for found in find_connections(server, name):
+        for found in server.list_connections(name):
             client.client_kill_filter(_id=found)
 
 
@@ -81,12 +76,13 @@ def read(service: RedisSessionService) -> list[Any]:
 
 @contextmanager
 def open_service(server: RedisServer, name: str, **options: Any) -> Iterator[RedisSessionService]:
+    pool_timeout = options.pop("pool_timeout", PATIENCE_S)
     options = {"client_name": name, **PATIENT, **options}
     with RedisSessionService(
         server.url,
         key_prefix=name,
         session_event_limit=None,
-        pool_timeout=PATIENCE_S,
+        pool_timeout=pool_timeout,
         extra_options=options,
     ) as service:
         append(service, "first")
@@ -187,7 +183,7 @@ def test_a_client_that_is_lent_finds_its_connections_in_its_pool(
             assert client.ping()
             append(service, text)
         assert client.ping()
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(redis_server.list_connections(name)) == 1
 
 
 def test_the_pool_gets_what_was_used_last_at_the_end_where_it_takes_it_first(
@@ -197,7 +193,7 @@ def test_the_pool_gets_what_was_used_last_at_the_end_where_it_takes_it_first(
         last = keep(service, 3)
         client = RedisSessionChatMessageHistory("s", service=service).redis_client
         assert client.client_id() == last
-        assert len(find_connections(redis_server, name)) == 3
+        assert len(redis_server.list_connections(name)) == 3
 
 
 def keep(service: RedisSessionService, count: int) -> int:
@@ -219,8 +215,8 @@ def test_threads_that_end_leave_one_connection(redis_server: RedisServer, name: 
             thread = threading.Thread(target=append, args=(service, str(number)))
             thread.start()
             thread.join(PATIENCE_S)
-        assert len(find_connections(redis_server, name)) == 1
-    wait_until(lambda: not find_connections(redis_server, name))
+        assert len(redis_server.list_connections(name)) == 1
+    wait_until(lambda: not redis_server.list_connections(name))
 
 
 def test_services_on_an_instance_share_what_is_kept(redis_server: RedisServer, name: str) -> None:
@@ -231,9 +227,9 @@ def test_services_on_an_instance_share_what_is_kept(redis_server: RedisServer, n
     first.close()
     append(second, "2")
     assert read(second) == [*"012"]
-    assert len(find_connections(redis_server, name)) == 1
+    assert len(redis_server.list_connections(name)) == 1
     second.close()
-    wait_until(lambda: not find_connections(redis_server, name))
+    wait_until(lambda: not redis_server.list_connections(name))
     unregister_redis_instance("kept")
 
 
@@ -244,7 +240,7 @@ def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
     monkeypatch.setattr(waiting, "_LOOK_S", 2 * PATIENCE_S)
     monkeypatch.setattr(waiting, "_MOVE_UP_S", 2 * PATIENCE_S)
     with (
-        open_service(redis_server, name, max_connections=1) as service,
+        open_service(redis_server, name, pool_timeout=2 * PATIENCE_S, max_connections=1) as service,
         ThreadPoolExecutor(4) as threads,
     ):
         is_sent, may_read = threading.Event(), threading.Event()
@@ -264,6 +260,7 @@ def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
             calls.append(threads.submit(send, ("RPUSH", key, text)))
             assert still_waits(*calls)
         may_read.set()
+        wait_until(lambda: all(call.done() for call in calls))
         assert [call.exception() for call in calls] == [None] * 4
         assert send(("LRANGE", key, 0, -1)) == [b"a", b"b", b"c", b"d", b"z"]
         send(("DEL", key))
@@ -275,9 +272,9 @@ def test_what_works_on_after_the_end_leaves_nothing_open(
     with open_service(redis_server, name) as service:
         connections = service._connections  # noqa: SLF001
     assert connections.exchanges().send(("PING",)) == b"PONG"
-    assert len(find_connections(redis_server, name)) == 1
+    assert len(redis_server.list_connections(name)) == 1
     connections.release()
-    wait_until(lambda: not find_connections(redis_server, name))
+    wait_until(lambda: not redis_server.list_connections(name))
 
 
 # How long
@@ -292,7 +289,7 @@ def test_a_killed_connection_is_no_failure(redis_server: RedisServer, name: str)
         keep(service, 3)
         kill_connections(redis_server, name)
         assert read(service) == ["first", *"012"]
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(redis_server.list_connections(name)) == 1
 
 
 def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
@@ -314,7 +311,7 @@ def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
         append(service, "second")
         assert pools.asked == asked + 1
         assert len(sent) == 1
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(redis_server.list_connections(name)) == 1
 
 
 @pytest.mark.parametrize("why", ["marked", "of another server"])
@@ -372,8 +369,9 @@ def test_a_time_out_is_the_first_of_the_failures_that_the_client_may_have(
 def test_a_reply_that_comes_after_the_time_out_reaches_no_other_call(
     redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
-    options = {"retry": Retry(NoBackoff(), tries), "max_connections": 1}
+    options = {"retry": Retry(NoBackoff(), tries), "max_connections": 2}
     with open_service(redis_server, name, **options) as service:
+        keep(service, 2)
         own = redis.connection.AbstractConnection.read_response
         late = [redis.TimeoutError("late")]
 
@@ -391,7 +389,8 @@ def test_a_reply_that_comes_after_the_time_out_reaches_no_other_call(
             with pytest.raises(BackendUnavailableError):
                 service.count_events(KEY)
         assert service.count_events(SessionKey("kept", "u", "nobody's")) == 0
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(redis_server.list_connections(name)) == 1  # the late one is closed
+        keep(service, 2)  # and given back
 
 
 def test_a_connection_is_checked_as_often_as_was_asked_for(

@@ -66,7 +66,7 @@ SURFACES = list(use(SERVICE))
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_where_no_server_is(surface: str) -> None:
+def test_an_error_says_where_no_server_answers(surface: str) -> None:
     port = free_port()
     with RedisSessionService(
         f"redis://127.0.0.1:{port}", extra_options={"retry": Retry(NoBackoff(), 0)}
@@ -89,7 +89,7 @@ def guarded(redis_binary: ServerBinary) -> Iterator[RedisServer]:
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_a_wrong_password(guarded: RedisServer, surface: str) -> None:
+def test_an_error_says_that_the_password_is_wrong(guarded: RedisServer, surface: str) -> None:
     with RedisSessionService(f"redis://:Kangaroo@{HOST}:{guarded.port}") as service:
         error = fail(use(service)[surface], BackendUnavailableError)
     assert tell(error) == (
@@ -100,7 +100,7 @@ def test_a_wrong_password(guarded: RedisServer, surface: str) -> None:
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_a_closed_service(surface: str) -> None:
+def test_an_error_says_that_the_service_was_closed(surface: str) -> None:
     service = RedisSessionService("memory://closed")
     do = use(service)[surface]
     service.close()
@@ -237,7 +237,7 @@ def test_a_pickle_with_a_url_works(surface: str) -> None:
         ),
     ],
 )
-def test_a_missing_package(
+def test_an_error_names_the_extra_that_is_missing(
     module: str, package: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"langchain_redis_session.adapters.{module}"
@@ -355,9 +355,9 @@ def test_a_mistake_keeps_its_status_over_http(path: str, status: int, detail: st
     install_error_handlers(app)
     app.get("/")(endpoints[path])
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/")
-    assert answer.status_code == status
-    assert answer.json()["detail"].startswith(detail)
+        response = client.get("/")
+    assert response.status_code == status
+    assert response.json()["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,9 @@ TWO: Any = {"configurable": {"user_id": "ann", "session_id": "s1", "thread_id": 
         f"what session= gives must be {A_KEY} 'shop:s1'",
     ),
 )
-def test_ids_and_keys(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_wrong_with_an_id_or_key(
+    do: Do, kind: type[Exception], text: str
+) -> None:
     assert tell(fail(do, kind)) == text
 
 
@@ -319,7 +321,9 @@ STATE_METHODS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
         "a store takes a list of pairs (key, value), not the dict {'a': 1}; give its .items()",
     ),
 )
-def test_names_of_state(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_wrong_with_a_name_of_state(
+    do: Do, kind: type[Exception], text: str
+) -> None:
     assert tell(fail(do, kind)) == text
 
 

@@ -555,5 +555,7 @@ def summarize(summarizer: Any, how: str) -> Any:
         "0x…, which nobody awaits",
     ),
 )
-def test_summarizers_and_hooks(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_no_summarizer_or_hook(
+    do: Do, kind: type[Exception], text: str
+) -> None:
     assert tell(fail(do, kind)) == text

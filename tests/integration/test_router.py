@@ -125,11 +125,12 @@ def test_events_are_removed_and_sessions_cleared_and_deleted(
 def test_state_is_patched_name_by_name(client: TestClient, service: RedisSessionService) -> None:
     service.update_app_state("default", {"open": True})
     state = {"title": "Tea", "raw": {"$lc": ["bytes", "/wA="]}, "user:lang": "en", "temp:x": 1}
+    state["user:app:x"] = 1  # a name as any other, of the user's
     shown = client.patch("/sessions/s1/state", json=state).json()
     del state["temp:x"]
     assert shown == {**state, "app:open": True} == client.get("/sessions/s1/state").json()
     assert service.get_session(KEY).state["raw"] == b"\xff\x00"  # type: ignore[union-attr]
-    changed = {"title": None, "user:lang": None, "n": 0}
+    changed = {"title": None, "user:lang": None, "user:app:x": None, "n": 0}
     assert client.patch("/sessions/s1/state", json=changed).json() == {
         "n": 0,
         "raw": state["raw"],

@@ -189,7 +189,8 @@ class Talk:
         def name(taken: Collection[str]) -> list[BaseMessage]:
             return name_all(unname_result(results, call_id, taken), before=state)
 
-        taken = {found for found in turn.known if turn.own.get(found) != call_id}
+        # Of a copy: other calls of the same answer run in other threads.
+        taken = {found for found in turn.known.copy() if turn.own.get(found) != call_id}
         return (yield from self._store_named(turn, name, taken))
 
     def _store_named(
@@ -265,7 +266,7 @@ class Talk:
         aappend = partial(answers.aappend_messages, *arguments, **options)
         try:
             result: AppendResult = yield Call(append, aappend if not keeps else unbroken(aappend))
-        except RedisSessionError:
+        except BaseException:
             turn.state.put_back(changes)
             raise
         if messages[-1].id in result.repeated:  # which was to carry it
