@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -104,8 +103,10 @@ def encode_event(
         return _write(event, None, conversions, state)
     usual = write_usual(event.message)
     if usual is not None:
-        with suppress(orjson.JSONEncodeError):  # something in it is odd all the same
+        try:
             return _write(event, usual, conversions, state)
+        except orjson.JSONEncodeError:  # something in it is odd all the same
+            usual = None
     return _write(event, encode_message(event.message, conversions), conversions, state)
 
 
