@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from langchain_redis_session._connections.addresses import (
     Address,
@@ -28,6 +28,7 @@ from langchain_redis_session._connections.registry import (
     put_instance,
 )
 from langchain_redis_session._connections.standalone import make_factories
+from langchain_redis_session._flow.advice import Origin
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -128,7 +129,7 @@ def register_redis_instance(
         open_it = partial(adopt_clients, client, async_client)
     else:
         _open_url(url, dict(options))  # connects to nothing, and tells what is wrong
-        open_it = partial(_open_url, url, dict(options))
+        open_it = partial(_open_url, url, dict(options), "instance")
     put_instance(name, Instance(open_it))
 
 
@@ -141,7 +142,9 @@ def unregister_redis_instance(name: str) -> None:
     drop_instance(name)
 
 
-def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
+def _open_url(
+    redis_url: object, options: dict[str, Any], maker: Literal["service", "instance"] = "service"
+) -> Connections:
     address, what, is_default = find_address(redis_url, options)
     if address.kind == "memory":
         from langchain_redis_session._connections.memory import open_memory
@@ -157,6 +160,7 @@ def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
         description=str(address),
         is_default=is_default,
         keeps=True,
+        origin=Origin(address.scheme, maker),
     )
 
 

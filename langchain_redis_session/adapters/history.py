@@ -107,8 +107,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         include_summary: Whether a read returns the session's summary in place of the messages
             that it covers. It and system messages become one system message in front, which
             is left out where the last user message would not fit beside it. Messages without
-            an id get one for this read. Another process may make the summaries; without
-            any, all messages are returned.
+            an id get one for this read. The `summarizer=` makes the summaries, or that of
+            another process; without any, all messages are returned.
         format_summary: Makes that message of the `Summary`: a text or a message.
         start_on: Where a read begins if `max_messages`, `max_tokens` or the summary leave
             older messages out: "human" = at a user message; None = where the cut falls,
