@@ -434,12 +434,12 @@ class DeletedUser(FullRepr):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DeadLetter(BriefRepr):
-    """An append that write-behind had accepted and had to give up.
+    """An append that could not be written, and was not to be lost: write-behind's, or an answer's.
 
     Attributes:
         key: The session.
         events: What was to be appended: events, or events of one track.
-        error: Why it was given up.
+        error: Why not.
         time_ns: When, nanoseconds since 1970.
     """
 

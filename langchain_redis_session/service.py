@@ -27,7 +27,7 @@ from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.appending import AppendMethods
-from langchain_redis_session._verbs.arguments import check_mapping, check_timeout
+from langchain_redis_session._verbs.arguments import check_mapping, check_timeout, tell_of_call
 from langchain_redis_session._verbs.finding import FindMethods
 from langchain_redis_session._verbs.following import FollowMethods
 from langchain_redis_session._verbs.removing import RemoveMethods
@@ -167,7 +167,7 @@ class RedisSessionService(
         ['hi', 'hello']
     """
 
-    @refuse_unknown(tell_of_client)
+    @refuse_unknown(lambda name: tell_of_call(name) or tell_of_client(name))
     def __init__(
         self,
         redis_url: str | None = None,

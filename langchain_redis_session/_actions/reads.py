@@ -29,7 +29,7 @@ from langchain_redis_session.models import (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Read(Generic[T]):
     """One way to read a session.
 
@@ -73,7 +73,7 @@ class Read(Generic[T]):
                 bounds = make_bounds(
                     call.limit, call.after, call.before, call.offset, call.start_on, strict
                 )
-                bounds = replace(bounds, for_model=self.for_model)
+                bounds = bounds._replace(for_model=self.for_model)
                 call.session = yield from settle(self.read_session(context, call.key, bounds))
             except Exception as error:
                 yield from hooks.error("get_session", call, error=error)

@@ -1,4 +1,4 @@
-"""Dead letters: appends that were given up, kept to be looked at and tried again."""
+"""Dead letters: appends that could not be written, kept to be looked at and tried again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_KEPT = 100
 
 
 class DeadLetters:
-    """What was given up in this process, oldest first.
+    """What could not be written in this process, oldest first.
 
     Args:
         context: Options and counters.
@@ -75,8 +75,7 @@ class DeadLetters:
         """Tell the log and the handlers."""
         for job, letter in given_up:
             logger.error(
-                "%d event(s) of a session could not be written and were given up: %s; see "
-                "dead_letters()",
+                "%d event(s) of a session could not be written, and are kept in dead_letters(): %s",
                 len(letter.events),
                 type(letter.error).__name__,
             )

@@ -43,7 +43,7 @@ from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged
 from langchain_redis_session._codec.usual_events import read_usual
 from langchain_redis_session._codec.usual_messages import write_usual
 from langchain_redis_session._times import format_time, parse_time
-from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.errors import CorruptEventError, fails_again
 from langchain_redis_session.models import Event
 
 EVENT_VERSION = 1
@@ -105,8 +105,9 @@ def encode_event(
     if usual is not None:
         try:
             return _write(event, usual, conversions, state)
-        except orjson.JSONEncodeError:  # something in it is odd all the same
-            pass
+        except orjson.JSONEncodeError as error:  # something in it is odd all the same
+            if not fails_again(error, _write, event, usual, conversions, state):
+                raise
     return _write(event, encode_message(event.message, conversions), conversions, state)
 
 

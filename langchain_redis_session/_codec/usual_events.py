@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import orjson
@@ -26,6 +26,7 @@ from langchain_redis_session._codec.plain_json import TAG
 from langchain_redis_session._codec.tags import TAG_BYTES
 from langchain_redis_session._codec.tool_calls import parse_arguments, read_usual_calls
 from langchain_redis_session._times import parse_time
+from langchain_redis_session.errors import fails_again
 
 _HEAD = re.compile(
     rb'\{"id":"[0-9a-f]{32}","timestamp":"([0-9T:-]{19})\.[0-9]{9}Z","author":"(?:user|assistant)",'
@@ -60,7 +61,7 @@ _KINDS: dict[str, type] = {
 _REFERRING = ("text", "input", "arguments", "args")
 """The members of content blocks that may repeat what the natural message holds."""
 _ODD = (ValueError, TypeError, LookupError, AttributeError)
-"""What looking into something else than was expected raises."""
+"""What looking into something else than was expected raises; a signal's handler may, too."""
 _NOTHING: dict[str, Any] = {}
 
 
@@ -68,7 +69,7 @@ class _UnusualError(LookupError):
     """There is something that needs a second look."""
 
 
-def read_messages(entries: Iterable[bytes]) -> list[BaseMessage] | None:
+def read_messages(entries: Sequence[bytes]) -> list[BaseMessage] | None:
     """Read the messages of events, one of each; None where one of them is not a usual one.
 
     >>> entry = b'{"id":"e1","timestamp":"2026-11-23T11:13:00Z","choices":[{"message":'
@@ -77,28 +78,37 @@ def read_messages(entries: Iterable[bytes]) -> list[BaseMessage] | None:
     >>> read_messages([b'{"id":"e1","timestamp":"today"}'])
     """
     messages: list[BaseMessage] = []
-    last_second = b""
     try:
-        for data in entries:
-            found = _HEAD.match(data)
-            if found is None:
-                messages.append(_read_document(data))
-                continue
-            # All before the text is as `_HEAD` says. If that is one JSON string, and what
-            # follows are members, the whole is nothing else.
-            second, role = found.groups()
-            if second != last_second:
-                parse_time(second.decode() + "Z")
-                last_second = second
-            if data.endswith(_TEXT_END):
-                content = _load_text(data[found.end() : 1 - len(_TEXT_END)])
-                message = _TEXT_MAKERS[role](content) if content else None
-            else:
-                message = _read_extended(data, found.end(), _NAMES[role])
-            messages.append(_read_document(data) if message is None else message)
-    except _ODD:
+        _read_all(entries, messages)
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        odd = entries[len(messages) :][:1]  # none: a signal came at the end
+        if not fails_again(error, _read_all, odd, []):
+            raise
         return None
     return messages
+
+
+def _read_all(entries: Sequence[bytes], messages: list[BaseMessage]) -> None:
+    last_second = b""
+    for data in entries:
+        found = _HEAD.match(data)
+        if found is None:
+            messages.append(_read_document(data))
+            continue
+        # All before the text is as `_HEAD` says. If that is one JSON string, and what
+        # follows are members, the whole is nothing else.
+        second, role = found.groups()
+        if second != last_second:
+            parse_time(second.decode() + "Z")
+            last_second = second
+        if data.endswith(_TEXT_END):
+            content = _load_text(data[found.end() : 1 - len(_TEXT_END)])
+            message = _TEXT_MAKERS[role](content) if content else None
+        else:
+            message = _read_extended(data, found.end(), _NAMES[role])
+        messages.append(_read_document(data) if message is None else message)
 
 
 def read_message(data: bytes) -> BaseMessage | None:
@@ -111,7 +121,9 @@ def _load_text(data: bytes) -> str | None:
     """Read a JSON string; None where it is empty, or there is more to the message."""
     try:
         text = orjson.loads(data)
-    except ValueError:
+    except ValueError as error:
+        if not fails_again(error, orjson.loads, data):
+            raise
         return None
     return text if type(text) is str else None
 
@@ -151,7 +163,11 @@ def read_usual(document: dict[str, Any], data: bytes) -> BaseMessage | None:
     """Read the message of an event that is parsed already, and whose other members were read."""
     try:
         return _read(document, data)
-    except _ODD:
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        if not fails_again(error, _read, document, data):
+            raise
         return None
 
 

@@ -21,6 +21,7 @@ from langchain_redis_session._codec.message_form import (
     has_payload,
 )
 from langchain_redis_session._codec.plain_json import is_exact
+from langchain_redis_session.errors import fails_again
 
 _USUAL = {cls: name for cls, name in NAMES.items() if name in ("human", "ai", "system", "tool")}
 _PARTS = frozenset(("image_url", "text-plain", "image", "audio", "video", "file"))
@@ -51,7 +52,11 @@ extension={'v': 1, 'type': 'ai', 'data': {'id': 'r1'}})
         return None
     try:
         return _write(name, message.__dict__)
-    except _ODD:
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        if not fails_again(error, _write, name, message.__dict__):
+            raise
         return None
 
 

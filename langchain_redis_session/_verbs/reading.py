@@ -229,7 +229,7 @@ class ReadMethods(FlowRunner):
             settle = partial(self._settled, key.scope)
             flow = read.with_hooks(self._context, hooks, call, settle, strict=strict)
         else:
-            bounds = replace(bounds, for_model=True) if read.for_model else bounds
+            bounds = bounds._replace(for_model=True) if read.for_model else bounds
             flow = self._settled(key.scope, read.read(self._context, key, bounds))
         return self._observed(operations.GET_SESSION, key, flow, hooks)
 
