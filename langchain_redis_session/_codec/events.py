@@ -41,7 +41,7 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged, read_value
-from langchain_redis_session._codec.usual_events import read_usual
+from langchain_redis_session._codec.usual_events import read_event, read_usual
 from langchain_redis_session._codec.usual_messages import write_usual
 from langchain_redis_session._times import format_time, parse_time
 from langchain_redis_session.errors import CorruptEventError
@@ -258,6 +258,8 @@ def decode_event(data: bytes) -> Event:
     >>> decode_event(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}').message
     HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
     """
+    if (usual := read_event(data)) is not None:
+        return usual
     document = _load_document(data)
     if (simple := _read_simple(document, data)) is not None:
         return simple
