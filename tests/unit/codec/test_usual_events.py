@@ -200,8 +200,8 @@ def test_usual_days_are_read_directly(day: str) -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        [b'"a', b'b"'],
-        [b'"a', b'","b"'],
+        [b'"a\\"', b'b"'],
+        [b'"a\\"', b'","b"'],
         [b'"a","b"', b'"c"'],
         [b'"a",["b"', b'"c"]'],
         [b'"a",{"b":"', b'":"c"}'],
