@@ -203,6 +203,7 @@ def test_usual_days_are_read_directly(day: str) -> None:
         [b'"a\\"', b'b"'],
         [b'"a\\"', b'","b"'],
         [b'"a","b"', b'"c"'],
+        [b'"a",["b"', b'"c"', b'"d"],"e"'],
         [b'"a",["b"', b'"c"]'],
         [b'"a",{"b":"', b'":"c"}'],
         [b'"a","b",["c"', b'"d"]'],
