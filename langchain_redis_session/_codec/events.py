@@ -42,7 +42,7 @@ from langchain_redis_session._codec.plain_json import (
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged, read_value
 from langchain_redis_session._codec.usual_events import read_event, read_usual
-from langchain_redis_session._codec.usual_messages import write_usual
+from langchain_redis_session._codec.usual_messages import write_text, write_usual
 from langchain_redis_session._times import format_time, parse_time
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Event
@@ -102,6 +102,8 @@ def encode_event(
     """
     if event.message is None:
         return _write(event, None, conversions, state)
+    if type(event) is Event and (text := write_text(event)) is not None:
+        return text
     usual = write_usual(event.message)
     if usual is not None:
         with suppress(orjson.JSONEncodeError):  # something in it is odd all the same

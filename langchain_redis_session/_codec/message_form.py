@@ -178,8 +178,11 @@ class Shape:
         self._needs_others = len([f for f in cls.model_fields.values() if f.is_required()]) > 1
 
     def is_only_content(self, fields: dict[str, Any]) -> bool:
-        """Whether all other fields, whose types are right, have their defaults."""
-        return not self._needs_others and self._get_others(fields) == self._no_others
+        """Whether all other fields, whose types are right, are there and have their defaults."""
+        try:
+            return not self._needs_others and self._get_others(fields) == self._no_others
+        except KeyError:
+            return False
 
     def make(self, fields: dict[str, Any], extra: dict[str, Any]) -> BaseMessage:
         """Make a message of fields that are right, without running validators."""
@@ -239,3 +242,4 @@ _set_values, _set_fields_set, _set_extra, _set_private = (
 
 
 SHAPES = {name: Shape(cls) for name, cls in CLASSES.items()}
+SHAPE_OF = {shape.cls: shape for shape in SHAPES.values()}

@@ -109,8 +109,12 @@ def only_full_way() -> Iterator[None]:
 def same_ids() -> Iterator[None]:
     """Every time the same new ids: with the same times, they make the same bytes."""
     numbers = iter(range(1000, 10_000))
+
+    def make_bytes(size: int) -> bytes:
+        return b"".join(next(numbers).to_bytes(16, "big") for _ in range(size // 16))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "urandom", lambda size: next(numbers).to_bytes(size, "big"))
+        patch.setattr(os, "urandom", make_bytes)
         yield
 
 
