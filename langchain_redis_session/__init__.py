@@ -24,6 +24,7 @@ Example:
     1
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,72 @@ if TYPE_CHECKING:
         token_threshold,
     )
 
+    __all__ = [
+        "AppendEventContext",
+        "AppendResult",
+        "AsyncSessionCallbackHandler",
+        "AsyncTrackCallbackHandler",
+        "BackendUnavailableError",
+        "BudgetExceededError",
+        "ConfigurationError",
+        "CorruptEventError",
+        "CorruptEventReport",
+        "DeadLetter",
+        "DeletedUser",
+        "Event",
+        "EventRejectedError",
+        "EventTooLargeError",
+        "GetSessionContext",
+        "InvalidSessionKeyError",
+        "Message",
+        "PersistError",
+        "PersistStats",
+        "RedisInstanceNotFoundError",
+        "RedisSessionChatMessageHistory",
+        "RedisSessionError",
+        "RedisSessionMemory",
+        "RedisSessionMemoryStore",
+        "RedisSessionMiddleware",
+        "RedisSessionService",
+        "RedisSessionStore",
+        "Run",
+        "RunTree",
+        "ServiceStats",
+        "Session",
+        "SessionCallbackHandler",
+        "SessionKey",
+        "SessionNotFoundError",
+        "SessionServiceClosedError",
+        "SessionSummarizer",
+        "StateTooLargeError",
+        "SummarizedMessages",
+        "Summary",
+        "SummaryBoundary",
+        "SummaryContext",
+        "SummaryError",
+        "SummaryRequest",
+        "SummaryStats",
+        "TrackCallbackHandler",
+        "TrackEvent",
+        "UnserializableMessageError",
+        "Usage",
+        "UsageBudget",
+        "__version__",
+        "all_of",
+        "any_of",
+        "context_threshold",
+        "event_threshold",
+        "install_error_handlers",
+        "read_runs",
+        "register_redis_instance",
+        "session_router",
+        "session_state",
+        "time_threshold",
+        "token_threshold",
+        "unregister_redis_instance",
+        "with_session",
+    ]
+
 __version__: str
 
 _MODULES = {
@@ -197,78 +264,26 @@ _MODULES = {
 }
 """Where each public name stands."""
 
-__all__ = [
-    "AppendEventContext",
-    "AppendResult",
-    "AsyncSessionCallbackHandler",
-    "AsyncTrackCallbackHandler",
-    "BackendUnavailableError",
-    "BudgetExceededError",
-    "ConfigurationError",
-    "CorruptEventError",
-    "CorruptEventReport",
-    "DeadLetter",
-    "DeletedUser",
-    "Event",
-    "EventRejectedError",
-    "EventTooLargeError",
-    "GetSessionContext",
-    "InvalidSessionKeyError",
-    "Message",
-    "PersistError",
-    "PersistStats",
-    "RedisInstanceNotFoundError",
-    "RedisSessionChatMessageHistory",
-    "RedisSessionError",
-    "RedisSessionMemory",
-    "RedisSessionMemoryStore",
-    "RedisSessionMiddleware",
-    "RedisSessionService",
-    "RedisSessionStore",
-    "Run",
-    "RunTree",
-    "ServiceStats",
-    "Session",
-    "SessionCallbackHandler",
-    "SessionKey",
-    "SessionNotFoundError",
-    "SessionServiceClosedError",
-    "SessionSummarizer",
-    "StateTooLargeError",
-    "SummarizedMessages",
-    "Summary",
-    "SummaryBoundary",
-    "SummaryContext",
-    "SummaryError",
-    "SummaryRequest",
-    "SummaryStats",
-    "TrackCallbackHandler",
-    "TrackEvent",
-    "UnserializableMessageError",
-    "Usage",
-    "UsageBudget",
-    "__version__",
-    "all_of",
-    "any_of",
-    "context_threshold",
-    "event_threshold",
-    "install_error_handlers",
-    "read_runs",
-    "register_redis_instance",
-    "session_router",
-    "session_state",
-    "time_threshold",
-    "token_threshold",
-    "unregister_redis_instance",
-    "with_session",
-]
+_PACKAGES = {
+    "adapters.classic_memory": ("langchain_classic",),
+    "adapters.graph_store": ("langgraph",),
+    "adapters.middleware": ("langchain", "langgraph"),
+    "adapters.router": ("fastapi", "sse_starlette"),
+    "adapters.router_errors": ("fastapi",),
+}
+"""What modules need beside the dependencies: packages of the extras."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted({"__version__", *filter(_is_installed, _MODULES)})
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("langchain-redis-session")
+        try:
+            return version("langchain-redis-session")
+        except PackageNotFoundError:  # a copy of the folder, or a program packed as one file
+            return "0"
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
@@ -276,5 +291,13 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def _is_installed(name: str) -> bool:
+    """Whether a name can be had, so that `import *` and `dir()` ask for no package in vain."""
+    from importlib.util import find_spec
+
+    packages = _PACKAGES.get(_MODULES[name], ())
+    return all(sys.modules.get(package) or find_spec(package) for package in packages)
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})

@@ -1,7 +1,5 @@
 """The options of a service: frozen, checked, with units in their names."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import time
@@ -190,8 +188,8 @@ class ServiceOptions(ObjectOptions):
     use_evalsha: bool = True
     unserializable: Literal["convert", "raise"] = "convert"
     enable_async_persist: bool = False
-    async_persister_num: Count = 10
-    persist_queue_size: Count = 100
+    async_persister_num: Count = 1
+    persist_queue_size: Count = 1000
     persist_put_timeout: Seconds = 10.0
     persist_retry_timeout: Seconds | None = 60.0
     persist_close_timeout: Seconds = 10.0
@@ -242,6 +240,65 @@ def _describe(problem: Any) -> str:
     return f"{problem['loc'][0]}={shorten(problem['input'])} can't work: {message}"
 
 
+_OF_WINDOWS = (
+    "max_messages",
+    "max_tokens",
+    "token_counter",
+    "include_summary",
+    "format_summary",
+    "start_on",
+    "open_tool_calls",
+)
+_OF_RUNS = (*_OF_WINDOWS, "stable_window", "include_interrupted", "app_name")
+OPTIONS_OF: dict[str, tuple[str, ...]] = {
+    "RedisSessionService": (
+        *("redis_url", "redis_instance", "client", "async_client", "extra_options"),
+        *ServiceOptions.model_fields,
+    ),
+    "RedisSessionChatMessageHistory": (
+        *("session_id", "user_id", "ttl", "redis_client", "url"),
+        *_OF_RUNS,
+    ),
+    "RedisSessionMiddleware": ("session", "on_store_error", *_OF_RUNS),
+    "with_session": (
+        *("input_messages_key", "history_messages_key", "output_messages_key"),
+        *("on_store_error", *_OF_RUNS),
+    ),
+    "RedisSessionMemory": (
+        *("session_id", "user_id", "app_name", "memory_key", "input_key", "output_key"),
+        *("return_messages", "human_prefix", "ai_prefix", *_OF_WINDOWS),
+    ),
+    "RedisSessionMemoryStore": ("user", "index", "ttl", "app_name"),
+    "RedisSessionStore": ("key",),
+    "session_router": ("user", "app_name", "poll_s"),
+    "TrackCallbackHandler": (
+        *("key", "track", "inputs", "outputs", "max_chars", "batch_size", "max_waiting"),
+    ),
+    "SessionSummarizer": (
+        *("model", "prompt", "system_prompt", "max_summary_words", "trigger", "skip_recent"),
+        *("max_input_tokens", "token_counter", "format_tool_call", "format_tool_result"),
+    ),
+    "UsageBudget": ("limit", "per", "kind", "model"),
+}
+"""What is an option of what, to tell where one belongs that was given elsewhere."""
+
+
+def tell_owners(name: str) -> str:
+    """Say which parts of the package have an option; "" where none has.
+
+    >>> tell_owners("session_ttl")
+    "; RedisSessionService has 'session_ttl': set it there"
+    >>> tell_owners("poll_ms")
+    ''
+    """
+    owners = [owner for owner, options in OPTIONS_OF.items() if name in options]
+    if not owners:
+        return ""
+    *others, last = owners
+    shown = f"{', '.join(others)} and {last} have" if others else f"{last} has"
+    return f"; {shown} {name!r}: set it there"
+
+
 def refuse_unknown(advise: Callable[[str], str] = lambda _: "") -> Callable[[F], F]:
     """Let a function or a constructor tell, of an option that it does not have, which was meant.
 
@@ -270,9 +327,9 @@ def refuse_unknown(advise: Callable[[str], str] = lambda _: "") -> Callable[[F],
 
 
 def _tell_meant(name: str, known: list[str], owner: str) -> str:
-    if near := suggest(name, known):
-        return near
-    of_service = [each for each in ServiceOptions.model_fields if f"_{each}".endswith(f"_{name}")]
-    if "service" in known and of_service:
-        return f"; RedisSessionService has {of_service[0]!r}: set it there"
-    return f"; the options of {owner} are: {', '.join(known)}"
+    of_service = OPTIONS_OF["RedisSessionService"] if "service" in known else ()
+    if name in of_service:
+        return tell_owners(name)
+    longer = next((each for each in of_service if each.endswith(f"_{name}")), name)
+    elsewhere = tell_owners(longer)
+    return suggest(name, known, elsewhere) or f"; the options of {owner} are: {', '.join(known)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from langchain_redis_session._connections.addresses import (
     Address,
@@ -18,28 +18,21 @@ from langchain_redis_session._connections.addresses import (
     refuse_second_address,
 )
 from langchain_redis_session._connections.checks import check_options
-from langchain_redis_session._connections.clients import Connections
-from langchain_redis_session._connections.cluster import make_cluster_factories
+from langchain_redis_session._connections.clients import Connections, Factory
 from langchain_redis_session._connections.exchanges import DEFAULT_TIMEOUT_S
 from langchain_redis_session._connections.given import adopt_clients, check_clients, open_factory
-from langchain_redis_session._connections.memory import open_memory
 from langchain_redis_session._connections.registry import (
     Instance,
     drop_instance,
     find_instance,
     put_instance,
 )
-from langchain_redis_session._connections.sentinel import make_sentinel_factories
 from langchain_redis_session._connections.standalone import make_factories
+from langchain_redis_session._flow.advice import Origin
 from langchain_redis_session.errors import ConfigurationError, shorten
 
 DEFAULT_URL = "redis://localhost:6379/0"
-_MAKERS = {
-    "redis": make_factories,
-    "unix": make_factories,
-    "redis+cluster": make_cluster_factories,
-    "redis+sentinel": make_sentinel_factories,
-}
+_Maker = Callable[[Address, str, Mapping[str, Any]], tuple[Factory, Factory | None]]
 
 
 def open_connections(
@@ -136,7 +129,7 @@ def register_redis_instance(
         open_it = partial(adopt_clients, client, async_client)
     else:
         _open_url(url, dict(options))  # connects to nothing, and tells what is wrong
-        open_it = partial(_open_url, url, dict(options))
+        open_it = partial(_open_url, url, dict(options), "instance")
     put_instance(name, Instance(open_it))
 
 
@@ -149,12 +142,16 @@ def unregister_redis_instance(name: str) -> None:
     drop_instance(name)
 
 
-def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
+def _open_url(
+    redis_url: object, options: dict[str, Any], maker: Literal["service", "instance"] = "service"
+) -> Connections:
     address, what, is_default = find_address(redis_url, options)
     if address.kind == "memory":
+        from langchain_redis_session._connections.memory import open_memory
+
         check_options(options)
         return open_memory(address.name, description=str(address))
-    make_sync, make_async = _MAKERS[address.kind](address, what, options)
+    make_sync, make_async = _find_maker(address.kind)(address, what, options)
     return Connections(
         make_sync,
         make_async,
@@ -163,7 +160,21 @@ def _open_url(redis_url: object, options: dict[str, Any]) -> Connections:
         description=str(address),
         is_default=is_default,
         keeps=True,
+        origin=Origin(address.scheme, maker),
     )
+
+
+def _find_maker(kind: str) -> _Maker:
+    """What makes the clients of a kind of URL; it is loaded when the first such URL comes."""
+    if kind == "redis+cluster":
+        from langchain_redis_session._connections.cluster import make_cluster_factories
+
+        return make_cluster_factories
+    if kind == "redis+sentinel":
+        from langchain_redis_session._connections.sentinel import make_sentinel_factories
+
+        return make_sentinel_factories
+    return make_factories
 
 
 def find_address(redis_url: object, options: dict[str, Any]) -> tuple[Address, str, bool]:

@@ -28,7 +28,6 @@ no session 's1'
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
@@ -170,8 +169,13 @@ def shorten(value: object, length: int = 80) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str], elsewhere: str = "") -> str:
     """Give the end of a message on an unknown name: what was meant, where one is near.
+
+    Args:
+        name: What was given.
+        known: What there is.
+        elsewhere: What to say rather than guess, where the name is known in another place.
 
     >>> suggest("session_tll", ["session_ttl", "key_prefix"])
     "; did you mean 'session_ttl'?"
@@ -180,13 +184,17 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("colour", ["session_ttl", "key_prefix"])
     ''
     """
+    import difflib  # which few processes need
+
     known = list(known)
     near = (
         difflib.get_close_matches(name, known, 1, 0.8)
         or [each for each in known if _has_words_of(each, name) or _has_words_of(name, each)]
-        or difflib.get_close_matches(name, known, 1)
+        or (not elsewhere and difflib.get_close_matches(name, known, 1))
     )
-    return f"; did you mean {near[0]!r}?" if near else ""
+    if not near:
+        return elsewhere
+    return f"; did you mean {near[0]!r}?"
 
 
 def _has_words_of(name: str, other: str) -> bool:

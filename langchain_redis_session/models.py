@@ -41,9 +41,19 @@ MAX_ID_BYTES = 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
+_ids: list[str] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.clear)  # its parent's
+
+
 def new_id() -> str:
     """Make a fresh id of 32 hex digits (128 random bits)."""
-    return os.urandom(16).hex()
+    try:
+        return _ids.pop()
+    except IndexError:  # many at once cost the system as much as one
+        digits = os.urandom(16 * 64).hex()
+        _ids.extend(digits[start : start + 32] for start in range(32, len(digits), 32))
+        return digits[:32]
 
 
 def new_ids(count: int) -> list[str]:
@@ -430,12 +440,12 @@ class DeletedUser(FullRepr):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DeadLetter(BriefRepr):
-    """An append that write-behind had accepted and had to give up.
+    """An append that could not be written, and was not to be lost: write-behind's, or an answer's.
 
     Attributes:
         key: The session.
         events: What was to be appended: events, or events of one track.
-        error: Why it was given up.
+        error: Why not.
         time_ns: When, nanoseconds since 1970.
     """
 

@@ -27,7 +27,7 @@ from langchain_redis_session._hooks.discovery import list_handlers
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session._verbs.appending import AppendMethods
-from langchain_redis_session._verbs.arguments import check_mapping, check_timeout
+from langchain_redis_session._verbs.arguments import check_mapping, check_timeout, tell_of_call
 from langchain_redis_session._verbs.finding import FindMethods
 from langchain_redis_session._verbs.following import FollowMethods
 from langchain_redis_session._verbs.removing import RemoveMethods
@@ -117,7 +117,8 @@ class RedisSessionService(
             tool's `artifact` has a plain form is stored in that form even then).
         enable_async_persist: Whether appends return at once, and background threads write
             them. Other methods first wait for what was appended before them in their scope.
-        async_persister_num: How many threads; a session always has the same one.
+        async_persister_num: How many threads; a session always has the same one. One is
+            quickest; more are for hooks that take long, which hold up their thread.
         persist_queue_size: How many appends may wait for each thread; then callers wait.
         persist_put_timeout: Seconds to wait for a place in the queue (then `PersistError`),
             and for queued appends before another method (then `BackendUnavailableError`).
@@ -166,7 +167,7 @@ class RedisSessionService(
         ['hi', 'hello']
     """
 
-    @refuse_unknown(tell_of_client)
+    @refuse_unknown(lambda name: tell_of_call(name) or tell_of_client(name))
     def __init__(
         self,
         redis_url: str | None = None,
@@ -191,8 +192,8 @@ class RedisSessionService(
         use_evalsha: bool = True,
         unserializable: Literal["convert", "raise"] = "convert",
         enable_async_persist: bool = False,
-        async_persister_num: int = 10,
-        persist_queue_size: int = 100,
+        async_persister_num: int = 1,
+        persist_queue_size: int = 1000,
         persist_put_timeout: float = 10.0,
         persist_retry_timeout: float | None = 60.0,
         persist_close_timeout: float = 10.0,

@@ -43,6 +43,7 @@ _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _NUMBER = re.compile(r"\d[\d,.]*(?:[\d]|\b)|\b(?:ms|µs|s|min|kB|MB|bytes?)\b")
 _TREE = re.compile("[│├└─]")
 _PICTURE = re.compile("<svg.*</svg>", re.DOTALL)
+_SHEET = re.compile("<style>.*?</style>", re.DOTALL)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -112,7 +113,8 @@ def outline(output: Any) -> list[str]:
         lines.append(kind)
         if kind == "text/html":
             page = _Outline()
-            page.feed(_PICTURE.sub("<svg>", content))  # where its words lie depends on times
+            # Where the words of a picture lie depends on times.
+            page.feed(_PICTURE.sub("<svg>", _SHEET.sub("", content)))
             lines += page.lines
         elif kind.startswith("text/"):
             lines += map(_mask, content.splitlines())

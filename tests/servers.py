@@ -242,6 +242,11 @@ class RedisServer(_Closing):
         """Make an async client; closing it is up to the caller."""
         return redis.asyncio.Redis.from_url(self.url, **{**PATIENT, **options})
 
+    def list_connections(self, name: str) -> list[str]:
+        """The ids of the connections that call themselves so."""
+        with self.client() as client:
+            return [found["id"] for found in client.client_list() if found["name"] == name]
+
     # What to do to it.
 
     @property

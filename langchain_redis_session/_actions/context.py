@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_redis_session._hooks.hooks import Hooks
 from langchain_redis_session._operations.context import Context
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from langchain_redis_session._observe.tracing import Tracing
 
 
-@dataclass(frozen=True, slots=True)
-class ActionContext:
+class ActionContext(NamedTuple):
     """The surroundings of an action.
 
     Attributes:

@@ -52,7 +52,7 @@ def tell_of_unreadable(hooks: Hooks, flow: Flow[T]) -> Flow[T]:
     return (yield from intercept(flow, answer))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Observation:
     """What an operation has done so far.
 

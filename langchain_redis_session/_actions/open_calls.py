@@ -94,7 +94,7 @@ def close_calls(
     return closed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Turn:
     """A message that is no tool result, with the results of its calls.
 

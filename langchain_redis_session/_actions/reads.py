@@ -29,7 +29,7 @@ from langchain_redis_session.models import (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Read(Generic[T]):
     """One way to read a session.
 

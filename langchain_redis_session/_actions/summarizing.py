@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_redis_session._operations.matching import is_below
 from langchain_redis_session.config import ServiceOptions
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from langchain_redis_session.summarizer import SessionSummarizer
 
 
-@dataclass(frozen=True, slots=True)
-class Summarizing:
+class Summarizing(NamedTuple):
     """How a service makes its summaries.
 
     Attributes:

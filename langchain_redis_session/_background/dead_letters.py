@@ -1,4 +1,4 @@
-"""Dead letters: appends that were given up, kept to be looked at and tried again."""
+"""Dead letters: appends that could not be written, kept to be looked at and tried again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_KEPT = 100
 
 
 class DeadLetters:
-    """What was given up in this process, oldest first.
+    """What could not be written in this process, oldest first.
 
     Args:
         context: Options and counters.
@@ -75,8 +75,7 @@ class DeadLetters:
         """Tell the log and the handlers."""
         for job, letter in given_up:
             logger.error(
-                "%d event(s) of a session could not be written and were given up: %s; see "
-                "dead_letters()",
+                "%d event(s) of a session could not be written, and are kept in dead_letters(): %s",
                 len(letter.events),
                 type(letter.error).__name__,
             )
@@ -149,13 +148,15 @@ class KeptAppends:
             if is_writable(job):
                 jobs.setdefault(job.key, []).append(job)
         for session, kept in jobs.items():
-            for result in (yield from write_jobs(self._context, session, kept)):
-                if result.error is None:
-                    self._dead.forget([result.job])
+            for outcome in (yield from write_jobs(self._context, session, kept)):
+                error = outcome.error
+                if error is None:
+                    self._dead.forget(outcome.jobs)
                     continue
-                self._dead.replace(result.job, result.error)
-                if isinstance(result.error, BackendUnavailableError):
-                    raise result.error
+                for job in outcome.jobs:
+                    self._dead.replace(job, error)
+                if isinstance(error, BackendUnavailableError):
+                    raise error
         return sum(map(len, jobs.values()))
 
     def tell_of_left(self) -> None:
@@ -177,7 +178,9 @@ def make_dead_job(
     """A job of an append that has failed; without `prepared` it can't be written at all."""
     shown: Any = events  # of either kind
     write = prepared or PreparedEvents(shown, [], {})
-    return Job(key, write, is_alone=True, may_be_erased=True, on_given_up=on_given_up)
+    job = Job(key, write, on_given_up=on_given_up)
+    job.is_alone = job.may_be_erased = True
+    return job
 
 
 def is_writable(job: Job) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from langchain_redis_session._background.jobs import Job, JobResult, write_jobs
+from langchain_redis_session._background.jobs import Job, Outcome, write_jobs
 from langchain_redis_session._flow.drivers import RunFlow
 from langchain_redis_session._flow.gather import gather
 from langchain_redis_session._flow.requests import Flow, T
@@ -17,6 +18,9 @@ from langchain_redis_session.errors import (
     RedisSessionError,
 )
 from langchain_redis_session.models import SessionKey
+
+_MOST_CALLS = 200
+"""For a session, in one turn: then the others come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,44 +35,45 @@ class Delivery:
     context: Context
     run_flow: RunFlow
 
-    def deliver(self, ready: dict[SessionKey, list[Job]]) -> list[JobResult]:
+    def deliver(self, ready: Mapping[SessionKey, Sequence[Job]]) -> list[Outcome]:
         """Write jobs.
 
         Returns:
-            What became of those that were tried.
+            What became of those that were tried; the others wait for the next turn.
         """
-        flows = [write_jobs(self.context, key, jobs) for key, jobs in ready.items()]
+        flows = [write_jobs(self.context, key, jobs, _MOST_CALLS) for key, jobs in ready.items()]
         try:
             replies = self.run_flow(gather(flows) if len(flows) > 1 else _alone(flows[0]))
         except BackendUnavailableError as error:
-            return [JobResult(jobs[0], error) for jobs in ready.values()]
+            return [Outcome(jobs, error) for jobs in ready.values()]
         except Exception as error:  # ours to find: it must not stop the worker
             return self._deliver_singly(ready, error)
-        results: list[JobResult] = []
+        outcomes: list[Outcome] = []
         for jobs, reply in zip(ready.values(), replies, strict=True):
             if isinstance(reply, RedisSessionError):
-                results.append(JobResult(jobs[0], reply))
+                outcomes.append(Outcome(jobs[:1], reply))
             else:
-                results += reply
-        return results
+                outcomes += reply
+        return outcomes
 
     def _deliver_singly(
-        self, ready: dict[SessionKey, list[Job]], error: Exception
-    ) -> list[JobResult]:
+        self, ready: Mapping[SessionKey, Sequence[Job]], error: Exception
+    ) -> list[Outcome]:
         """After an error nobody expected: find the job that it comes from."""
+        parts: list[Mapping[SessionKey, Sequence[Job]]]
         if len(ready) == 1:
             ((key, jobs),) = ready.items()
             if len(jobs) == 1:
-                return [JobResult(jobs[0], _wrap(error))]
+                return [Outcome(jobs, _wrap(error))]
             parts = [{key: [job]} for job in jobs]
         else:
             parts = [{key: jobs} for key, jobs in ready.items()]
-        results: list[JobResult] = []
+        outcomes: list[Outcome] = []
         for part in parts:
-            results += self.deliver(part)
-            if len(ready) == 1 and not results[-1].is_final:
+            outcomes += self.deliver(part)
+            if len(ready) == 1 and not outcomes[-1].is_final:
                 break  # those behind it must not overtake
-        return results
+        return outcomes
 
 
 def _wrap(error: Exception) -> PersistError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic, time_ns
 from typing import Any, NamedTuple, TypeAlias
 
-from langchain_redis_session._flow.requests import Flow, Submit
+from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
@@ -19,14 +19,15 @@ from langchain_redis_session._operations.tracks import (
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     RedisSessionError,
+    SessionNotFoundError,
 )
 from langchain_redis_session.models import DeadLetter, SessionKey
 
 SpoolId: TypeAlias = "tuple[int, int]"
 """The place of a file in the spool, and of a row in it."""
 Write: TypeAlias = PreparedEvents | PreparedTrackEvents
-_LARGEST_RUN_BYTES = 4 * 1024 * 1024
-"""What one script call takes, unless a single append is larger."""
+_LARGEST_RUN_BYTES, _LONGEST_RUN = 4 * 1024 * 1024, 500
+"""What one script call takes, in bytes and in events, unless a single append has more."""
 
 
 class Job:
@@ -50,47 +51,30 @@ class Job:
         size: The bytes of its events.
     """
 
-    # Written out: one is made for each append, in the caller's time.
-    __slots__ = (
-        "accepted_at_s",
-        "accepted_ms",
-        "failed_at_s",
-        "is_alone",
-        "is_done",
-        "key",
-        "may_be_erased",
-        "on_given_up",
-        "on_settled",
-        "order",
-        "size",
-        "spool_id",
-        "write",
-    )
+    # Written out, and the rest as of the class: one is made for each append, in the caller's time.
+    spool_id: SpoolId | None = None
+    order = 0
+    failed_at_s: float | None = None
+    is_done = is_alone = may_be_erased = False
 
     def __init__(
         self,
         key: SessionKey,
         write: Write,
-        spool_id: SpoolId | None = None,
-        *,
-        accepted_ms: int | None = None,
-        order: int = 0,
-        is_alone: bool = False,
-        may_be_erased: bool = False,
         on_settled: Callable[[Exception | None], Any] | None = None,
         on_given_up: Callable[[DeadLetter], Any] | None = None,
+        accepted_ms: int | None = None,
     ) -> None:
-        self.key, self.write, self.spool_id = key, write, spool_id
-        self.accepted_at_s = time.monotonic()
-        self.accepted_ms = time.time_ns() // 1_000_000 if accepted_ms is None else accepted_ms
-        self.order = order
-        self.failed_at_s: float | None = None
-        self.is_done = False
-        self.is_alone, self.may_be_erased = is_alone, may_be_erased
-        self.on_settled, self.on_given_up = on_settled, on_given_up
-        self.size = 0
+        self.key = key
+        self.write = write
+        self.on_settled = on_settled
+        self.on_given_up = on_given_up
+        self.accepted_at_s = monotonic()
+        self.accepted_ms = time_ns() // 1_000_000 if accepted_ms is None else accepted_ms
+        size = 0
         for entry in write.entries:
-            self.size += len(entry.member)
+            size += len(entry.member)
+        self.size = size
 
     def can_join(self, other: Job) -> bool:
         """Whether one script call may write both.
@@ -99,24 +83,26 @@ class Job:
         by retention. That is right for what was always sent in this order, and not where
         another process, or a try that was given up, may have written the second one alone.
         """
-        return (
-            not (self.is_alone or other.is_alone)
-            and (self.spool_id or (0, 0))[0] == (other.spool_id or (0, 0))[0]
-            and self.write.can_join(other.write)
-        )
+        if self.is_alone or other.is_alone:
+            return False
+        one, next_one = self.spool_id, other.spool_id
+        if one is not next_one and (one or (0, 0))[0] != (next_one or (0, 0))[0]:
+            return False
+        return self.write.can_join(other.write)
 
 
-class JobResult(NamedTuple):
-    """What became of a job.
+class Outcome(NamedTuple):
+    """What became of jobs of one session that went together.
 
     Attributes:
-        job: The job.
-        error: Why it failed; None for nothing wrong.
-        is_erased: Whether it was dropped, as its session was deleted after it was accepted.
+        jobs: The jobs, in order.
+        error: Why they failed; None for nothing wrong.
+        is_erased: Whether they were dropped, as their session was deleted after they were
+            accepted.
     """
 
-    job: Job
-    error: RedisSessionError | None
+    jobs: Sequence[Job]
+    error: RedisSessionError | None = None
     is_erased: bool = False
 
     @property
@@ -125,54 +111,71 @@ class JobResult(NamedTuple):
         return self.error is None or not isinstance(self.error, BackendUnavailableError)
 
 
-def write_jobs(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:
+def write_jobs(
+    context: Context, key: SessionKey, jobs: Sequence[Job], most_calls: int | None = None
+) -> Flow[list[Outcome]]:
     """Write jobs of one session in order, as many as can be in each script call.
 
-    Stops at the first that Redis was not there for. One that can't be written is passed
-    over, and found by sending the jobs of its call one by one.
+    Stops at the first call that Redis was not there for, or after so many calls; what comes
+    behind is in no outcome. What can't be written is found by halving the jobs of its call.
     """
-    results = yield from _drop_erased(context, key, jobs)
-    if results:
-        erased = {id(result.job) for result in results}
-        jobs = [job for job in jobs if id(job) not in erased]
-    waiting = [list(run) for run in _split_runs(jobs)]
-    while waiting:
-        run = waiting.pop(0)
-        error = yield from _write_run(context, key, [job.write for job in run])
-        if isinstance(error, BackendUnavailableError):
-            results.append(JobResult(run[0], error))
+    outcomes: list[Outcome] = []
+    erased = yield from _find_erased(context, key, jobs)
+    if erased:
+        outcomes.append(Outcome(erased, is_erased=True))
+        gone = set(erased)
+        jobs = [job for job in jobs if job not in gone]
+    runs, halves = _split_runs(jobs), list[Sequence[Job]]()
+    calls = 0
+    while calls != most_calls:
+        run = halves.pop() if halves else next(runs, None)
+        if run is None:
             break
-        if error is not None and len(run) > 1:
-            waiting[:0] = [[job] for job in run]
+        error = yield from _write_run(context, key, [job.write for job in run])
+        calls += 1
+        if len(run) > 1 and _may_be_of_one(error):
+            middle = len(run) // 2
+            halves += (run[middle:], run[:middle])
             continue
-        results += [JobResult(job, error) for job in run]
-    return results
+        outcomes.append(Outcome(run, error))
+        if not outcomes[-1].is_final:
+            break
+    return outcomes
 
 
-def _drop_erased(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[JobResult]]:
+def _may_be_of_one(error: RedisSessionError | None) -> bool:
+    """Whether an error may come from one of the jobs of a call, and not from all."""
+    return error is not None and not isinstance(
+        error, (BackendUnavailableError, SessionNotFoundError)
+    )
+
+
+def _find_erased(context: Context, key: SessionKey, jobs: Sequence[Job]) -> Flow[list[Job]]:
     """Find the jobs that a deletion has overtaken."""
     # One that waits because Redis is away may be overtaken too.
     doubtful = [job for job in jobs if job.may_be_erased or job.failed_at_s is not None]
     if not doubtful:
         return []
     erased_ms = yield from read_erased_ms(context, key)
-    return [
-        JobResult(job, None, is_erased=True) for job in doubtful if job.accepted_ms <= erased_ms
-    ]
+    return [job for job in doubtful if job.accepted_ms <= erased_ms]
 
 
-def _split_runs(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Neighbours that one script call can write, without growing too large for the server."""
-    runs: list[list[Job]] = []
-    size = 0
+def _split_runs(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    """Neighbours that one script call can write, without holding up the server."""
+    run: list[Job] = []
+    size = count = 0
     for job in jobs:
         size += job.size
-        if runs and size <= _LARGEST_RUN_BYTES and runs[-1][-1].can_join(job):
-            runs[-1].append(job)
-        else:
-            runs.append([job])
-            size = job.size
-    return runs
+        count += len(job.write.entries)
+        if run and size <= _LARGEST_RUN_BYTES and count <= _LONGEST_RUN and run[-1].can_join(job):
+            run.append(job)
+            continue
+        if run:
+            yield run
+        run = [job]
+        size, count = job.size, len(job.write.entries)
+    if run:
+        yield run
 
 
 def _write_run(
@@ -192,27 +195,19 @@ def _write_run(
     return None
 
 
-def make_job(request: Submit) -> Job:
-    """What a flow hands over, as a job."""
-    return Job(
-        request.key,
-        request.write,
-        on_settled=request.on_settled,
-        on_given_up=request.on_given_up,
-    )
-
-
 def are_done(jobs: Sequence[Job]) -> bool:
     """Whether all are in Redis or given up."""
     return all(job.is_done for job in jobs)
 
 
-def tell_settled(job: Job, error: Exception | None) -> None:
-    """Call who wants to know what became of a job, once."""
-    on_settled, job.on_settled = job.on_settled, None
-    if on_settled is None:
-        return
-    try:
-        on_settled(error)
-    except (Exception, SystemExit) as failure:  # which would end the worker
-        logger.error("what was to follow an append failed: %s", type(failure).__name__)
+def tell_settled(jobs: Sequence[Job], error: Exception | None) -> None:
+    """Call who wants to know what became of jobs, once for each."""
+    for job in jobs:
+        on_settled = job.on_settled
+        if on_settled is None:  # the usual case
+            continue
+        job.on_settled = None
+        try:
+            on_settled(error)
+        except (Exception, SystemExit) as failure:  # which would end the worker
+            logger.error("what was to follow an append failed: %s", type(failure).__name__)

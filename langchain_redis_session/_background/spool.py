@@ -290,14 +290,9 @@ def _restore(row: tuple[Any, ...], place: int) -> tuple[Job, bool]:
         else PreparedTrackEvents.restore(track, lines)
     )
     key = SessionKey(*scope)
-    job = Job(
-        key,
-        write,
-        (place, row_id),
-        accepted_ms=accepted_ms,
-        is_alone=status == TRIED_AGAIN,
-        may_be_erased=True,
-    )
+    job = Job(key, write, accepted_ms=accepted_ms)
+    job.spool_id = place, row_id
+    job.is_alone, job.may_be_erased = status == TRIED_AGAIN, True
     return job, status == DEAD
 
 

@@ -1,8 +1,10 @@
 """Write-behind: appends return at once, workers bring them to Redis.
 
 A session's appends always go through the same worker, a thread, in the order they were
-accepted. Nothing accepted is dropped in silence: what can't be written ends up as a dead
-letter. One engine serves threads and event loops alike.
+accepted. In each turn a worker takes all that waits at it: a session's appends go in one script
+call, all calls in one round trip. One worker is quickest, as all share the interpreter's lock.
+Nothing accepted is dropped in silence: what can't be written ends up as a dead letter. One engine
+serves threads and event loops alike.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,14 +30,15 @@ from langchain_redis_session._background.delivery import Delivery
 from langchain_redis_session._background.engine import Engine
 from langchain_redis_session._background.jobs import (
     Job,
-    JobResult,
+    Outcome,
+    SpoolId,
     Write,
     are_done,
-    make_job,
     tell_settled,
 )
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
+from langchain_redis_session._background.tally import Tally
 from langchain_redis_session._flow.drivers import RunFlow
 from langchain_redis_session._flow.requests import Call, Flow, Scope, Submit, off_loop
 from langchain_redis_session._logs import logger
@@ -91,9 +94,8 @@ class WriteBehind(Engine):
             for _ in range(options.async_persister_num)
         ]
         self._dead = DeadLetters(self._context, *self._handlers)
-        self._accepted = self._written = self._erased = self._retried = self._batches = 0
-        self._largest_batch = self._batched = self._left = self._reporting = 0
-        self._last_error = ""
+        self._tally = Tally()
+        self._left = self._reporting = 0
         self._orders = itertools.count()
         # A child's spool is made when it first appends.
         self._spool = None
@@ -114,7 +116,7 @@ class WriteBehind(Engine):
         """
         if self._spool_dir is not None:
             return False
-        return self._accept(self._worker_of(request.key), make_job(request))
+        return self._accept(self._worker_of(request.key), _make_job(request))
 
     def submit(self, request: Submit) -> Flow[None]:
         """Accept an append; waits while the queue is full.
@@ -122,7 +124,7 @@ class WriteBehind(Engine):
         Raises:
             PersistError: The queue was full for `persist_put_timeout`.
         """
-        job = make_job(request)
+        job = _make_job(request)
         worker = self._worker_of(job.key)
         deadline_s = time.monotonic() + self._context.options.persist_put_timeout
         while not (yield from self._try_to_accept(worker, job)):
@@ -146,16 +148,17 @@ class WriteBehind(Engine):
         return self._is_closing or not worker.is_full
 
     def _refusal(self) -> PersistError:
-        options = self._context.options
+        options, error = self._context.options, self._tally.last_error
         return PersistError(
             f"the write-behind queue was full ({options.persist_queue_size} appends) for "
             f"{options.persist_put_timeout} s, so this append was not accepted; Redis is slow or "
-            f"away{f' ({self._last_error})' if self._last_error else ''}. Try again, or raise "
+            f"away{f' ({error})' if error else ''}. Try again, or raise "
             "persist_queue_size or persist_put_timeout"
         )
 
     def _worker_of(self, key: SessionKey) -> Worker:
-        return self._workers[hash(key) % len(self._workers)]
+        workers = self._workers
+        return workers[0] if len(workers) == 1 else workers[hash(key) % len(workers)]
 
     def _accept(self, worker: Worker, job: Job) -> bool:
         with self.lock:
@@ -164,13 +167,14 @@ class WriteBehind(Engine):
             if worker.is_full:
                 return False
             # What may fail comes first: then nothing was accepted.
-            self._start(worker)
+            if worker.thread is None:
+                self._start(worker)
             if self._spool_dir is not None:
                 job.spool_id = self._open_spool(self._spool_dir).add(job)
-            self._accepted += 1
+            self._tally.accepted += 1
             job.order = next(self._orders)
             worker.enqueue(job)
-            return True
+        return True
 
     def _start(self, worker: Worker) -> None:
         if worker.thread is not None:
@@ -194,17 +198,14 @@ class WriteBehind(Engine):
         """Take over what a process that is gone had accepted, its dead letters too."""
         with self.lock:
             for job, is_dead in jobs:
-                self._accepted += 1
+                self._tally.accepted += 1
                 job.order = next(self._orders)
                 if is_dead:
                     self._give_up(job, PersistError("given up before the last restart"))
-                else:
-                    self._enqueue(job)
-
-    def _enqueue(self, job: Job) -> None:
-        worker = self._worker_of(job.key)
-        self._start(worker)
-        worker.enqueue(job)
+                    continue
+                worker = self._worker_of(job.key)
+                self._start(worker)
+                worker.enqueue(job)
 
     # Writing
 
@@ -216,25 +217,15 @@ class WriteBehind(Engine):
                 worker.thread = None  # the next append starts another
 
     def _write_until_closed(self, worker: Worker) -> None:
-        while True:
-            with self.lock:
-                ready = self._take(worker)
-                while not ready:
-                    if self._is_stopped or (self._is_closing and not worker.lanes):
-                        return
-                    worker.sleep()
-                    ready = self._take(worker)
-                if worker.linger(ready, lambda: self._is_closing):
-                    ready = self._take(worker)
-                worker.is_hurried = False
-            results = self._delivery.deliver(ready) if ready else []
-            for result in results:
-                if result.is_final:  # told before those who wait for it go on
-                    tell_settled(result.job, result.error)
+        while (ready := self._wait_for_turn(worker)) is not None:
+            outcomes = self._delivery.deliver(ready)
+            for outcome in outcomes:
+                if outcome.is_final:  # told before those who wait for it go on
+                    tell_settled(outcome.jobs, outcome.error)
             with self.lock:
                 if self._is_stopped:
                     return
-                given_up = self._settle_results(worker, ready, results)
+                given_up = self._settle_outcomes(worker, ready, outcomes)
                 self._reporting += bool(given_up)  # who flushes waits for the reports, too
                 self._progress.notify()
             if given_up:
@@ -243,43 +234,61 @@ class WriteBehind(Engine):
                     self._reporting -= 1
                     self._progress.notify()
 
-    def _take(self, worker: Worker) -> dict[SessionKey, list[Job]]:
-        return {} if self._is_stopped else worker.take()
+    def _wait_for_turn(self, worker: Worker) -> dict[SessionKey, Sequence[Job]] | None:
+        """Wait for what is to be written next; None at the end."""
 
-    def _settle_results(
-        self, worker: Worker, ready: dict[SessionKey, list[Job]], results: Sequence[JobResult]
+        def is_urgent() -> bool:
+            return self._is_closing
+
+        with self.lock:
+            while not self._is_stopped:
+                if worker.is_ready():
+                    worker.linger(is_urgent)
+                    worker.is_hurried = False
+                    return None if self._is_stopped else worker.take()
+                if self._is_closing and not worker.depth:
+                    break
+                worker.sleep()
+        return None
+
+    def _settle_outcomes(
+        self,
+        worker: Worker,
+        ready: Mapping[SessionKey, Sequence[Job]],
+        outcomes: Sequence[Outcome],
     ) -> list[GivenUp]:
         """Note what was written, what is tried again and what is given up.
 
         Returns:
             What is given up.
         """
-        given_up, gone = [], []
-        size = sum(result.is_final for result in results)
-        self._batches += bool(size)
-        self._batched += size
-        self._largest_batch = max(self._largest_batch, size)
+        given_up: list[GivenUp] = []
+        gone: list[SpoolId] = []
         failed: dict[SessionKey, RedisSessionError] = {}
-        for result in results:
-            job = result.job
-            if not result.is_final and result.error is not None:
-                failed[job.key] = result.error
-                self._last_error = str(result.error)
+        size = 0
+        for jobs, error, is_erased in outcomes:
+            if error is not None and isinstance(error, BackendUnavailableError):
+                failed[jobs[0].key] = error
+                self._tally.last_error = str(error)
                 continue
-            worker.finish(job)
-            if result.error is None:
-                self._written += not result.is_erased
-                self._erased += result.is_erased
-                gone.append(job)
+            size += len(jobs)
+            worker.finish(jobs)
+            if error is not None:
+                given_up += [(job, self._give_up(job, error)) for job in jobs]
+                continue
+            if is_erased:
+                self._tally.erased += len(jobs)
             else:
-                given_up.append((job, self._give_up(job, result.error)))
+                self._tally.written += len(jobs)
+            gone += [job.spool_id for job in jobs if job.spool_id is not None]
+        self._tally.note_turn(size)
         for key, jobs in ready.items():
-            if key not in failed:
-                worker.put_behind(key)
-            elif key in worker.lanes:
+            if key in failed:
                 given_up += self._try_later(worker, key, jobs, failed[key])
+            else:
+                worker.clear_lane(key, goes_behind=True)
         if self._spool is not None:
-            self._spool.remove([job.spool_id for job in gone if job.spool_id is not None])
+            self._spool.remove(gone)
         return given_up
 
     def _try_later(
@@ -290,32 +299,33 @@ class WriteBehind(Engine):
         Returns:
             What was given up.
         """
-        now_s, lane = time.monotonic(), worker.lanes[key]
-        self._retried += 1
-        lane.failures += 1
-        pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * 2 ** min(lane.failures, 10))
-        lane.retry_at_s = now_s + pause_s * random.uniform(0.5, 1.0)
-        timeout_s = self._context.options.persist_retry_timeout
-        given_up = []
+        self._tally.retried += 1
+        now_s, timeout_s = time.monotonic(), self._context.options.persist_retry_timeout
+        late: list[Job] = []
         for job in jobs:
             if job.is_done:
                 continue
             job.failed_at_s = now_s if job.failed_at_s is None else job.failed_at_s
             if timeout_s is not None and now_s - job.failed_at_s >= timeout_s:
-                worker.finish(job)
-                given_up.append((job, self._give_up(job, error)))
-        return given_up
+                late.append(job)
+        worker.finish(late)
+        lane = worker.clear_lane(key, goes_behind=False)
+        if lane is not None:
+            lane.failures += 1
+            pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * 2 ** min(lane.failures, 10))
+            lane.retry_at_s = now_s + pause_s * random.uniform(0.5, 1.0)
+        return [(job, self._give_up(job, error)) for job in late]
 
     def _give_up(self, job: Job, error: RedisSessionError) -> DeadLetter:
         letter = self._dead.add(job, error)
-        self._last_error = str(error)
+        self._tally.last_error = str(error)
         if self._spool is not None and job.spool_id is not None:
             self._spool.mark(job.spool_id, DEAD)
         return letter
 
     def _report(self, given_up: Sequence[GivenUp]) -> None:
         for job, letter in given_up:
-            tell_settled(job, letter.error)
+            tell_settled([job], letter.error)
         self._dead.report(given_up)
 
     # Waiting
@@ -355,7 +365,7 @@ class WriteBehind(Engine):
         return BackendUnavailableError(
             "appends that were accepted before are still waiting to be written after "
             f"{self._context.options.persist_put_timeout} s (persist_put_timeout); the last "
-            f"error: {self._last_error or 'none'}"
+            f"error: {self._tally.last_error or 'none'}"
         )
 
     def _begin_flush(self) -> Callable[[], bool]:
@@ -394,19 +404,13 @@ class WriteBehind(Engine):
                 self._start(worker)  # which may fail
             self._dead.forget(dead)
             for job in dead:
-                again = Job(
-                    job.key,
-                    job.write,
-                    job.spool_id,
-                    accepted_ms=job.accepted_ms,
-                    order=job.order,
-                    is_alone=True,
-                    may_be_erased=True,
-                )
+                again = Job(job.key, job.write, accepted_ms=job.accepted_ms)
+                again.order, again.spool_id = job.order, job.spool_id
+                again.is_alone = again.may_be_erased = True
                 again.on_given_up = job.on_given_up
                 if self._spool is not None and job.spool_id is not None:
                     self._spool.mark(job.spool_id, TRIED_AGAIN)
-                self._enqueue(again)
+                self._worker_of(job.key).enqueue_again(again)
             return len(dead)
 
     def redeliver(self, key: SessionKey | None = None) -> Flow[int]:
@@ -436,22 +440,7 @@ class WriteBehind(Engine):
     def stats(self) -> PersistStats:
         """What the engine has done so far, and what waits."""
         with self.lock:
-            waiting = [
-                lane.jobs[0].accepted_at_s for w in self._workers for lane in w.lanes.values()
-            ]
-            return PersistStats(
-                queue_depths=tuple(worker.depth for worker in self._workers),
-                accepted=self._accepted,
-                written=self._written,
-                erased=self._erased,
-                retried=self._retried,
-                dead=len(self._dead),
-                batches=self._batches,
-                mean_batch_size=self._batched / self._batches if self._batches else 0.0,
-                largest_batch_size=self._largest_batch,
-                oldest_waiting_s=time.monotonic() - min(waiting) if waiting else 0.0,
-                last_error=self._last_error,
-            )
+            return self._tally.show(self._workers, len(self._dead))
 
     # The end
 
@@ -474,18 +463,16 @@ class WriteBehind(Engine):
         with self.lock:
             error = PersistError(
                 "the service was closed before this could be written; the last error: "
-                f"{self._last_error or 'none'}"
+                f"{self._tally.last_error or 'none'}"
             )
             given_up = []
             for worker in self._workers:
-                for job in list(worker.jobs()):
-                    worker.finish(job)
+                for job in worker.clear():
                     # With a spool it stays there, and the next start delivers it.
                     if job.spool_id is None:
                         given_up.append((job, self._give_up(job, error)))
                     else:
                         self._left += 1
-                worker.wake.notify_all()
             self._progress.notify()
             if self._spool is not None:
                 self._spool.close()
@@ -498,3 +485,7 @@ class WriteBehind(Engine):
                 "with the same persist_spool_dir delivers them",
                 self._left,
             )
+
+
+def _make_job(request: Submit) -> Job:
+    return Job(request.key, request.write, request.on_settled, request.on_given_up)

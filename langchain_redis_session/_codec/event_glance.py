@@ -9,6 +9,10 @@ import orjson
 from langchain_redis_session._codec.corruption import decoder
 from langchain_redis_session._codec.events import decode_event, read_time
 from langchain_redis_session._codec.tags import TAG_BYTES
+from langchain_redis_session.errors import fails_again
+
+_ODD = (ValueError, LookupError, TypeError, AttributeError)
+"""What looking into something else than was expected raises; a signal's handler may, too."""
 
 
 @decoder("an event")
@@ -53,22 +57,28 @@ def read_message_id(data: bytes) -> str | None:
 def _find_message_data(data: bytes) -> dict[str, Any] | None:
     """What an event of one message holds of it beside Go's; None where it is to be decoded."""
     try:
-        document = orjson.loads(data)
-        ((choice,), extensions) = document["choices"], document.get("extensions", {})
-        natural = choice["message"]
-        role, content = natural["role"], natural.get("content", "")
-        langchain = extensions.get("langchain")
-        found = {} if langchain is None else langchain.get("data", {})
-        event_id = document["id"]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        document, found = _look(data)
+    except _ODD as error:
+        if not fails_again(error, _look, data):
+            raise
         return None
+    if found is not None:
+        read_time(document)
+    return found
+
+
+def _look(data: bytes) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    document = orjson.loads(data)
+    ((choice,), extensions) = document["choices"], document.get("extensions", {})
+    natural = choice["message"]
+    role, content = natural["role"], natural.get("content", "")
+    langchain = extensions.get("langchain")
+    found = {} if langchain is None else langchain.get("data", {})
+    event_id = document["id"]
     is_usual = (
         type(event_id) is type(role) is type(content) is str
         and event_id
         and (content or langchain is not None)
         and type(found) is dict
     )
-    if not is_usual:
-        return None
-    read_time(document)
-    return found
+    return document, found if is_usual else None

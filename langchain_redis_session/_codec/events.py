@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -44,7 +43,7 @@ from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged
 from langchain_redis_session._codec.usual_events import read_event, read_usual
 from langchain_redis_session._codec.usual_messages import write_text, write_usual
 from langchain_redis_session._times import format_time, parse_time
-from langchain_redis_session.errors import CorruptEventError
+from langchain_redis_session.errors import CorruptEventError, fails_again
 from langchain_redis_session.models import Event
 
 EVENT_VERSION = 1
@@ -106,8 +105,11 @@ def encode_event(
         return text
     usual = write_usual(event.message)
     if usual is not None:
-        with suppress(orjson.JSONEncodeError):  # something in it is odd all the same
+        try:
             return _write(event, usual, conversions, state)
+        except orjson.JSONEncodeError as error:  # something in it is odd all the same
+            if not fails_again(error, _write, event, usual, conversions, state):
+                raise
     return _write(event, encode_message(event.message, conversions), conversions, state)
 
 

@@ -62,6 +62,8 @@ invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, respon
 
 def lacks_converter(given: Any) -> bool:
     """Whether LangChain's converter may be needed for something, and is not loaded yet."""
+    if type(given) is list and USUAL_CLASSES.issuperset(map(type, given)):
+        return False
     if "langchain_core.prompt_values" in sys.modules:
         return False
     return type(given) not in (list, tuple) or not all(isinstance(m, BaseMessage) for m in given)

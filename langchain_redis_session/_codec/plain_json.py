@@ -25,6 +25,10 @@ MOST_ITEMS = 250_000
 """How many items are looked at before it matters that the same objects stand in many places:
 a few lists that hold each other can stand for more than any memory holds."""
 
+_MOST_LEVELS = 500
+"""Python's own parser calls itself for each level. Where that ends at the limit of recursion, what
+the garbage collector calls there (finalizers of anybody's) fails."""
+
 TAG = "$lc"
 """The reserved key of `_tags`; a dict that holds it is not plain."""
 
@@ -33,6 +37,7 @@ _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 _MAX_INT_BITS = 14_000
 
 _MAYBE_BIG_INT = re.compile(rb"[0-9]{19}")
+_NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[^]["{}]+', re.DOTALL)
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _HINTS = {
@@ -47,7 +52,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Mark:
     """Stands for a value that has no place in JSON, where its tag is to be written.
 
@@ -318,6 +323,27 @@ def _refuse_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
+def check_depth(data: bytes) -> bytes:
+    """Give back JSON that Python's own parser may be given.
+
+    Raises:
+        ValueError: It is nested too deep.
+
+    >>> check_depth(b'{"[":' + b"[]," * 1000 + b"[]}")[:9]
+    b'{"[":[],['
+    >>> check_depth(b"[" * 1000)
+    Traceback (most recent call last):
+    ValueError: nested too deep
+    """
+    if data.count(b"[") + data.count(b"{") > _MOST_LEVELS:
+        level = 0
+        for bracket in _NO_BRACKETS.sub(b"", data):
+            level += 1 if bracket in b"[{" else -1
+            if level > _MOST_LEVELS:
+                raise ValueError("nested too deep")
+    return data
+
+
 def load_exactly(data: bytes) -> Any:
     """Read JSON with big integers and lone surrogates as they are; slow.
 
@@ -325,8 +351,8 @@ def load_exactly(data: bytes) -> Any:
         ValueError: Not JSON, or nested too deep.
     """
     try:
-        return _DECODER.decode(data.decode())
-    except RecursionError:
+        return _DECODER.decode(check_depth(data).decode())
+    except RecursionError:  # the caller is deep down already
         raise ValueError("nested too deep") from None
 
 

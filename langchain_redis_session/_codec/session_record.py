@@ -13,11 +13,11 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from langchain_redis_session._codec.corruption import decoder
-from langchain_redis_session._codec.plain_json import dump_exactly
+from langchain_redis_session._codec.plain_json import check_depth, dump_exactly
 from langchain_redis_session._codec.state_values import decode_state_value
 from langchain_redis_session._times import parse_time
 from langchain_redis_session.errors import CorruptEventError
@@ -65,7 +65,7 @@ def _read_time(text: str | bytes) -> int:
 
 @decoder("track names")
 def _read_names(text: str) -> Any:
-    return json.loads(b64decode(text))
+    return json.loads(check_depth(b64decode(text)))
 
 
 @decoder("a state value")
@@ -141,7 +141,7 @@ def start_record(session_id: str, state: Mapping[str, bytes], event_limit: int |
 
 @decoder("a session's record")
 def _load(record: bytes) -> dict[str, Any]:
-    members = json.loads(record)
+    members = json.loads(check_depth(record))
     if not isinstance(members, dict):
         raise CorruptEventError(f"a session's record is {type(members).__name__}, not an object")
     return members
@@ -207,8 +207,7 @@ def read_state(record: bytes) -> dict[str, bytes | None]:
     return state
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What a record says.
 
     `is_sound` is false where a part of it could not be read, `is_readable` where nothing could.
@@ -220,7 +219,7 @@ class Record:
     created_ns: int
     updated_ns: int
     is_sound: bool
-    cuts: dict[str, Any] = field(default_factory=dict)
+    cuts: Mapping[str, Any] = MappingProxyType({})
     is_readable: bool = True
 
 

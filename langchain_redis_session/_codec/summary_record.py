@@ -13,11 +13,10 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_redis_session._codec.corruption import decoder
-from langchain_redis_session._codec.plain_json import approximate_text, dump_exactly
+from langchain_redis_session._codec.plain_json import approximate_text, check_depth, dump_exactly
 from langchain_redis_session._times import format_time, parse_time, to_datetime, trim_time
 from langchain_redis_session.errors import CorruptEventError
 from langchain_redis_session.models import Summary, SummaryBoundary
@@ -49,8 +48,7 @@ def parse_summary_index(value: bytes) -> list[str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryParts:
+class SummaryParts(NamedTuple):
     """A summary to store: the script puts the time of its update in between."""
 
     head: bytes
@@ -128,7 +126,7 @@ def parse_foreign_summaries(
 
 @decoder("a summary")
 def _load(value: bytes) -> dict[str, Any]:
-    members = json.loads(value)
+    members = json.loads(check_depth(value))
     if not isinstance(members, dict):
         raise CorruptEventError(f"a summary is {type(members).__name__}, not an object")
     return members

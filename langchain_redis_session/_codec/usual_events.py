@@ -31,6 +31,7 @@ from langchain_redis_session._codec.plain_json import TAG
 from langchain_redis_session._codec.tags import TAG_BYTES
 from langchain_redis_session._codec.tool_calls import parse_arguments, read_usual_calls
 from langchain_redis_session._times import parse_time
+from langchain_redis_session.errors import fails_again
 from langchain_redis_session.models import Event
 
 _DATE = (
@@ -73,7 +74,7 @@ _KINDS: dict[str, type] = {
 _REFERRING = ("text", "input", "arguments", "args")
 """The members of content blocks that may repeat what the natural message holds."""
 _ODD = (ValueError, TypeError, LookupError, AttributeError)
-"""What looking into something else than was expected raises."""
+"""What looking into something else than was expected raises; a signal's handler may, too."""
 _NOTHING: dict[str, Any] = {}
 
 
@@ -89,17 +90,26 @@ def read_messages(entries: Sequence[bytes]) -> list[BaseMessage] | None:
     [HumanMessage(content='hi', additional_kwargs={}, response_metadata={})]
     >>> read_messages([b'{"id":"e1","timestamp":"today"}'])
     """
+    if (texts := _read_texts(entries)) is not None:
+        return texts
     messages: list[BaseMessage] = []
     try:
-        if (texts := _read_texts(entries)) is not None:
-            return texts
-        for data in entries:
-            found = _HEAD.match(data)
-            message = None if found is None else _read_rest(data, found.end(), found[5])
-            messages.append(_read_document(data) if message is None else message)
-    except _ODD:
+        _read_all(entries, messages)
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        odd = entries[len(messages) :][:1]  # none: a signal came at the end
+        if not fails_again(error, _read_all, odd, []):
+            raise
         return None
     return messages
+
+
+def _read_all(entries: Sequence[bytes], messages: list[BaseMessage]) -> None:
+    for data in entries:
+        found = _HEAD.match(data)
+        message = None if found is None else _read_rest(data, found.end(), found[5])
+        messages.append(_read_document(data) if message is None else message)
 
 
 def read_message(data: bytes) -> BaseMessage | None:
@@ -116,7 +126,11 @@ def read_event(data: bytes) -> Event | None:
     event_id, time, author, request_id, role = found.groups(b"")
     try:
         message = _read_rest(data, found.end(), role)
-    except _ODD:
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        if not fails_again(error, _read_rest, data, found.end(), role):
+            raise
         return None
     if message is None:
         return None
@@ -133,17 +147,14 @@ def _read_texts(entries: Sequence[bytes]) -> list[BaseMessage] | None:
     """Read messages that are nothing but texts in one go; None where one of them is more."""
     if not all(data.endswith(_TEXT_END) for data in entries):
         return None
-    heads = [*map(_HEAD.match, entries)]
-    if None in heads:
+    heads = [head for head in map(_HEAD.match, entries) if head is not None]
+    if len(heads) < len(entries):
         return None
     parts = [data[head.end() : _BEHIND_TEXT] for data, head in zip(entries, heads, strict=True)]
-    try:
-        texts = orjson.loads(b"[%b]" % b"\n,".join(parts))
-    except ValueError:
-        return None
+    texts = _load(b"[%b]" % b"\n,".join(parts))
     # No string goes over the end of a line; so as many strings as parts, and nothing else, are
     # one of each.
-    if len(texts) != len(parts) or {*map(type, texts)} != {str} or not all(texts):
+    if texts is None or len(texts) != len(parts) or {*map(type, texts)} != {str} or not all(texts):
         return None
     return [_TEXT_MAKERS[head[5]](text) for head, text in zip(heads, texts, strict=True)]
 
@@ -156,11 +167,18 @@ def _read_rest(data: bytes, start: int, role: bytes) -> BaseMessage | None:
     """
     if not data.endswith(_TEXT_END):
         return _read_extended(data, start, _NAMES[role])
-    try:
-        content = orjson.loads(data[start:_BEHIND_TEXT])
-    except ValueError:
-        return None
+    content = _load(data[start:_BEHIND_TEXT])
     return _TEXT_MAKERS[role](content) if type(content) is str and content else None
+
+
+def _load(data: bytes) -> Any:
+    """Read JSON; None where it is none."""
+    try:
+        return orjson.loads(data)
+    except ValueError as error:
+        if not fails_again(error, orjson.loads, data):
+            raise
+        return None
 
 
 def _read_extended(data: bytes, start: int, name: str) -> BaseMessage | None:
@@ -177,12 +195,13 @@ def _read_extended(data: bytes, start: int, name: str) -> BaseMessage | None:
     if not data.startswith(_TEXT_BREAK, end - 1):
         return None
     # A list of two, of which the second is a dict: the first is all that stands before it.
-    pair = b"[%b,{%b]" % (data[start:end], data[end - 1 + len(_TEXT_BREAK) :])
-    try:
-        content, members = orjson.loads(pair)
-    except ValueError:
+    pair = _load(b"[%b,{%b]" % (data[start:end], data[end - 1 + len(_TEXT_BREAK) :]))
+    if pair is None or len(pair) != 2:
         return None
-    if type(content) is not str or not content or not members.keys() <= _LAST_MEMBERS:
+    content, members = pair
+    if type(content) is not str or not content or type(members) is not dict:
+        return None
+    if not members.keys() <= _LAST_MEMBERS:
         return None
     return _finish(name, SHAPES[name].start(content), {"content"}, members, data)
 
@@ -202,7 +221,11 @@ def read_usual(document: dict[str, Any], data: bytes) -> BaseMessage | None:
     """Read the message of an event that is parsed already, and whose other members were read."""
     try:
         return _read(document, data)
-    except _ODD:
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        if not fails_again(error, _read, document, data):
+            raise
         return None
 
 

@@ -25,6 +25,7 @@ from langchain_redis_session._codec.message_form import (
 )
 from langchain_redis_session._codec.plain_json import is_exact
 from langchain_redis_session._times import format_time
+from langchain_redis_session.errors import fails_again
 from langchain_redis_session.models import Event
 
 _USUAL = {cls: name for cls, name in NAMES.items() if name in ("human", "ai", "system", "tool")}
@@ -58,7 +59,7 @@ def write_text(event: Event) -> bytes | None:
     >>> write_text(Event(HumanMessage("hi", name="ann")))
     """
     message = event.message
-    begin = _BEGIN_TEXT.get(type(message))
+    begin = None if message is None else _BEGIN_TEXT.get(type(message))
     if (
         message is None
         or begin is None
@@ -75,19 +76,25 @@ def write_text(event: Event) -> bytes | None:
         or not SHAPE_OF[type(message)].is_only_content(message.__dict__)
     ):
         return None
-    event_id, request_id = event.id, event.request_id
     try:
-        if not _PLAIN.fullmatch(event_id):
-            return None
-        author = _AUTHORS[event.author]
-        if request_id:
-            if not _PLAIN.fullmatch(request_id):
-                return None
-            author += f'"requestID":"{request_id}",'
-        head = f'{{"id":"{event_id}","timestamp":"{format_time(event.time_ns)}",{author}{begin}'
-        return b"%b%b}}]}" % (head.encode(), orjson.dumps(message.content))
-    except (*_ODD, ValueError):
+        return _write_text(event, begin, message.content)
+    except (*_ODD, ValueError) as error:
+        if not fails_again(error, _write_text, event, begin, message.content):
+            raise
         return None
+
+
+def _write_text(event: Event, begin: str, content: str) -> bytes | None:
+    event_id, request_id = event.id, event.request_id
+    author = _AUTHORS.get(event.author)
+    if author is None or not _PLAIN.fullmatch(event_id):
+        return None
+    if request_id:
+        if not _PLAIN.fullmatch(request_id):
+            return None
+        author += f'"requestID":"{request_id}",'
+    head = f'{{"id":"{event_id}","timestamp":"{format_time(event.time_ns)}",{author}{begin}'
+    return b"%b%b}}]}" % (head.encode(), orjson.dumps(content))
 
 
 def write_usual(message: BaseMessage) -> EncodedMessage | None:
@@ -107,7 +114,11 @@ extension={'v': 1, 'type': 'ai', 'data': {'id': 'r1'}})
         return None
     try:
         return _write(name, message.__dict__)
-    except _ODD:
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        if not fails_again(error, _write, name, message.__dict__):
+            raise
         return None
 
 

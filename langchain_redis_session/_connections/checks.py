@@ -17,6 +17,7 @@ from redis.connection import parse_url
 from langchain_redis_session._connections.addresses import Address
 from langchain_redis_session._connections.driver import name_client
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
+from langchain_redis_session.config import tell_owners
 from langchain_redis_session.errors import ConfigurationError, shorten, suggest
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ def check_options(
             whose += f" for {address.kind}://"
         raise ConfigurationError(
             f"{what} can't be used: {whose} have no option {name!r}"
-            + suggest(name, ClientOptions.__annotations__)
+            + suggest(name, ClientOptions.__annotations__, tell_owners(name))
         )
     if (problem := _find_problem(address, options)) is not None:
         raise ConfigurationError(f"{what} can't be used: {problem}")
@@ -152,4 +153,4 @@ def tell_of_client(name: str) -> str:
     """Say how to pass an option that redis-py's clients have; "" where they have none."""
     if find_unknown([name]) is not None:
         return ""
-    return f"; it is one of redis-py's clients: extra_options={{{name!r}: …}}"
+    return f"; it is one of redis-py's clients: RedisSessionService(extra_options={{{name!r}: …}})"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from redis.exceptions import RedisClusterException, RedisError
+
 from langchain_redis_session._connections.abandoned import abandon, close_fakes, list_fakes
 from langchain_redis_session._connections.exchanges import (
     DEFAULT_TIMEOUT_S,
@@ -22,13 +24,16 @@ from langchain_redis_session._connections.exchanges import (
 )
 from langchain_redis_session._connections.forks import renew_in_child, renew_locks_within
 from langchain_redis_session._connections.kept import KeptExchanges
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.cluster import list_pools
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
-from langchain_redis_session.errors import ConfigurationError
+from langchain_redis_session._flow.translation import translate_error
+from langchain_redis_session.errors import ConfigurationError, RedisSessionError
 
 _lock = threading.Lock()
 renew_in_child(sys.modules[__name__])
 Factory = Callable[[], Any]
+_OF_MAKING = (RedisError, RedisClusterException, ConnectionError)
 
 
 class Connections:
@@ -44,6 +49,7 @@ class Connections:
         is_default: Whether nobody said where Redis is.
         keeps: Whether nobody else uses the clients' pools: sync connections may be kept out of
             them, and the tasks of a loop may share one.
+        origin: Where the clients come from.
 
     Attributes:
         pool_timeout_s: How long callers wait for a connection where all are in use.
@@ -59,8 +65,10 @@ class Connections:
         description: str,
         is_default: bool = False,
         keeps: bool = False,
+        origin: Origin = UNKNOWN,
     ) -> None:
         self._keeps = keeps
+        self._origin = origin
         self._make_sync, self._make_async = make_sync, make_async
         self._owns_sync, self._owns_async = owns_sync, owns_async
         self._sync: Any = None
@@ -84,7 +92,12 @@ class Connections:
             self.require_sync()
             assert self._make_sync is not None
             # Not with the lock held: it may take its time, and an event loop waits for the lock.
-            made = self._make_sync()
+            try:
+                made = self._make_sync()
+            except RedisSessionError:
+                raise
+            except _OF_MAKING as error:  # a cluster's is made by asking its nodes
+                raise translate_error(error, self._origin) from error
             with _lock:
                 if self._sync is None:
                     self._sync = made
@@ -105,6 +118,7 @@ class Connections:
                 timeout_s=self.pool_timeout_s,
                 name=self.description,
                 keeps=self._keeps,
+                origin=self._origin,
             )
             with _lock:
                 if self._exchanges is None:
@@ -157,6 +171,7 @@ class Connections:
             timeout_s=self.pool_timeout_s,
             name=self.description,
             keeps=self._keeps,
+            origin=self._origin,
         )
         keeper = _close_with_loop(client) if self._owns_async else None
         kept = _Kept(client, exchanges, keeper)
@@ -234,7 +249,7 @@ async def _close_with_loop(client: Any) -> AsyncGenerator[None, None]:
         close_fakes(fakes)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kept:
     """One loop's client, and what closes it; None where it is not ours."""
 

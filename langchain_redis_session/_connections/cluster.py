@@ -24,7 +24,6 @@ from langchain_redis_session._connections.twins import (
     parameters_of,
     to_async_options,
 )
-from langchain_redis_session._flow.translation import CLIENT_ERRORS, translate_error
 
 _SYNC = parameters_of(redis.RedisCluster.__init__) | frozenset(REDIS_ALLOWED_KEYS)
 _ASYNC = parameters_of(redis.asyncio.RedisCluster.__init__)
@@ -50,10 +49,7 @@ def make_cluster_factories(
         make_node: Any = ClusterNode  # has no annotations
         nodes = [make_node(*node) for node in address.nodes]
         taken = {name: value for name, value in given.items() if name in _SYNC}
-        try:
-            return redis.RedisCluster(startup_nodes=nodes, **taken)
-        except CLIENT_ERRORS as error:
-            raise translate_error(error) from error
+        return redis.RedisCluster(startup_nodes=nodes, **taken)
 
     def make_async() -> Any:
         nodes = [AsyncClusterNode(*node) for node in address.nodes]

@@ -25,6 +25,7 @@ from langchain_redis_session._connections.pooled import (
 )
 from langchain_redis_session._connections.talk import atalk
 from langchain_redis_session._connections.waiting import AsyncLine, refuse
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.cluster import (
     RAW,
     aexecute_pinned,
@@ -34,6 +35,7 @@ from langchain_redis_session._flow.cluster import (
     open_pipeline,
 )
 from langchain_redis_session._flow.exchange import Batch, to_commands
+from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import Command, Wait
 from langchain_redis_session.errors import RedisSessionError
 
@@ -75,6 +77,18 @@ def _find_lost(replies: list[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, _LOST)]
 
 
+def _is_lost(error: BaseException) -> bool:
+    """Whether an exchange failed for what the client knows a way round.
+
+    Not where no connection became free, nor where a signal's handler has ended it.
+    """
+    return (
+        isinstance(error, _LOST)
+        and not isinstance(error, RedisSessionError)
+        and find_interruption(error) is None
+    )
+
+
 def _reads_replicas(client: Any) -> bool:
     return bool(
         getattr(client, "read_from_replicas", False)
@@ -105,6 +119,8 @@ class ClusterExchanges:
         is_plain: Whether its connections may be used past it.
     """
 
+    origin: Origin = UNKNOWN
+
     def __init__(self, client: Any, *, is_plain: bool, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name
         self._goes_past = is_plain and not _reads_replicas(client)
@@ -115,10 +131,9 @@ class ClusterExchanges:
         if self._goes_past:
             try:
                 return self._find_exchanges(command, node).send(command)
-            except RedisSessionError:  # no connection became free
-                raise
-            except _LOST:
-                pass
+            except Exception as error:
+                if not _is_lost(error):
+                    raise
         address = {"target_nodes": self._client.get_node(node_name=node)} if node else {}
         return call_aside(lambda: self._client.execute_command(*command, **address, **RAW))
 
@@ -173,9 +188,9 @@ class ClusterExchanges:
                         replies[place] = reply
         except RedisSessionError:
             raise
-        except _LOST:
-            return None
         except BaseException as error:
+            if _is_lost(error):
+                return None
             for exchanges in list(self._pools.values()):
                 exchanges.clean_up(error)
             raise
@@ -214,6 +229,8 @@ def _forget(task: asyncio.Future[Any]) -> None:
 class AsyncClusterExchanges:
     """Exchanges by an async client of a cluster; as `ClusterExchanges`."""
 
+    origin: Origin = UNKNOWN
+
     def __init__(self, client: Any, *, is_plain: bool, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name
         self._goes_past = _HAS_WAY_PAST and is_plain and not _reads_replicas(client)
@@ -228,10 +245,9 @@ class AsyncClusterExchanges:
             try:
                 near = at or client.get_node_from_key(_find_key(command))
                 (reply,) = await self._exchange(near, [command])
-            except RedisSessionError:  # no connection became free
-                raise
-            except _LOST:
-                pass
+            except Exception as error:
+                if not _is_lost(error):
+                    raise
             else:
                 if not isinstance(reply, Exception):
                     return reply
@@ -270,9 +286,9 @@ class AsyncClusterExchanges:
                 for node, places in shares
             ]
             found = [await asked[0]] if len(asked) == 1 else await gather_all(asked)
-        except RedisSessionError:
-            raise
-        except _LOST:
+        except Exception as error:
+            if not _is_lost(error):
+                raise
             return None
         for (_, places), some in zip(shares, found, strict=True):
             for place, reply in zip(places, some, strict=True):

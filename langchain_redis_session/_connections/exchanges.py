@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
-
 from langchain_redis_session._connections.clustered import (
     AsyncClusterExchanges,
     ClusterExchanges,
@@ -16,6 +14,7 @@ from langchain_redis_session._connections.pipelining import can_pipeline
 from langchain_redis_session._connections.pooled import AsyncPooledExchanges, PooledExchanges
 from langchain_redis_session._connections.proven import AsyncProvenExchanges, ProvenExchanges
 from langchain_redis_session._connections.shared import SharedExchanges
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 
 try:
@@ -32,6 +31,7 @@ def open_exchanges(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     name: str = "the client",
     keeps: bool = False,
+    origin: Origin = UNKNOWN,
 ) -> Exchanges:
     """Give what carries out exchanges with a sync client's server.
 
@@ -40,7 +40,14 @@ def open_exchanges(
         timeout_s: How long callers wait where all connections are in use.
         name: What to call the server in errors.
         keeps: Whether connections may be kept out of the pool: nobody else uses it.
+        origin: Where the client comes from.
     """
+    made = _choose(client, timeout_s=timeout_s, name=name, keeps=keeps)
+    made.origin = origin
+    return made
+
+
+def _choose(client: Any, *, timeout_s: float, name: str, keeps: bool) -> Exchanges:
     is_plain = _is_plain(client)
     if hasattr(client, "get_primaries"):
         return ClusterExchanges(client, is_plain=is_plain, timeout_s=timeout_s, name=name)
@@ -57,6 +64,7 @@ def open_async_exchanges(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     name: str = "the client",
     keeps: bool = False,
+    origin: Origin = UNKNOWN,
 ) -> AsyncExchanges:
     """Give what carries out exchanges with an async client's server.
 
@@ -65,10 +73,16 @@ def open_async_exchanges(
         timeout_s: How long callers wait for a connection where all are in use.
         name: What to call the server in errors.
         keeps: Whether tasks may share a connection: nobody else uses the pool.
+        origin: Where the client comes from.
     """
+    made = _choose_async(client, timeout_s=timeout_s, name=name, keeps=keeps)
+    made.origin = origin
+    return made
+
+
+def _choose_async(client: Any, *, timeout_s: float, name: str, keeps: bool) -> AsyncExchanges:
     is_plain = _is_plain(client)
     if hasattr(client, "get_primaries"):
-        is_plain = is_plain and hasattr(AsyncClusterNode, "release")
         return AsyncClusterExchanges(client, is_plain=is_plain, timeout_s=timeout_s, name=name)
     if not is_plain:
         return AsyncProvenExchanges(client, timeout_s=timeout_s, name=name)

@@ -7,8 +7,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import redis
+import redis.asyncio
+
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._connections.twins import make_twin_factory
+from langchain_redis_session._flow.advice import Origin
 from langchain_redis_session.errors import ConfigurationError
 
 
@@ -66,7 +70,20 @@ def adopt_clients(client: Any, async_client: Any) -> Connections:
         owns_sync=False,
         owns_async=async_client is None,
         description=type(client if client is not None else async_client).__name__,
+        origin=_find_origin(client if client is not None else async_client),
     )
+
+
+def _find_origin(client: Any) -> Origin:
+    """What is told of a client of the caller's: whether it speaks TLS, where that can be seen."""
+    pool = getattr(client, "connection_pool", None)
+    connection_class = getattr(pool, "connection_class", None)
+    scheme = ""
+    if connection_class in (redis.Connection, redis.asyncio.Connection):
+        scheme = "redis"
+    elif connection_class in (redis.SSLConnection, redis.asyncio.SSLConnection):
+        scheme = "rediss"
+    return Origin(scheme, "caller")
 
 
 def open_factory(factory: Callable[[], Any], description: str) -> Connections:
@@ -89,6 +106,11 @@ def open_factory(factory: Callable[[], Any], description: str) -> Connections:
         return await twin if inspect.iscoroutine(twin) else twin
 
     connections = Connections(
-        make_sync, make_async, owns_sync=True, owns_async=True, description=description
+        make_sync,
+        make_async,
+        owns_sync=True,
+        owns_async=True,
+        description=description,
+        origin=Origin("", "caller"),
     )
     return connections

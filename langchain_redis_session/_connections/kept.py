@@ -19,7 +19,7 @@ from typing import Any
 import redis
 from redis.sentinel import SentinelConnectionPool
 
-from langchain_redis_session._connections.pooled import PooledExchanges
+from langchain_redis_session._connections.pooled import PooledExchanges, is_interruption
 from langchain_redis_session._connections.talk import talk_briefly
 from langchain_redis_session._flow.requests import Command
 
@@ -90,6 +90,8 @@ class KeptExchanges(PooledExchanges):
             # First of all: what comes next may be interrupted too.
             connection.disconnect()
             self.give(connection)
+            if is_interruption(error):
+                raise
             if isinstance(error, redis.TimeoutError):
                 failures.append(error)
             elif not isinstance(error, redis.ConnectionError):

@@ -1,7 +1,5 @@
 """The keyword arguments of redis-py's clients that go with a URL."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache

@@ -14,6 +14,7 @@ import redis
 from typing_extensions import Self
 
 from langchain_redis_session._connections.recovery import let_go, recover
+from langchain_redis_session._connections.retries import atry_repeatedly, try_repeatedly
 from langchain_redis_session._connections.talk import (
     atalk,
     check_proof,
@@ -23,11 +24,13 @@ from langchain_redis_session._connections.talk import (
     talk,
 )
 from langchain_redis_session._connections.waiting import AsyncLine, Line, refuse
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import Batch, to_commands
+from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import Command
 
 _USUAL = (redis.RedisError, OSError)
-"""What redis-py raises, with its pools in order; anything else interrupts it."""
+"""What redis-py raises, with its pools in order."""
 
 
 @cache
@@ -45,6 +48,11 @@ def is_exhausted(error: Exception) -> bool:
     )
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether an error may have landed anywhere, in the pool's own code too."""
+    return not isinstance(error, _USUAL) or find_interruption(error) is not None
+
+
 class PooledExchanges:
     """Exchanges on the connections of a sync pool.
 
@@ -54,6 +62,7 @@ class PooledExchanges:
         name: What to call the pool's server in errors.
     """
 
+    origin: Origin = UNKNOWN
     _converse = staticmethod(talk)
 
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
@@ -69,10 +78,9 @@ class PooledExchanges:
         """As of `Exchanges`."""
         try:
             (reply,) = self._exchange((command,))
-        except _USUAL:
-            raise
         except BaseException as error:
-            self.clean_up(error)
+            if is_interruption(error):
+                self.clean_up(error)
             raise
         if isinstance(reply, Exception):
             raise reply
@@ -82,10 +90,9 @@ class PooledExchanges:
         """As of `Exchanges`."""
         try:
             return self._exchange(to_commands(batch))
-        except _USUAL:
-            raise
         except BaseException as error:
-            self.clean_up(error)
+            if is_interruption(error):
+                self.clean_up(error)
             raise
 
     def list_nodes(self) -> list[str]:
@@ -104,8 +111,8 @@ class PooledExchanges:
             return self._talk(connection, commands)
 
         try:
-            replies: list[Any] = connection.retry.call_with_retry(
-                try_once, lambda _: connection.disconnect()
+            replies = try_repeatedly(
+                connection.retry.call_with_retry, try_once, lambda _: connection.disconnect()
             )
         except BaseException:
             # First of all: what comes next may be interrupted too.
@@ -210,6 +217,8 @@ class AsyncPooledExchanges:
         most_idle: How many connections stay open once none is in use; None = all of them.
     """
 
+    origin: Origin = UNKNOWN
+
     def __init__(
         self, pool: Any, *, timeout_s: float, name: str, most_idle: int | None = None
     ) -> None:
@@ -253,8 +262,10 @@ class AsyncPooledExchanges:
         try:
             connection = await self.take()
             try:
-                replies: list[Any] = await connection.retry.call_with_retry(
-                    lambda: self._talk(connection, commands), lambda _: connection.disconnect()
+                replies = await atry_repeatedly(
+                    connection.retry.call_with_retry,
+                    lambda: self._talk(connection, commands),
+                    lambda _: connection.disconnect(),
                 )
             except BaseException:
                 await connection.disconnect(nowait=True)
@@ -268,7 +279,7 @@ class AsyncPooledExchanges:
 
     def note(self, error: BaseException) -> None:
         """Trust connections less after a signal's exception, which may have hit the pool's code."""
-        if not isinstance(error, (*_USUAL, asyncio.CancelledError)):
+        if is_interruption(error) and not isinstance(error, asyncio.CancelledError):
             self._proven = WeakSet()
 
     async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:

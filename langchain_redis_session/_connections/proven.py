@@ -14,6 +14,7 @@ import redis
 from langchain_redis_session._connections.pooled import is_exhausted
 from langchain_redis_session._connections.talk import check_proof, make_proof
 from langchain_redis_session._connections.waiting import AsyncLine, Line, refuse
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.cluster import RAW, open_pipeline
 from langchain_redis_session._flow.exchange import Batch, to_commands
 from langchain_redis_session._flow.requests import Command
@@ -25,6 +26,8 @@ def _find_pool_size(client: Any) -> object:
 
 class ProvenExchanges:
     """Exchanges by the pipelines of a sync client."""
+
+    origin: Origin = UNKNOWN
 
     def __init__(self, client: Any, *, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name
@@ -73,6 +76,8 @@ class ProvenExchanges:
 
 class AsyncProvenExchanges:
     """Exchanges by the pipelines of an async client."""
+
+    origin: Origin = UNKNOWN
 
     def __init__(self, client: Any, *, timeout_s: float, name: str) -> None:
         self._client, self._timeout_s, self._name = client, timeout_s, name

@@ -15,6 +15,8 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthorizationError
 from redis.retry import Retry
 
+from langchain_redis_session._flow.interruptions import find_interruption
+
 T = TypeVar("T")
 _RETRIES = 4
 _IN_VAIN = (redis.AuthenticationError, AuthorizationError)
@@ -24,45 +26,82 @@ _IN_VAIN = (redis.AuthenticationError, AuthorizationError)
 class _GiveUpError(Exception):
     """Is no error that retries know."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         super().__init__()
         self.error = error
 
 
+def _find_last(error: Exception) -> BaseException | None:
+    """What ends the tries; None where trying again may help."""
+    return error if isinstance(error, _IN_VAIN) else find_interruption(error)
+
+
+def try_repeatedly(
+    policy: Callable[..., Any], do: Callable[[], T], *args: Any, **options: Any
+) -> T:
+    """Try as often as a client's policy says; not again what is in vain, or what a signal ends.
+
+    Args:
+        policy: `call_with_retry` of redis-py.
+        do: What to try.
+        args: Further arguments of the policy.
+        options: Likewise.
+    """
+
+    def try_once() -> T:
+        try:
+            return do()
+        except Exception as error:
+            if (last := _find_last(error)) is not None:
+                raise _GiveUpError(last) from None
+            raise
+
+    try:
+        result: T = policy(try_once, *args, **options)
+        return result
+    except _GiveUpError as given_up:
+        error = given_up.error
+    raise error
+
+
+async def atry_repeatedly(
+    policy: Callable[..., Awaitable[Any]],
+    do: Callable[[], Awaitable[T]],
+    *args: Any,
+    **options: Any,
+) -> T:
+    """Likewise, of an async client."""
+
+    async def try_once() -> T:
+        try:
+            return await do()
+        except Exception as error:
+            if (last := _find_last(error)) is not None:
+                raise _GiveUpError(last) from None
+            raise
+
+    try:
+        result: T = await policy(try_once, *args, **options)
+        return result
+    except _GiveUpError as given_up:
+        error = given_up.error
+    raise error
+
+
 class _Retry(Retry):
-    """Doesn't send a wrong password again."""
+    """Does so, too, where redis-py itself tries again: when it connects."""
 
     def call_with_retry(self, do: Callable[[], T], *args: Any, **options: Any) -> T:
-        def try_once() -> T:
-            try:
-                return do()
-            except _IN_VAIN as error:
-                raise _GiveUpError(error) from None
-
-        try:
-            return super().call_with_retry(try_once, *args, **options)
-        except _GiveUpError as given_up:
-            error = given_up.error
-        raise error
+        return try_repeatedly(super().call_with_retry, do, *args, **options)
 
 
 class _AsyncRetry(AsyncRetry):
-    """Doesn't send a wrong password again."""
+    """Likewise."""
 
     async def call_with_retry(
         self, do: Callable[[], Awaitable[T]], *args: Any, **options: Any
     ) -> T:
-        async def try_once() -> T:
-            try:
-                return await do()
-            except _IN_VAIN as error:
-                raise _GiveUpError(error) from None
-
-        try:
-            return await super().call_with_retry(try_once, *args, **options)
-        except _GiveUpError as given_up:
-            error = given_up.error
-        raise error
+        return await atry_repeatedly(super().call_with_retry, do, *args, **options)
 
 
 def make_retry(retries: int = _RETRIES) -> Retry:

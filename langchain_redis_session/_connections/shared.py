@@ -12,11 +12,15 @@ from redis.asyncio.sentinel import SentinelManagedConnection
 from langchain_redis_session._connections.pipelining import PipeliningConnection
 from langchain_redis_session._connections.pooled import AsyncPooledExchanges
 from langchain_redis_session._connections.talk import pack, shape
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import Batch
 from langchain_redis_session._flow.requests import LARGE_BYTES, Command
 
 _LOST = (redis.ConnectionError, redis.TimeoutError)
 _MOST_IDLE = 7
+_LONGEST_OPENING_S = 60.0
+"""After that, whoever makes the connection has surely been interrupted. All its tries take half of
+that, by default."""
 
 
 class SharedExchanges:
@@ -31,11 +35,12 @@ class SharedExchanges:
         name: What to call the pool's server in errors.
     """
 
+    origin: Origin = UNKNOWN
+
     def __init__(self, pool: Any, *, timeout_s: float, name: str) -> None:
         self._pooled = AsyncPooledExchanges(
             pool, timeout_s=timeout_s, name=name, most_idle=_MOST_IDLE
         )
-        self._timeout_s = timeout_s
         self._shared: PipeliningConnection | None = None
         self._opening: asyncio.Future[Exception | None] | None = None
 
@@ -104,9 +109,10 @@ class SharedExchanges:
             opening = self._opening
             if opening is None:
                 return await self._lead()
-            await asyncio.wait([opening], timeout=self._timeout_s)
-            if not opening.done():  # nobody is at it any more
-                self._opening = None
+            await asyncio.wait([opening], timeout=_LONGEST_OPENING_S)
+            if not opening.done():
+                if self._opening is opening:
+                    self._opening = None
             elif (error := opening.result()) is not None:
                 raise error.with_traceback(None)
         return self._shared
@@ -116,8 +122,10 @@ class SharedExchanges:
         failure: Exception | None = None
         try:
             await self._drop()
-            self._shared = await self._connect()
-            return self._shared
+            made = await self._connect()
+            await self._drop()  # that of one who took over, if it was not left after all
+            self._shared = made
+            return made
         except BaseException as error:
             self._pooled.note(error)
             failure = error if isinstance(error, Exception) else None

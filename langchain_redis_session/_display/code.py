@@ -45,18 +45,18 @@ _LEXERS = {
 _NAMES = {name: lexer for lexer, names in _LEXERS.items() for name in names.split()}
 
 _STYLES = {
-    "Comment": "comment",
-    "Keyword": "keyword",
-    "Literal.Number": "number",
-    "Literal.String": "string",
-    "Name.Builtin": "name",
-    "Name.Class": "name",
-    "Name.Decorator": "name",
-    "Name.Function": "name",
-    "Name.Tag": "keyword",
-    "Operator.Word": "keyword",
-    "Generic.Deleted": "deleted",
-    "Generic.Inserted": "inserted",
+    "Comment": "c",
+    "Keyword": "k",
+    "Literal.Number": "m",
+    "Literal.String": "s",
+    "Name.Builtin": "n",
+    "Name.Class": "n",
+    "Name.Decorator": "n",
+    "Name.Function": "n",
+    "Name.Tag": "k",
+    "Operator.Word": "k",
+    "Generic.Deleted": "d",
+    "Generic.Inserted": "i",
 }
 
 
@@ -80,7 +80,7 @@ def _colour(code: str, lexer: Any) -> Iterator[Part]:
     styled = ((_style_of(token), text) for token, text in lexer.get_tokens(code))
     for style, group in groupby(styled, key=lambda pair: pair[0]):
         text = "".join(text for _, text in group)
-        yield tag("span", f"syntax {style}", text) if style else text
+        yield tag("span", style, text) if style else text
 
 
 def _style_of(token: Any) -> str:

@@ -7,7 +7,6 @@ package is a `shows`, and what may fail on the way to it an `attempt`. No other 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial, wraps
 from types import TracebackType
@@ -69,6 +68,8 @@ def _excuse(shown: Any, error: Exception) -> str:
 
 
 def _excuse_on_page(shown: Any, error: Exception) -> str:
+    import html  # which almost no process needs
+
     text = f"{type(shown).__name__} can't be shown: {_tell(error)}"
     return f"<pre>{html.escape(text)}</pre>"
 

@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from langchain_redis_session._display.guard import shows
-from langchain_redis_session._display.shown import (
-    ShownEvent,
-    ShownSession,
-    ShownSummary,
-    ShownTrackEvent,
-)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from langchain_redis_session._display.shown import (
+        ShownEvent,
+        ShownSession,
+        ShownSummary,
+        ShownTrackEvent,
+    )
 
 A = TypeVar("A")
-S = TypeVar("S", bound=ShownSession)
-E = TypeVar("E", bound=ShownEvent)
-T = TypeVar("T", bound=ShownTrackEvent)
-Y = TypeVar("Y", bound=ShownSummary)
+B = TypeVar("B")
+S = TypeVar("S", bound="ShownSession")
+E = TypeVar("E", bound="ShownEvent")
+T = TypeVar("T", bound="ShownTrackEvent")
+Y = TypeVar("Y", bound="ShownSummary")
 
 
 class _ShownList(list[A]):
-    """Copied or pickled, it is a plain list."""
+    """Parts and copies of it show themselves too; sorted or pickled, it is a plain list."""
 
     __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> A: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> A | Self:
+        if isinstance(index, slice):
+            return type(self)(super().__getitem__(index))
+        return super().__getitem__(index)
+
+    @overload
+    def __add__(self, other: list[A]) -> list[A]: ...
+    @overload
+    def __add__(self, other: list[B]) -> list[A | B]: ...
+    def __add__(self, other: Any) -> Any:
+        # What stands in other lists may be of any kind.
+        both = super().__add__(other)
+        return type(self)(both) if type(other) is type(self) else both
+
+    def copy(self) -> Self:
+        return type(self)(self)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(deepcopy(list(self), memo))
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return list, (list(self),)

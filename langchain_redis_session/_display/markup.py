@@ -30,7 +30,8 @@ def element(name: str, *parts: Part, **attributes: object) -> Markup:
     In attribute names, "_" stands for "-".
     """
     shown = "".join(
-        f' {key.replace("_", "-")}="{escape(value)}"' for key, value in attributes.items()
+        f' {key.replace("_", "-")}="{_escape(value, quote=True)}"'
+        for key, value in attributes.items()
     )
     if name in _VOID:
         return Markup(f"<{name}{shown}>")
@@ -39,9 +40,8 @@ def element(name: str, *parts: Part, **attributes: object) -> Markup:
 
 def join(parts: Iterable[Part]) -> Markup:
     """Put parts beside each other."""
-    return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
+    return Markup("".join(part if isinstance(part, Markup) else _escape(part) for part in parts))
 
 
-def escape(text: object) -> str:
-    """Give text that can stand anywhere in markup."""
-    return html.escape(_UNSHOWABLE.sub("\ufffd", str(text)), quote=True)
+def _escape(text: object, *, quote: bool = False) -> str:
+    return html.escape(_UNSHOWABLE.sub("\ufffd", str(text)), quote=quote)

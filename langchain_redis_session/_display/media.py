@@ -25,7 +25,7 @@ MEDIA = {
     "video",
     "video_url",
 }
-LARGEST_IMAGE = 200_000
+LARGEST_IMAGE = 150_000
 """Bytes of an image that is shown; a page has to stay a page."""
 
 # What a browser shows as pixels, by its first bytes. (SVG is more than pixels.)

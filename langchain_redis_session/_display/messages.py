@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    ChatMessage,
-    FunctionMessage,
-    HumanMessage,
-    SystemMessage,
-    ToolMessage,
-)
+from langchain_core.messages import BaseMessage, ChatMessage, ToolMessage
 
-from langchain_redis_session._display.markup import Markup, Part
+from langchain_redis_session._display.markup import Markup, Part, join
 from langchain_redis_session._display.media import MEDIA, render_media
+from langchain_redis_session._display.pages import fit
 from langchain_redis_session._display.shown import ShownEvent
 from langchain_redis_session._display.styles import role_style, tag
 from langchain_redis_session._display.texts import fold, render_result, render_text
@@ -29,22 +23,36 @@ from langchain_redis_session._display.wording import (
     to_json,
 )
 
+LARGEST_EVENT = 220_000
+"""Bytes of what is shown of an event: more than an image needs."""
+_LONGEST_NAME = 100
+_MOST_CHANGES = 20
+_ROLES = {"human": "user", "ai": "assistant", "function": "tool"}
 _REASONING = {"reasoning": "reasoning", "thinking": "thinking"}
 
 
-def render_events(events: Iterable[ShownEvent]) -> Iterator[Markup]:
-    """Show events, with a line where a day begins."""
-    day = ""
-    for event in events:
-        date = in_local_time(time_of(event.time_ns))[:10]
-        if date != day and day:
-            yield tag("div", "note", date)
-        day = date
-        if event.message is None:
-            yield _render_silent(event)
-        for message in (event.message, *event.further_messages):
-            if message is not None:
-                yield _render_message(event, message)
+def render_events(events: Sequence[ShownEvent], room: int) -> list[Markup]:
+    """Show the newest events that there is room for; a line says the day where there are more."""
+    shown = list(fit(map(_render_event, reversed(events)), room))[::-1]
+    newest = events[len(events) - len(shown) :]
+    days = [in_local_time(time_of(event.time_ns))[:10] for event in newest]
+    if len(set(days)) > 1:
+        for place, (day, before) in enumerate(zip(days, ["", *days], strict=False)):
+            if day != before:
+                shown[place] = join([tag("div", "note", day), shown[place]])
+    return shown
+
+
+def _render_event(event: ShownEvent) -> Markup:
+    if event.message is None:
+        return _render_silent(event)
+    messages = (event.message, *event.further_messages)
+    return join(_fit(_render_message(event, message) for message in messages))
+
+
+def _fit(parts: Iterable[Markup]) -> Iterator[Markup]:
+    note = tag("div", "dim", "… and more, too much to be shown here")
+    return fit(parts, LARGEST_EVENT, note=note)
 
 
 def _render_silent(event: ShownEvent) -> Markup:
@@ -57,7 +65,7 @@ def _render_silent(event: ShownEvent) -> Markup:
 def _render_message(event: ShownEvent, message: BaseMessage) -> Markup:
     role = role_of(message)
     style = role_style(role)
-    head: list[Part] = [tag("b", f"badge {style}", role), " "]
+    head: list[Part] = [tag("b", f"badge {style}", cut(role, _LONGEST_NAME)), " "]
     for name in _names_of(event, message, role):
         head += [tag("span", "dim", name), " "]
     if getattr(message, "status", None) == "error":
@@ -67,22 +75,21 @@ def _render_message(event: ShownEvent, message: BaseMessage) -> Markup:
         counts = f"{usage.get('input_tokens', 0):,} → {usage.get('output_tokens', 0):,} tokens"
         head += [tag("span", "dim", counts), " "]
     changes = _render_changes(event)
+    parts = chain(_render_reasoning(message), _render_content(message), _render_calls(message))
     return tag(
         "div",
         f"message {style}",
         tag("div", "line", *head, _render_clock(event)),
-        *_render_reasoning(message),
-        *_render_content(message),
-        *_render_calls(message),
+        *_fit(parts),
         *([tag("div", "dim", *changes)] if changes else []),
     )
 
 
 def _render_clock(event: ShownEvent) -> Markup:
     moment = time_of(event.time_ns)
-    known = [in_utc(moment), f"event {event.id}"]
+    known = [in_utc(moment), f"event {cut(event.id, _LONGEST_NAME)}"]
     if event.request_id:
-        known.append(f"request {event.request_id}")
+        known.append(f"request {cut(event.request_id, _LONGEST_NAME)}")
     return tag("span", "end", in_local_time(moment)[11:], title="\n".join(known))
 
 
@@ -90,25 +97,19 @@ def _render_changes(event: ShownEvent) -> list[Part]:
     if not event.state_delta:
         return []
     changes: list[Part] = ["state "]
-    for place, (name, value) in enumerate(event.state_delta.items()):
-        text = f"{name} = {cut(to_json(value, indent=None), 100)}"
+    for place, (name, value) in enumerate(islice(event.state_delta.items(), _MOST_CHANGES)):
+        text = f"{cut(name, _LONGEST_NAME)} = {cut(to_json(value, indent=None), 100)}"
         changes += [", " if place else "", tag("code", "code", text)]
-    return changes
+    left_out = len(event.state_delta) - _MOST_CHANGES
+    return [*changes, f", … {left_out:,} more"] if left_out > 0 else changes
 
 
 def role_of(message: BaseMessage) -> str:
     """Say who speaks."""
     if isinstance(message, ChatMessage):
         return message.role
-    for kind, role in (
-        (HumanMessage, "user"),
-        (AIMessage, "assistant"),
-        (ToolMessage | FunctionMessage, "tool"),
-        (SystemMessage, "system"),
-    ):
-        if isinstance(message, kind):
-            return role
-    return message.type
+    kind = message.type.removesuffix("MessageChunk").lower()
+    return _ROLES.get(kind, kind)
 
 
 def _names_of(event: ShownEvent, message: BaseMessage, role: str) -> Iterator[str]:
@@ -117,9 +118,9 @@ def _names_of(event: ShownEvent, message: BaseMessage, role: str) -> Iterator[st
     for name in (message.name, event.author):
         if name and name not in seen:
             seen.add(name)
-            yield name
+            yield cut(name, _LONGEST_NAME)
     if isinstance(message, ToolMessage) and message.tool_call_id:
-        yield message.tool_call_id
+        yield cut(message.tool_call_id, _LONGEST_NAME)
 
 
 def _render_reasoning(message: BaseMessage) -> Iterator[Markup]:
@@ -137,7 +138,7 @@ def _reasoning_of(block: Any) -> Any:
 
 
 def _render_content(message: BaseMessage) -> Iterator[Markup]:
-    is_result = isinstance(message, ToolMessage | FunctionMessage)
+    is_result = role_of(message) == "tool"
     call_ids = {call.get("id") for call in _calls_of(message, "tool_calls")}
     for block in blocks_of(message):
         kind = kind_of(block)
@@ -150,7 +151,7 @@ def _render_content(message: BaseMessage) -> Iterator[Markup]:
         elif kind in _REASONING or (call_ids and _is_call(block, call_ids)):
             continue  # shown as what they are
         else:
-            yield fold([kind or "content"], to_json(block), "json")
+            yield fold([cut(kind, _LONGEST_NAME) or "content"], to_json(block), "json")
     artifact = getattr(message, "artifact", None)
     if artifact is not None:
         yield fold(["artifact"], to_json(artifact), "json")
@@ -195,9 +196,9 @@ def _call_title(label: str, call: dict[str, Any]) -> list[Part]:
     )
     return [
         f"{label} ",
-        tag("b", "strong", str(call.get("name") or "")),
+        tag("b", "strong", cut(str(call.get("name") or ""), _LONGEST_NAME)),
         tag("code", "code", f"({cut(peeked, 60)})"),
-        *([" ", tag("span", "gap", str(call["id"]))] if call.get("id") else []),
+        *([" ", tag("span", "gap", cut(str(call["id"]), _LONGEST_NAME))] if call.get("id") else []),
     ]
 
 
@@ -209,5 +210,5 @@ def first_text(message: BaseMessage) -> str:
             return peek(text, 80)
     names = [str(call.get("name") or "") for call in _calls_of(message, "tool_calls")]
     if names:
-        return f"call {', '.join(names)}"
-    return ", ".join(dict.fromkeys(kind for kind in map(kind_of, blocks_of(message)) if kind))
+        return peek(f"call {', '.join(names)}", 80)
+    return peek(", ".join(dict.fromkeys(filter(None, map(kind_of, blocks_of(message))))), 80)

@@ -1,20 +1,49 @@
-"""The frame of a page: a box, a head, sections, tables."""
+"""The frame of a page: a box, a head, what scrolls, tables; and how much a page can hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from langchain_redis_session._display.markup import Markup, Part
-from langchain_redis_session._display.styles import tag
+from langchain_redis_session._display.markup import Markup, Part, element
+from langchain_redis_session._display.styles import FRAME, PAGE, make_sheet, tag
 from langchain_redis_session._display.wording import in_local_time, in_utc, name_zones
+
+LARGEST_PAGE = 500_000
+"""Bytes: notebooks keep what they show."""
+ROOM = LARGEST_PAGE - 20_000
+"""What a head and a style sheet leave of it."""
 
 
 def render_page(*parts: Part) -> str:
     """Give a page."""
-    # Jupyter would typeset "$5 or $6" as mathematics.
-    names = {"class": "langchain-redis-session tex2jax_ignore mathjax_ignore"}
-    return str(tag("div", "box", *parts, **names))
+    page = element("div", *parts, **PAGE)
+    return f"{make_sheet(page)}{page}"
+
+
+def fit(parts: Iterable[Markup], room: int, *, note: Markup | None = None) -> Iterator[Markup]:
+    """Give parts as long as there is room (in bytes) for them; a note where some are left out.
+
+    >>> list(fit(map(Markup, ["ab", "cd", "e"]), 3, note=Markup("…")))
+    ['ab', '…']
+    """
+    for part in parts:
+        room -= len(part.encode())
+        if room < 0:
+            if note is not None:
+                yield note
+            return
+        yield part
+
+
+def render_scrolled(*parts: Part) -> Markup:
+    """Show in a box that scrolls what may be long."""
+    return tag("div", "scroll", *parts, style=FRAME)
+
+
+def render_newest(*parts: Part) -> Markup:
+    """Show in a box that scrolls, and opens at its end, what begins with the oldest."""
+    return tag("div", "newest", tag("div", "newest content", *parts), style=FRAME)
 
 
 def render_head(title: Iterable[Part], *lines: Iterable[Part]) -> Markup:
@@ -39,23 +68,28 @@ def render_zones(moments: Iterable[datetime]) -> Markup:
     return tag("span", "mark", f"times in {name_zones(moments)}", title=title)
 
 
-def render_pairs(pairs: Iterable[tuple[str, Part]]) -> Markup:
-    """Show names and values as a table."""
-    rows = (
-        tag(
-            "tr",
-            "pair",
-            tag("td", "pair name", tag("code", "name code", name)),
-            tag("td", "pair value", value),
-        )
-        for name, value in pairs
+def render_pair(name: str, value: Part) -> Markup:
+    """Show a name and a value as a row."""
+    return tag(
+        "tr",
+        "pair",
+        tag("td", "pair name", tag("code", "name code", name)),
+        tag("td", "pair value", value),
     )
+
+
+def render_pairs(rows: Iterable[Markup]) -> Markup:
+    """Show rows of names and values as a table."""
     return tag("div", "wide", tag("table", "pairs", tag("tbody", "pairs", *rows)))
 
 
-def render_table(columns: Iterable[str], rows: Iterable[Iterable[Markup]]) -> Markup:
-    """Show cells below the names of their columns."""
-    head = tag("tr", "table line", *(tag("th", "heading", name) for name in columns))
-    body = (tag("tr", "table line", *cells) for cells in rows)
-    parts = tag("thead", "table line", head), tag("tbody", "table line", *body)
+def render_row(cells: Iterable[Markup]) -> Markup:
+    """Show a row of a table."""
+    return tag("tr", "table line", *cells)
+
+
+def render_table(columns: Iterable[str], rows: Iterable[Markup]) -> Markup:
+    """Show rows below the names of their columns."""
+    head = render_row(tag("th", "heading", name) for name in columns)
+    parts = tag("thead", "table line", head), tag("tbody", "table line", *rows)
     return tag("div", "wide", tag("table", "table", *parts))

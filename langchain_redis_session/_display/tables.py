@@ -9,9 +9,15 @@ from typing import Any
 from langchain_redis_session._display.markup import Markup, Part
 from langchain_redis_session._display.messages import first_text, role_of
 from langchain_redis_session._display.pages import (
+    ROOM,
+    fit,
     render_head,
+    render_newest,
     render_page,
+    render_pair,
     render_pairs,
+    render_row,
+    render_scrolled,
     render_table,
     render_time,
     render_zones,
@@ -21,6 +27,7 @@ from langchain_redis_session._display.styles import tag
 from langchain_redis_session._display.texts import fold
 from langchain_redis_session._display.wording import (
     count,
+    cut,
     cut_loudly,
     name_size,
     peek,
@@ -52,8 +59,8 @@ def render_session_list(sessions: Sequence[ShownSession]) -> str:
     columns += ["events", "updated", "last message"]
     parts = [render_head(title, known)]
     if shown:
-        rows = (_render_session_row(session, len(users) > 1) for session in shown)
-        parts.append(tag("div", "body", render_table(columns, rows)))
+        rows = (render_row(_render_session_row(session, len(users) > 1)) for session in shown)
+        parts.append(render_scrolled(tag("div", "scrolled", render_table(columns, rows))))
     return render_page(*parts)
 
 
@@ -72,7 +79,7 @@ def _render_session_row(session: ShownSession, names_user: bool) -> Iterator[Mar
     last = session.last_message or (messages[0] if messages else None)
     said: list[Part] = []
     if last is not None:
-        said = [tag("span", "dim", f"{role_of(last)}: "), first_text(last)]
+        said = [tag("span", "dim", f"{cut(role_of(last), _LONG_PAYLOAD)}: "), first_text(last)]
     if session.missing:
         said.append(tag("span", "dim", f" ({' and '.join(session.missing)} can't be read)"))
     yield tag("td", "cell", *said)
@@ -80,29 +87,30 @@ def _render_session_row(session: ShownSession, names_user: bool) -> Iterator[Mar
 
 def render_track(events: Sequence[ShownTrackEvent]) -> str:
     """Give the events of a track as a page: one line each, long payloads folded."""
-    shown = events[-MOST_ROWS:]
-    names = dict.fromkeys(event.track for event in shown)
+    newest = events[-MOST_ROWS:]
+    names = dict.fromkeys(event.track for event in newest)
     title: list[Part] = []
     if names:
-        title += ["track ", tag("b", "title", ", ".join(names)), " "]
+        title += ["track ", tag("b", "title", cut(", ".join(names), _LONG_PAYLOAD)), " "]
     title.append(tag("span", "gap", count(len(events), "event") if events else "no events"))
+    all_rows = (render_row(_render_track_row(e, len(names) > 1)) for e in reversed(newest))
+    rows = list(fit(all_rows, ROOM))[::-1]
     known: list[Part] = []
-    if len(shown) < len(events):
-        known.append(f"the newest {len(shown):,} are shown · ")
+    if len(rows) < len(events):
+        known.append(f"the last {len(rows):,} are shown · ")
     parts = []
-    if shown:
-        known.append(render_zones(time_of(event.time_ns) for event in shown))
-        rows = (_render_track_row(event, len(names) > 1) for event in shown)
+    if rows:
+        known.append(render_zones(time_of(event.time_ns) for event in newest[-len(rows) :]))
         columns = ["time", *(["track"] if len(names) > 1 else []), "payload"]
-        parts.append(tag("div", "scroll", tag("div", "body", render_table(columns, rows))))
+        parts.append(render_newest(tag("div", "scrolled", render_table(columns, rows))))
     return render_page(render_head(title, known), *parts)
 
 
 def _render_track_row(event: ShownTrackEvent, names_track: bool) -> Iterator[Markup]:
     moment = time_of(event.time_ns)
-    yield tag("td", "number", render_time(moment, f"event {event.id}"))
+    yield tag("td", "number", render_time(moment, f"event {cut(event.id, _LONG_PAYLOAD)}"))
     if names_track:
-        yield tag("td", "name", event.track)
+        yield tag("td", "name", cut(event.track, _LONG_PAYLOAD))
     line = to_line(event.payload)
     if len(line) <= _LONG_PAYLOAD:
         yield tag("td", "cell", tag("code", "code", line))
@@ -133,10 +141,12 @@ def _members_of(group: Any) -> dict[str, Any]:
 
 def _render_counters(counted: dict[str, Any], name: str = "") -> Iterator[Markup]:
     plain = {n: v for n, v in counted.items() if not isinstance(v, dict) and not _is_group(v)}
-    pairs = [(n, tag("span", "time", _tell(n, v))) for n, v in plain.items() if v is not None]
+    rows = [
+        render_pair(n, tag("span", "time", _tell(n, v))) for n, v in plain.items() if v is not None
+    ]
     head = [tag("b", "strong", name)] if name else []
-    if pairs:
-        yield tag("div", "section" if name else "body", *head, render_pairs(pairs))
+    if rows:
+        yield tag("div", "section" if name else "body", *head, render_pairs(rows))
     for inner, value in counted.items():
         if isinstance(value, dict) and value:
             yield from _render_counters(value, inner)

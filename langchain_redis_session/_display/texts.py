@@ -12,13 +12,16 @@ from langchain_redis_session._display.wording import cut_loudly, indent_json, mo
 
 LONG_TEXT = 2_000
 LONG_RESULT = 400
-MOST_TEXT = 50_000
+MOST_TEXT = 20_000
+_MOST_MARKUP = 100_000
 
 
 def render_text(text: str) -> Markup:
     """Show what somebody said, as Markdown if it can be; the end of a long text is folded."""
     blocks = render_markdown(text)
-    if not blocks or blocks[0].size > LONG_TEXT:
+    # A table of nothing but cells is many times as long as its text.
+    is_long = sum(len(block.markup) for block in blocks) > _MOST_MARKUP
+    if not blocks or is_long or blocks[0].size > LONG_TEXT:
         return _render_plain(text)
     size = 0
     for place, block in enumerate(blocks):

@@ -164,13 +164,13 @@ def _draw(panels: list[_Panel]) -> Markup:
     for panel in panels:
         parts += _draw_panel(panel, left, top)
         top += _AXIS + _ROW * len(panel.rows) + _GAP
-    return element(
+    return tag(
         "svg",
+        "drawing",
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_WIDTH:g} {top:g}",
         width="100%",
-        style="display:block;max-width:100%;height:auto;min-width:600px",
         role="img",
         aria_label=f"Timeline of {count(len(rows), 'run')}",
         font_family="var(--jp-ui-font-family,system-ui,sans-serif)",

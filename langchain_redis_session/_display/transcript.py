@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from langchain_redis_session._display.markup import Markup, Part
+from langchain_redis_session._display.markup import Markup, Part, join
 from langchain_redis_session._display.messages import render_events
 from langchain_redis_session._display.pages import (
+    ROOM,
+    fit,
     render_head,
+    render_newest,
     render_page,
+    render_pair,
     render_pairs,
     render_time,
     render_zones,
@@ -32,21 +36,19 @@ from langchain_redis_session._display.wording import (
 )
 
 MOST_EVENTS = 200
-"""So many events are shown, the newest: a page has to stay a page."""
+"""So many events are shown at most, the newest: a page has to stay a page."""
 LONG_VALUE = 300
+_LARGEST_STATE = 60_000
+_MOST_TRACKS = 100
 _SCOPES = {"user": 1, "app": 2}
 
 
 def render_session(session: ShownSession) -> str:
     """Give a session as a page: who and when, the events, the state, the tracks."""
-    shown = session.events[-MOST_EVENTS:]
-    return render_page(
-        _render_session_head(session, shown),
-        *_render_part_summary(session.summary),
-        *_render_scrolled(shown),
-        *_render_state(session.state),
-        *_render_tracks(session.tracks),
-    )
+    above = join(_render_part_summary(session.summary))
+    below = join([*_render_state(session.state), *_render_tracks(session.tracks)])
+    shown, events = _render_newest(session.events, len((above + below).encode()))
+    return render_page(_render_session_head(session, shown), above, *events, below)
 
 
 def render_new_session(key: ShownKey) -> str:
@@ -56,21 +58,21 @@ def render_new_session(key: ShownKey) -> str:
 
 def render_event_list(events: Sequence[ShownEvent]) -> str:
     """Give events of any sessions as a page."""
-    shown = events[-MOST_EVENTS:]
+    shown, parts = _render_newest(events)
     title = tag("b", "title", count(len(events), "event") if events else "no events")
     known: list[Part] = []
     if len(shown) < len(events):
-        known.append(f"the newest {len(shown):,} are shown · ")
+        known.append(f"the last {len(shown):,} are shown · ")
     if shown:
         known.append(render_zones(_moments(shown)))
-    return render_page(render_head([title], known), *_render_scrolled(shown))
+    return render_page(render_head([title], known), *parts)
 
 
 def render_summary(summary: ShownSummary) -> str:
     """Give a summary as a page."""
     title: list[Part] = [tag("b", "title", "summary")]
     if summary.filter_key:
-        title += [" of ", tag("b", "strong", summary.filter_key)]
+        title += [" of ", tag("b", "strong", cut(summary.filter_key, LONG_VALUE))]
     moments = time_of(summary.boundary.cutoff_ns), summary.updated_at
     return render_page(
         render_head(title, _tell_of_summary(summary), [render_zones(moments)]),
@@ -81,19 +83,24 @@ def render_summary(summary: ShownSummary) -> str:
 def render_summary_list(summaries: Sequence[ShownSummary]) -> str:
     """Give the summaries of a session as a page."""
     title = tag("b", "title", count(len(summaries), "summary") if summaries else "no summaries")
-    zones = [render_zones(summary.updated_at for summary in summaries)] if summaries else []
-    sections = (
-        tag(
-            "div",
-            "section",
-            tag("b", "strong", summary.filter_key or "the whole session"),
-            tag("div", "dim", *_tell_of_summary(summary)),
-            render_text(summary.text),
-            *_render_topics(summary.topics),
-        )
-        for summary in summaries
+    sections = list(fit(map(_render_one_summary, summaries), ROOM))
+    known: list[Part] = []
+    if len(sections) < len(summaries):
+        known.append(f"the first {len(sections):,} are shown · ")
+    if summaries:
+        known.append(render_zones(summary.updated_at for summary in summaries))
+    return render_page(render_head([title], known), *sections)
+
+
+def _render_one_summary(summary: ShownSummary) -> Markup:
+    return tag(
+        "div",
+        "section",
+        tag("b", "strong", cut(summary.filter_key, LONG_VALUE) or "the whole session"),
+        tag("div", "dim", *_tell_of_summary(summary)),
+        render_text(summary.text),
+        *_render_topics(summary.topics),
     )
-    return render_page(render_head([title], zones), *sections)
 
 
 def _tell_of_summary(summary: ShownSummary) -> list[Part]:
@@ -103,7 +110,7 @@ def _tell_of_summary(summary: ShownSummary) -> list[Part]:
 
 def _render_topics(topics: Sequence[str]) -> Iterator[Markup]:
     if topics:
-        yield tag("div", "dim", f"topics: {', '.join(topics)}")
+        yield tag("div", "dim", f"topics: {cut(', '.join(topics), LONG_VALUE)}")
 
 
 def _render_session_head(session: ShownSession, shown: Sequence[ShownEvent]) -> Markup:
@@ -151,23 +158,34 @@ def _render_part_summary(summary: ShownSummary | None) -> Iterator[Markup]:
         yield tag("div", "section", fold_markup(title, tag("div", "inside", *inside)))
 
 
-def _render_scrolled(events: Sequence[ShownEvent]) -> Iterator[Markup]:
-    if events:
-        yield tag("div", "scroll", *render_events(events))
+def _render_newest(
+    events: Sequence[ShownEvent], taken: int = 0
+) -> tuple[Sequence[ShownEvent], list[Markup]]:
+    """Give the newest events that a page has room for, and the box with them."""
+    parts = render_events(events[-MOST_EVENTS:], ROOM - taken)
+    shown = events[len(events) - len(parts) :]
+    return shown, [render_newest(*parts)] if parts else []
 
 
 def _render_state(state: Mapping[str, Any]) -> Iterator[Markup]:
     if state:
         # The session's own values first, then those it shares.
         names = sorted(state, key=lambda name: (_SCOPES.get(name.partition(":")[0], 0), name))
-        pairs = (
-            (cut(name, 60), tag("code", "code", cut_loudly(to_line(state[name]), LONG_VALUE)))
-            for name in names
-        )
-        yield tag("div", "section", tag("b", "strong", "state"), render_pairs(pairs))
+        rows = list(fit((_render_value(name, state[name]) for name in names), _LARGEST_STATE))
+        parts = [tag("b", "strong", "state"), render_pairs(rows)]
+        if len(rows) < len(names):
+            parts.append(tag("div", "dim", f"… {len(names) - len(rows):,} more"))
+        yield tag("div", "section", *parts)
 
 
-def _render_tracks(tracks: Iterable[str]) -> Iterator[Markup]:
-    names = [part for name in tracks for part in (" ", tag("span", "gap", name))]
+def _render_value(name: str, value: Any) -> Markup:
+    return render_pair(cut(name, 60), tag("code", "code", cut_loudly(to_line(value), LONG_VALUE)))
+
+
+def _render_tracks(tracks: Sequence[str]) -> Iterator[Markup]:
+    names = [cut(name, 60) for name in tracks[:_MOST_TRACKS]]
+    if len(tracks) > _MOST_TRACKS:
+        names.append(f"… {len(tracks) - _MOST_TRACKS:,} more")
     if names:
-        yield tag("div", "section", tag("b", "strong", "tracks"), *names)
+        shown = [part for name in names for part in (" ", tag("span", "gap", name))]
+        yield tag("div", "section", tag("b", "strong", "tracks"), *shown)

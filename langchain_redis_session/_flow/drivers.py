@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeVar
 
 from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
+from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import (
     Call,
     Flow,
@@ -38,15 +40,18 @@ class AppendQueue(Protocol):
     def submit(self, request: Submit) -> Flow[None]: ...
 
 
-def _to_throw(request: Request, error: Exception) -> Exception:
+def _to_throw(
+    request: Request, error: Exception, exchanges: Exchanges | AsyncExchanges | None
+) -> BaseException:
     """What a flow sees of an error."""
     if isinstance(request, Call) or not is_of_client(error):
         return error
-    return translate_error(error)
+    origin = UNKNOWN if exchanges is None else exchanges.origin
+    return find_interruption(error) or translate_error(error, origin)
 
 
-def _translate_replies(replies: list[Any]) -> list[Any]:
-    return [translate_error(r) if isinstance(r, Exception) else r for r in replies]
+def _translate_replies(replies: list[Any], origin: Origin) -> list[Any]:
+    return [translate_error(r, origin) if isinstance(r, Exception) else r for r in replies]
 
 
 def run(
@@ -71,7 +76,7 @@ def run(
                 else:
                     reply = _execute(request, exchanges, queue, counters)
             except Exception as error:
-                request = flow.throw(_to_throw(request, error))
+                request = flow.throw(_to_throw(request, error, exchanges))
             else:
                 request = flow.send(reply)
     except StopIteration as stop:
@@ -97,7 +102,7 @@ async def arun(
                 else:
                     reply = await _aexecute(request, exchanges, queue, counters)
             except Exception as error:
-                request = flow.throw(_to_throw(request, error))
+                request = flow.throw(_to_throw(request, error, exchanges))
             else:
                 request = flow.send(reply)
     except StopIteration as stop:
@@ -109,12 +114,12 @@ async def arun(
 def _execute(
     request: Request, exchanges: Exchanges | None, queue: AppendQueue | None, counters: Counters
 ) -> Any:
+    if type(request) is Submit and queue is not None and queue.accept(request):
+        return None  # the usual case of it
     if isinstance(request, Call):
         return request.function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
-    if isinstance(request, Submit) and queue is not None and queue.accept(request):
-        return None  # the usual case of it
     if isinstance(request, (Settle, Submit)):
         return run(_ask(queue, request), None)
     assert exchanges is not None, "it needs Redis"
@@ -122,7 +127,7 @@ def _execute(
     if isinstance(request, ScanPage):
         return _scan(request, exchanges, counters)
     counters.round_trips += 1
-    return _translate_replies(exchanges.send_batch(request))
+    return _translate_replies(exchanges.send_batch(request), exchanges.origin)
 
 
 async def _aexecute(
@@ -131,12 +136,12 @@ async def _aexecute(
     queue: AppendQueue | None,
     counters: Counters,
 ) -> Any:
+    if type(request) is Submit and queue is not None and queue.accept(request):
+        return None  # the usual case of it
     if isinstance(request, Call):
         return await request.async_function()
     if isinstance(request, Unreadable):
         return note_unreadable(request, counters)
-    if isinstance(request, Submit) and queue is not None and queue.accept(request):
-        return None  # the usual case of it
     if isinstance(request, (Settle, Submit)):
         return await arun(_ask(queue, request), None)
     assert exchanges is not None, "it needs Redis"
@@ -144,7 +149,7 @@ async def _aexecute(
     if isinstance(request, ScanPage):
         return await _ascan(request, exchanges, counters)
     counters.round_trips += 1
-    return _translate_replies(await exchanges.send_batch(request))
+    return _translate_replies(await exchanges.send_batch(request), exchanges.origin)
 
 
 def _ask(queue: AppendQueue | None, request: Settle | Submit) -> Flow[None]:

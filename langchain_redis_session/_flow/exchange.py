@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
+from langchain_redis_session._flow.advice import Origin
 from langchain_redis_session._flow.requests import Command, Wait
 
 Batch: TypeAlias = "list[Command | Wait]"
@@ -14,7 +15,12 @@ class Exchanges(Protocol):
 
     One that did not end closes its connection, whatever ended it: the reply that is still to
     come must reach nobody.
+
+    Attributes:
+        origin: Where their client comes from.
     """
+
+    origin: Origin
 
     def send(self, command: Command, node: str = "") -> Any:
         """Give a command's reply, as bytes; of the node with this name, where there are nodes.
@@ -32,6 +38,8 @@ class Exchanges(Protocol):
 
 class AsyncExchanges(Protocol):
     """Likewise, for tasks of one event loop."""
+
+    origin: Origin
 
     async def send(self, command: Command, node: str = "") -> Any:
         """As of `Exchanges`."""

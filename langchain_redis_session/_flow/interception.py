@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from langchain_redis_session._flow.requests import Flow, Request, T
+from langchain_redis_session._flow.requests import Flow, Request, ScanPage, T
+from langchain_redis_session.errors import RedisSessionError
 
 
 def intercept(flow: Flow[T], answer: Callable[[Request], Flow[Any]]) -> Flow[T]:
@@ -38,3 +39,26 @@ def intercept(flow: Flow[T], answer: Callable[[Request], Flow[Any]]) -> Flow[T]:
         return stop.value  # type: ignore[no-any-return]
     finally:
         flow.close()
+
+
+def cut_off(flow: Flow[T], error: RedisSessionError) -> Flow[T]:
+    """Let all that a flow asks of Redis fail; who watches it, or queues its writes, goes on.
+
+    >>> def flow():
+    ...     try:
+    ...         yield ("GET", b"k")
+    ...     except RedisSessionError as error:
+    ...         return str(error)
+    >>> try:
+    ...     next(cut_off(flow(), RedisSessionError("no server")))
+    ... except StopIteration as stop:
+    ...     print(stop.value)
+    no server
+    """
+
+    def answer(request: Request) -> Flow[Any]:
+        if isinstance(request, (tuple, list, ScanPage)):
+            raise error
+        return (yield request)
+
+    return intercept(flow, answer)

@@ -60,7 +60,7 @@ def set_apart(command: Command, count: int) -> Command:
     return Apart(command) if count > MANY else command
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ScanPage:
     """One step of a SCAN over every primary.
 
@@ -80,14 +80,14 @@ Scope: TypeAlias = "tuple[str, ...]"
 """Whose data: `(app,)`, `(app, user)` or `(app, user, session)`; `()` for everybody's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Settle:
     """Wait until the appends that write-behind has accepted in a scope are in Redis."""
 
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Wait:
     """In a batch, right after a write: WAIT for replicas to have it.
 
@@ -114,7 +114,7 @@ class Submit:
     on_given_up: Callable[[Any], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Unreadable:
     """Take note of entries that can't be read, and are skipped.
 
@@ -131,7 +131,7 @@ class Unreadable:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """Call code that is not ours, such as a hook or a model; its reply is what that returns.
 

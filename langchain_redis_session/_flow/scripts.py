@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from langchain_redis_session._flow.interception import intercept
 from langchain_redis_session._flow.requests import Argument, Command, Flow, Request, set_apart
@@ -19,37 +19,34 @@ class ScriptMissingError(RedisSessionError):
     """The server does not have the script cached (NOSCRIPT). Never leaves a flow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """A Lua script and the SHA-1 that EVALSHA calls it by."""
 
     source: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-        object.__setattr__(self, "sha", digest)
+    sha: str
 
 
 @cache
 def load_script(name: str) -> Script:
     """Read `scripts/{name}.lua`, with the files that its `--#include` lines name."""
-    folder = files("langchain_redis_session") / "scripts"
-
-    def include(match: re.Match[str]) -> str:
-        return (folder / f"{match[1]}.lua").read_text("utf-8")
-
-    text = (folder / f"{name}.lua").read_text("utf-8")
-    script = Script(re.sub(r"^--#include (\w+)$", include, text, flags=re.MULTILINE))
-    _sources[script.sha] = script.source.encode()
+    source = re.sub(r"--#include (\w+)\n", lambda line: _read(line[1]), _read(name))
+    encoded = source.encode()
+    script = Script(source, hashlib.sha1(encoded, usedforsecurity=False).hexdigest())
+    _sources[script.sha] = encoded
     return script
 
 
+@cache
+def _read(name: str) -> str:
+    return (_folder / f"{name}.lua").read_text("utf-8")
+
+
+_folder = files("langchain_redis_session") / "scripts"
 _sources: dict[str, bytes] = {}
 
 
 def _load_all() -> None:
-    for file in (files("langchain_redis_session") / "scripts").iterdir():
+    for file in _folder.iterdir():
         name, _, ending = file.name.rpartition(".")
         if ending == "lua" and not name.startswith("_"):
             load_script(name)

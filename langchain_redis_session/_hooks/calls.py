@@ -21,7 +21,7 @@ from langchain_redis_session.errors import ConfigurationError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Hook:
     """A method of a handler.
 
@@ -47,7 +47,7 @@ _Step: TypeAlias = "tuple[Hook, tuple[Any, ...]]"
 Steps: TypeAlias = Generator[_Step, "Exception | None", T]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Done(Generic[T]):
     value: T
 

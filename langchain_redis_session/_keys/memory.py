@@ -41,7 +41,7 @@ def decode_namespace(data: bytes) -> Namespace:
     return namespace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class NamespaceKeys:
     """The keys of one namespace.
 
@@ -63,7 +63,7 @@ class NamespaceKeys:
         return [self.items, self.vectors, self.index]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class MemoryKeys:
     """The keys of what one user, or one app, remembers.
 

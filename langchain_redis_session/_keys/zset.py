@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from langchain_redis_session._keys.memory import MemoryKeys
@@ -49,8 +49,7 @@ def escape_glob(value: str) -> str:
     return value.translate(_GLOB_ESCAPES)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKeys:
+class SessionKeys(NamedTuple):
     """The keys that one session's data lives in."""
 
     sessions: bytes

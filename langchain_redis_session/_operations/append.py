@@ -47,7 +47,7 @@ def _start_stateless_record(session_id: str, event_limit: int | None) -> bytes:
     return start_record(session_id, {}, event_limit)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, eq=False, kw_only=True)
 class _Write:
     """One call of the append script, until it went through.
 

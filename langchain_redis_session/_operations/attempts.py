@@ -10,7 +10,7 @@ from langchain_redis_session.models import SessionKey
 _MOST = 100
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Attempts:
     """The tries of something that is lost only to a change by somebody else.
 

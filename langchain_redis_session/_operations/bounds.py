@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from langchain_redis_session.errors import ConfigurationError, shorten
 
@@ -13,8 +12,7 @@ Moment: TypeAlias = datetime | int | float
 StartOn: TypeAlias = Literal["human"] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Which part of a sequence to read.
 
     Attributes:

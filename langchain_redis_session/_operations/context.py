@@ -13,7 +13,7 @@ from langchain_redis_session.config import ServiceOptions
 from langchain_redis_session.scripts.replies import Fate
 
 
-@dataclass
+@dataclass(eq=False)
 class Context:
     """The surroundings of a flow. Thread-safe enough: its counters need not be exact.
 

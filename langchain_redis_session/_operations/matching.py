@@ -27,7 +27,7 @@ _MOST_TERMS = 64
 _PIECE = 1000
 # Words in scripts that part them by spaces; where they don't (Chinese, Thai, …), a word is found
 # wherever it stands.
-_WORD = re.compile(r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]+")
+_WORD = r"[0-9A-Za-z_\u00AA-\u0DFF\u10A0-\u177F\u1800-\u1FFF]+"
 
 
 def is_human(item: Any) -> bool:
@@ -123,7 +123,7 @@ def _mark(words: Sequence[str]) -> str:
     """
     # Piece by piece: other threads have their turn in between.
     pieces = (" ".join(words[at : at + _PIECE]) for at in range(0, len(words), _PIECE))
-    return " ".join(_WORD.sub("\n\\g<0>\n", piece) for piece in pieces)
+    return " ".join(re.sub(_WORD, "\n\\g<0>\n", piece) for piece in pieces)
 
 
 def compile_roles(roles: Collection[str] | None) -> Callable[[Event], bool]:

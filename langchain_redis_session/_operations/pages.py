@@ -72,7 +72,7 @@ def find_repeated(page: Page) -> set[bytes]:
     return repeated
 
 
-@dataclass
+@dataclass(eq=False)
 class Walk:
     """A walk over a session's events from a score on, towards the newest or the oldest.
 

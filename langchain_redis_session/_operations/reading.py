@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
@@ -17,7 +17,8 @@ from langchain_redis_session._codec.session_record import (
     parse_created,
 )
 from langchain_redis_session._codec.summary_record import find_cutoff, find_system_scores
-from langchain_redis_session._flow.requests import Command, Flow
+from langchain_redis_session._display.lists import EventList
+from langchain_redis_session._flow.requests import Command, Flow, off_loop
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.bounds import Bounds
 from langchain_redis_session._operations.context import Context
@@ -28,7 +29,7 @@ from langchain_redis_session._operations.decoding import (
 )
 from langchain_redis_session._operations.lifetime import refresh_lifetime
 from langchain_redis_session._operations.matching import has_message, is_below, is_whole
-from langchain_redis_session._operations.pages import page_command, parse_page_reply
+from langchain_redis_session._operations.pages import LARGEST_PAGE, page_command, parse_page_reply
 from langchain_redis_session._operations.state import decode_shared_state
 from langchain_redis_session._operations.stretch import Stretch, make_event_stretch
 from langchain_redis_session._times import to_datetime
@@ -104,8 +105,19 @@ def _read_messages(
         stretch.take_front(*fronts)
         yield from stretch.take_first(page)
         yield from stretch.finish()
-        messages = list_messages(stretch.items)
+        messages = yield from _take_messages(stretch)
     return messages
+
+
+def _take_messages(stretch: Stretch[Event]) -> Flow[list[BaseMessage]]:
+    def take() -> list[BaseMessage]:
+        events, stretch.items = stretch.items, []
+        return list_messages(events)
+
+    # Of many, the events alone take their time to be let go.
+    if len(stretch.items) <= LARGEST_PAGE:
+        return take()
+    return (yield from off_loop(take))
 
 
 def _read_first(context: Context, key: SessionKey, stretch: Stretch[Event]) -> Flow[list[Any]]:
@@ -167,8 +179,7 @@ def get_since_summary(
     return (yield from _read(reading, counts_as_use=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Unsummarized:
+class Unsummarized(NamedTuple):
     """A session with the events of a filter key that its summary does not cover.
 
     Attributes:
@@ -307,7 +318,7 @@ class Reading:
                     "strict=True to have its events"
                 )
         else:
-            parsed = replace(NO_RECORD, created_ns=parse_created(record), is_readable=True)
+            parsed = NO_RECORD._replace(created_ns=parse_created(record), is_readable=True)
         found = {self.filter_key: ours}
         cutoff = stored.foreign_cutoff
         cutoffs = {} if cutoff is None else {self.filter_key: cutoff}
@@ -336,7 +347,7 @@ class Reading:
         stretch = self.stretch
         cutoff = format_cutoff(summary)
         lowest = f"({cutoff}" if cutoff else "-inf"
-        stretch.bounds = replace(stretch.bounds, lowest=lowest)
+        stretch.bounds = stretch.bounds._replace(lowest=lowest)
         if float(cutoff or "-inf") == began:
             return page
         return (
@@ -370,11 +381,12 @@ def make_session(
     """Put a session together; without a stretch, its events were not read."""
     is_for_model = stretch is not None and stretch.bounds.for_model
     more: dict[str, Any] = {"cuts": record.cuts} if is_for_model else {}
+    events = stretch.items if stretch else []
     return (WindowSession if is_for_model else Session)(
         **more,
         key=key,
         state={**record.state, **shared_state},
-        events=stretch.items if stretch else [],
+        events=events if is_for_model else EventList(events),
         tracks=record.tracks,
         created_at=to_datetime(record.created_ns),
         updated_at=to_datetime(record.updated_ns),
@@ -391,4 +403,4 @@ def take_times_of_events(events_key: bytes, record: Record) -> Flow[Record]:
     )
     scores = [float(score) for page in pages for score in parse_page_reply(page)[1]]
     times = [int(score) if math.isfinite(score) else 0 for score in scores] or [0, 0]
-    return replace(record, created_ns=times[0], updated_ns=times[-1])
+    return record._replace(created_ns=times[0], updated_ns=times[-1])

@@ -54,7 +54,7 @@ class Scored(Protocol):
 S = TypeVar("S", bound=Scored)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Stretch(Generic[S]):
     """What a read has gathered, and how it goes on.
 

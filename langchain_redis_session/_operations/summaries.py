@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from langchain_redis_session._codec.summary_record import parse_summary_index
 from langchain_redis_session._flow.requests import Flow
@@ -18,8 +18,7 @@ from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.replies import Status
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryTask:
+class SummaryTask(NamedTuple):
     """A summary that is to be made, if it is worth it.
 
     Attributes:
@@ -33,8 +32,7 @@ class SummaryTask:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryOutcome:
+class SummaryOutcome(NamedTuple):
     """What became of a task.
 
     Attributes:

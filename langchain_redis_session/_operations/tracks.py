@@ -25,7 +25,7 @@ from langchain_redis_session.scripts.bindings import Entry
 from langchain_redis_session.scripts.replies import Status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PreparedTrackEvents:
     """Events of one track that were checked and encoded, to be appended together."""
 

@@ -187,3 +187,13 @@ def _list_of(
                 f"{name}[{place}] must be {shown}, not {shorten(value)}; {advice}"
             )
     return values
+
+
+def tell_of_call(name: str) -> str:
+    """Say that an id belongs to a method, and not to a service; "" for other names."""
+    if name not in ("app_name", "user_id", "session_id"):
+        return ""
+    return (
+        "; a service is for all apps, users and sessions: give it to each call, as in "
+        "create_session(app_name, user_id, session_id)"
+    )

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from langchain_redis_session.config import tell_owners
 from langchain_redis_session.errors import InvalidSessionKeyError, shorten, suggest
 from langchain_redis_session.models import SessionKey
 
@@ -45,5 +46,5 @@ def explain_call(
         return TypeError(str(error).replace(function.__qualname__, public, 1))
     return TypeError(
         f"{public}() got an unexpected keyword argument {unknown!r}"
-        + (suggest(unknown, known) or f"; it takes {', '.join(known)}")
+        + (suggest(unknown, known, tell_owners(unknown)) or f"; it takes {', '.join(known)}")
     )

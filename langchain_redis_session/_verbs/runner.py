@@ -18,6 +18,7 @@ from langchain_redis_session._actions.context import ActionContext
 from langchain_redis_session._actions.observed import observe, tell_of_unreadable
 from langchain_redis_session._connections.clients import Connections
 from langchain_redis_session._flow.drivers import arun, run
+from langchain_redis_session._flow.interception import cut_off
 from langchain_redis_session._flow.requests import Flow, Scope, Settle
 from langchain_redis_session._flow.scripts import send_sources
 from langchain_redis_session._hooks.hooks import Hooks
@@ -97,17 +98,23 @@ class FlowRunner:
         return flow if self._context.options.use_evalsha else send_sources(flow)
 
     def _run(self, flow: Flow[T]) -> T:
-        flow = self._prepare(flow)
-        exchanges, counters = self._connections.exchanges(), self._context.counters
+        flow, counters = self._prepare(flow), self._context.counters
+        try:
+            exchanges = self._connections.exchanges()
+        except BackendUnavailableError as error:  # no node of a cluster can be reached
+            exchanges, flow = None, cut_off(flow, error)
         try:
             return run(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
             raise self._explain(error) from error.__cause__
 
     async def _arun(self, flow: Flow[T]) -> T:
-        flow = self._prepare(flow)
-        connections, counters = self._connections, self._context.counters
-        exchanges = connections.running_exchanges() or await connections.open_async()
+        flow, counters = self._prepare(flow), self._context.counters
+        connections = self._connections
+        try:
+            exchanges = connections.running_exchanges() or await connections.open_async()
+        except BackendUnavailableError as error:
+            exchanges, flow = None, cut_off(flow, error)
         try:
             return await arun(flow, exchanges, self._write_behind, counters)
         except BackendUnavailableError as error:
@@ -200,7 +207,7 @@ def async_method(
     async def twin(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._arun(self._start(name, operation, make_flow, args, kwargs))
 
-    return _dress(twin, make_flow, name, inspect.signature(method))
+    return _dress(twin, make_flow, name, vars(method)["__signature__"])
 
 
 M = TypeVar("M", bound=Callable[..., Any])

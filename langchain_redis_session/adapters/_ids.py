@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from langchain_redis_session.errors import shorten
+from langchain_redis_session._connections.checks import tell_of_client
+from langchain_redis_session.errors import InvalidSessionKeyError, shorten
 
 
 def as_text(value: Any) -> Any:
@@ -30,9 +31,37 @@ def tell_names(named: Mapping[str, Any]) -> str:
     ''
     """
     others = {str(name) for name, value in named.items() if value is not None}
-    others -= {"user_id", "session_id", "app_name"}
+    others -= {"user_id", "session_id", "thread_id", "app_name"}
     own = sorted(name for name in others if not name.startswith(("__", "checkpoint")))
     return f", only {', '.join(map(shorten, own[:5]))}" if own else ""
+
+
+def find_session_id(configurable: Mapping[str, Any]) -> Any:
+    """Give the session that a run's config names, as `session_id` or as LangGraph's `thread_id`.
+
+    Raises:
+        InvalidSessionKeyError: As both, and not the same.
+
+    >>> find_session_id({"thread_id": "s1"}), find_session_id({"session_id": 7})
+    ('s1', '7')
+    """
+    named: list[Any] = [
+        as_text(configurable.get(name)) or None for name in ("session_id", "thread_id")
+    ]
+    session_id, thread_id = named
+    if None not in named and session_id != thread_id:
+        raise InvalidSessionKeyError(
+            f"this run names two sessions: session_id={shorten(session_id)} and "
+            f"thread_id={shorten(thread_id)}; name one, or the same as both"
+        )
+    return thread_id if session_id is None else session_id
+
+
+def tell_of_run(name: str) -> str:
+    """Say where a run's own ids, and options of clients, are given; "" for other names."""
+    if name in ("user_id", "session_id", "thread_id"):
+        return f"; each run names its own: config={{'configurable': {{{name!r}: …}}}}"
+    return tell_of_client(name)
 
 
 def name_anew(messages: Iterable[BaseMessage], known: Collection[str]) -> list[BaseMessage]:

@@ -1,7 +1,5 @@
 """The service of an adapter: given, or one for all that were made with equal options."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import os
@@ -15,7 +13,7 @@ from langchain_redis_session._connections.forks import renew_in_child
 from langchain_redis_session._connections.given import check_clients, is_async_client
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session._connections.registry import find_instance
-from langchain_redis_session.config import ObjectOptions, ServiceOptions
+from langchain_redis_session.config import ObjectOptions, ServiceOptions, tell_owners
 from langchain_redis_session.errors import ConfigurationError, suggest
 from langchain_redis_session.models import DeadLetter, Session
 from langchain_redis_session.service import RedisSessionService, Ttl
@@ -83,11 +81,17 @@ def check_names(adapter: type, options: Iterable[str]) -> None:
     if unknown is None:
         return
     known = [*inspect.signature(adapter).parameters, *SharedOptions.__annotations__]
+    known.remove("options")
     name = adapter.__name__
+    elsewhere = (
+        f"; {name} takes options of redis-py's clients as its own arguments"
+        if unknown == "extra_options"
+        else tell_owners(unknown)
+    )
     raise ConfigurationError(
         f"there is no option {unknown!r}"
         + (
-            suggest(unknown, known)
+            suggest(unknown, known, elsewhere)
             or f"; {name} takes its own, those of RedisSessionService, and those of redis-py's "
             "clients"
         )

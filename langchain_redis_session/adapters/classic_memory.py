@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_bu
 from pydantic import PrivateAttr, ValidationError
 
 from langchain_redis_session._actions.open_calls import OpenToolCalls
+from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
@@ -57,7 +58,9 @@ class RedisSessionMemory(BaseMemory):
             else it is a text.
         human_prefix: What stands before the user's words in that text.
         ai_prefix: What stands before the model's.
-        include_summary: Whether the session's summary stands for the messages that it covers.
+        include_summary: Whether the session's summary stands for the messages that it covers. The
+            `summarizer=` of this service makes it, or that of another process; without any,
+            nothing is left out for it.
         max_messages: The most messages that it returns, the newest; None = all. The last turn
             counts, too, as in `RedisSessionChatMessageHistory`.
         max_tokens: The most tokens that it returns, likewise; None = all.
@@ -88,7 +91,7 @@ class RedisSessionMemory(BaseMemory):
     ai_prefix: str = "AI"
     _history: RedisSessionChatMessageHistory = PrivateAttr()
 
-    @refuse_unknown()
+    @refuse_unknown(tell_of_client)
     def __init__(
         self,
         service: RedisSessionService,

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
 
+from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._connections.rebuilt import Rebuilt
 from langchain_redis_session._display.guard import shows
 from langchain_redis_session._flow.requests import Flow
@@ -84,7 +85,7 @@ class RedisSessionMemoryStore(Rebuilt, BaseStore):
     supports_ttl = True
     ttl_config: TTLConfig | None
 
-    @refuse_unknown()
+    @refuse_unknown(tell_of_client)
     def __init__(
         self,
         service: RedisSessionService,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from langchain_core.messages import (
@@ -107,8 +107,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         include_summary: Whether a read returns the session's summary in place of the messages
             that it covers. It and system messages become one system message in front, which
             is left out where the last user message would not fit beside it. Messages without
-            an id get one for this read. Another process may make the summaries; without
-            any, all messages are returned.
+            an id get one for this read. The `summarizer=` makes the summaries, or that of
+            another process; without any, all messages are returned.
         format_summary: Makes that message of the `Summary`: a text or a message.
         start_on: Where a read begins if `max_messages`, `max_tokens` or the summary leave
             older messages out: "human" = at a user message; None = where the cut falls,
@@ -454,8 +454,7 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         return replace(session, event_count=count)._repr_html_()
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """What a read gave, with the summary that stands for the rest."""
 
     messages: list[BaseMessage]

@@ -22,6 +22,7 @@ from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
+from langchain_redis_session.adapters._ids import tell_of_run
 from langchain_redis_session.adapters._middleware.places import PlaceFinder
 from langchain_redis_session.adapters._middleware.state_view import (
     SessionState,
@@ -92,7 +93,9 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
             tool calls of a run.
         max_tokens: The most tokens that it sees, likewise; None = all.
         token_counter: Counts tokens of messages; default: an estimate, media at a fixed cost each.
-        include_summary: Whether the session's summary stands for the messages that it covers.
+        include_summary: Whether the session's summary stands for the messages that it covers. The
+            `summarizer=` of this service makes it, or that of another process; without any,
+            nothing is left out for it.
         format_summary: Makes the message in front of the `Summary`: a text or a message.
         stable_window: Whether the window's first message stays the same until a limit is reached;
             then half is left out. Until the next time prompts begin alike, which providers'
@@ -130,7 +133,7 @@ class RedisSessionMiddleware(Rebuilt, _AgentMiddleware):
         ['I am Ann.', 'Hello Ann!', 'Who am I?', 'You are Ann.']
     """
 
-    @refuse_unknown()
+    @refuse_unknown(tell_of_run)
     def __init__(
         self,
         service: RedisSessionService,

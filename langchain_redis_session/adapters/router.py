@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, TypeAdapter
 
+from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.bounds import format_score
 from langchain_redis_session._operations.state import APP_PREFIX, USER_PREFIX
@@ -30,7 +31,7 @@ from langchain_redis_session.models import Event, Session, SessionKey, Summary, 
 from langchain_redis_session.service import RedisSessionService
 
 # It says what to install where fastapi is not there.
-from langchain_redis_session.adapters.router_errors import SessionRoute  # isort: skip
+from langchain_redis_session.adapters.router_errors import SessionRoute, tell_in_stream  # isort: skip
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Response
 from fastapi.params import Depends as Dependency
@@ -112,7 +113,7 @@ _Score = Annotated[
 _NO_SESSION: dict[int | str, dict[str, Any]] = {404: {"description": "No such session."}}
 
 
-@refuse_unknown()
+@refuse_unknown(tell_of_client)
 def session_router(
     service: RedisSessionService,
     *,
@@ -134,7 +135,8 @@ def session_router(
     - `DELETE /{id}/events/{event_id}`: remove an event.
     - `GET /{id}/follow`: server-sent events: each of the session's events as it is appended, with
       its score as id. `after=` says from which score on (0 = all); a browser that comes back
-      sends the last id by itself, and misses nothing.
+      sends the last id by itself, and misses nothing. Where Redis goes away meanwhile, an event
+      named `error` says so, with status and text as JSON, and the stream ends.
 
     Errors are answered as `install_error_handlers` describes. Ids with a "/" can't be reached.
 
@@ -260,8 +262,7 @@ def session_router(
             [name for name in dropped if name not in of_user],
         )
         if of_user:
-            names = [name.removeprefix(USER_PREFIX) for name in of_user]
-            await service.adelete_user_state(app_name, key.user_id, *names)
+            await service.adelete_user_state(app_name, key.user_id, *of_user)
         return await get_state(key)
 
     @router.delete(
@@ -353,8 +354,9 @@ async def _send(events: AsyncIterator[Event]) -> AsyncIterator[dict[str, str]]:
         async for event in events:
             data = await asyncio.to_thread(_EVENT.dump_json, event)
             yield {"id": format_score(event.score or 0), "data": data.decode()}
-    except RedisSessionError as error:  # the client comes back, and goes on where this ends
+    except RedisSessionError as error:  # the client may come back, and go on where this ends
         logger.warning("a client that follows a session was sent away: %s", error)
+        yield tell_in_stream(error)
 
 
 def _make_ping() -> ServerSentEvent:

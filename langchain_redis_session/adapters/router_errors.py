@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from langchain_redis_session._logs import logger
+from langchain_redis_session.adapters._writes import is_of_answer
 from langchain_redis_session.errors import (
     BackendUnavailableError,
     BudgetExceededError,
@@ -48,6 +50,8 @@ STATUSES: dict[type[RedisSessionError], int] = {
 }
 """What has no status here is a mistake of the server's, and a 500."""
 
+_OF_CONTENT = (413, 422)
+"""What is the client's mistake, unless it is what the model has said."""
 # In the router's own routes, every argument comes from the client.
 _ROUTER_STATUSES = {**STATUSES, ConfigurationError: 422}
 
@@ -63,6 +67,7 @@ def install_error_handlers(app: FastAPI) -> None:
     - 413: a message or a state is too large.
     - 422: an id is missing or can't be one; a value that JSON can't carry.
     - 429: a `UsageBudget` is used up.
+    - 502: a chain, or its model, gave no answer, or one that can't be stored.
     - 503, with `Retry-After`: Redis can't be reached, or the service is closed. The body shows no
       address.
 
@@ -115,6 +120,9 @@ def _to_http_error(
     status = next((statuses[kind] for kind in type(error).__mro__ if kind in statuses), None)
     if status is None:
         return None
+    if status in _OF_CONTENT and is_of_answer(error):
+        logger.error("an answer could not be stored: %s", error)
+        return HTTPException(502, "the answer can't be stored")
     if status == 503:
         logger.warning("a request was answered with status 503: %s", error)
         return HTTPException(
@@ -128,3 +136,10 @@ def _to_http_error(
             status, str(cause) if isinstance(cause, EventRejectedError) else "refused"
         )
     return HTTPException(status, str(error))
+
+
+def tell_in_stream(error: RedisSessionError) -> dict[str, Any]:
+    """Give the server-sent event that ends a stream, in the form of LangServe's."""
+    found = _to_http_error(error, _ROUTER_STATUSES) or HTTPException(500, "it can't be read")
+    said = {"status_code": found.status_code, "message": found.detail}
+    return {"event": "error", "data": json.dumps(said), "retry": 1000 * RETRY_AFTER_S}

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from typing_extensions import Self
 
+from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._logs import logger
@@ -63,7 +64,7 @@ def _anoted(note: _Note) -> Callable[..., Any]:
 class _Tracking:
     """What both handlers are: a recorder, and how its events get into the track."""
 
-    @refuse_unknown()
+    @refuse_unknown(tell_of_client)
     def __init__(
         self,
         service: RedisSessionService,

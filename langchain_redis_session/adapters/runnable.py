@@ -33,7 +33,7 @@ from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._operations.bounds import StartOn
 from langchain_redis_session._summarizer.tokens import count_tokens
 from langchain_redis_session._verbs.arguments import check_flags
-from langchain_redis_session.adapters._ids import as_text, tell_names
+from langchain_redis_session.adapters._ids import as_text, find_session_id, tell_names, tell_of_run
 from langchain_redis_session.adapters._runnable.forms import Forms, merge_chunks
 from langchain_redis_session.adapters._runnable.turn import Memory, OnStoreError, Turn
 from langchain_redis_session.adapters._sharing import check_service
@@ -47,11 +47,11 @@ from langchain_redis_session.errors import (
 from langchain_redis_session.models import SessionKey, Summary, validate_id
 from langchain_redis_session.service import RedisSessionService
 
-_NAMES = ("user_id", "session_id")
+_NAMES = ("user_id", "session_id (or thread_id)")
 _CONFIG = 'a dict such as {"configurable": {"user_id": "ann", "session_id": "s1"}}'
 
 
-@refuse_unknown()
+@refuse_unknown(tell_of_run)
 def with_session(
     runnable: RunnableLike[Any, Any],
     service: RedisSessionService,
@@ -74,7 +74,8 @@ def with_session(
 ) -> RunnableWithSession:
     """Give a chain a session as its memory, in place of `RunnableWithMessageHistory`.
 
-    Each run names its session in the config: `{"configurable": {"user_id": …, "session_id": …}}`.
+    Each run names its session in the config: `{"configurable": {"user_id": …, "session_id": …}}`,
+    or `thread_id`, as for agents.
     The chain is given what the session holds, and what the user says. That is stored before the
     chain runs, the answer when it ends, both under one request id, the run's own. A session that
     does not exist is made.
@@ -110,7 +111,9 @@ def with_session(
         output_messages_key: Where the answer stands in an output that is a dict. Default: its
             only key, or "output".
         app_name: The application.
-        include_summary: Whether the session's summary stands for the messages that it covers.
+        include_summary: Whether the session's summary stands for the messages that it covers. The
+            `summarizer=` of this service makes it, or that of another process; without any,
+            nothing is left out for it.
         max_messages: The most messages that the chain is given, the newest; None = all. What the
             user says now counts, too, and stays in any case.
         max_tokens: The most tokens that it is given, likewise; None = all.
@@ -279,18 +282,20 @@ class RunnableWithSession(Runnable[Any, Any]):
 
     def _find_key(self, config: RunnableConfig) -> SessionKey:
         configurable = config.get("configurable") or {}
-        ids = {name: as_text(configurable.get(name)) for name in _NAMES}
-        missing = [name for name, value in ids.items() if value is None or value == ""]
+        ids = (as_text(configurable.get("user_id")), find_session_id(configurable))
+        missing = [name for name, found in zip(_NAMES, ids, strict=True) if found in (None, "")]
         if missing:
             raise InvalidSessionKeyError(
                 f"this run names no {' and no '.join(missing)}{tell_names(configurable)}; pass a "
                 f"config, {_CONFIG}"
             )
-        return SessionKey(self._app_name, **ids)
+        return SessionKey(self._app_name, *ids)
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
         """What a config can have: the chain's, and the names of user and session."""
+        bound = self.bound.config_specs
+        taken = {spec.id for spec in bound}
         own = [
             ConfigurableFieldSpec(
                 id=name,
@@ -303,9 +308,11 @@ class RunnableWithSession(Runnable[Any, Any]):
             for name, label, text in (
                 ("user_id", "User ID", "Whose session it is."),
                 ("session_id", "Session ID", "The conversation, unique for the user."),
+                ("thread_id", "Thread ID", "The same, by LangGraph's name."),
             )
+            if name not in taken
         ]
-        return get_unique_config_specs([*self.bound.config_specs, *own])
+        return get_unique_config_specs([*bound, *own])
 
     @property
     def InputType(self) -> Any:

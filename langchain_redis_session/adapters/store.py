@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.stores import BaseStore
 
+from langchain_redis_session._connections.checks import tell_of_client
 from langchain_redis_session._display.guard import shows
 from langchain_redis_session._verbs import named_values
 from langchain_redis_session._verbs.arguments import check_key
@@ -53,7 +54,7 @@ class RedisSessionStore(BaseStore[str, Any]):
         'Paris'
     """
 
-    @refuse_unknown()
+    @refuse_unknown(tell_of_client)
     def __init__(self, service: RedisSessionService, key: SessionKey) -> None:
         self.service = check_service(service)
         self.session_key = check_key(key)

@@ -26,7 +26,8 @@ repeat
   end
   local limit = tonumber(event_limit ~= '' and event_limit or own_limit)
   local lowest, count = ARGV[cursor + 1], tonumber(event_count)
-  if limit > 0 and count > limit
+  -- More than 1,000 are a case for batches: Lua can't unpack 8,000 values.
+  if count > 1000 or limit > 0 and count > limit
       or call('EXISTS', index_key, tracks_key, summaries_key) > 0
       or call('ZCOUNT', events_key, lowest, '+inf') > 0 then
     break

@@ -1,7 +1,5 @@
 """What the scripts reply, by name: one alphabet, a status word first."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple

@@ -66,15 +66,19 @@ def end_call(
     scores: list[float] = []
     args: list[Argument] = []
     text, wanted, highest = "", 0.0, -math.inf
-    for entry in entries:
-        if entry.score != text:  # those of one append mostly want the same
-            text, wanted = entry.score, float(entry.score)
-        highest = wanted if wanted > highest else math.nextafter(highest, math.inf)
+    lowest = max(1.0, float(entries[0].score))
+    for score, member, _ in entries:
+        if score != text:  # those of one append mostly want the same
+            text, wanted = score, float(score)
+            if wanted < lowest:
+                return None
+        if wanted > highest:
+            highest, written = wanted, score
+        else:
+            highest = math.nextafter(highest, math.inf)
+            written = str(int(highest)) if highest >= _WHOLE else f"{highest:.17g}"
         scores.append(highest)
-        args.append(str(int(highest)) if highest >= _WHOLE else f"{highest:.17g}")
-        args.append(entry.member)
-        if wanted < max(1, scores[0]):
-            return None
+        args += (written, member)
     # All begin with an id; where that is the same, the script has to look closer.
     if len({entry.member[:_START_BYTES] for entry in entries}) < count:
         return None

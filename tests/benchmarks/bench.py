@@ -64,7 +64,7 @@ class Plan:
     writers: int = 8
     turns: tuple[int, ...] = (10, 20, 40)
     tasks: tuple[int, int] = (64, 1000)
-    starts: int = 7
+    starts: int = 15
 
 
 QUICK = Plan(

@@ -21,7 +21,8 @@ from langchain_redis_session import (
 )
 from langchain_redis_session._codec.events import decode_event, encode_event
 from langchain_redis_session._codec.usual_events import read_messages
-from langchain_redis_session._operations import counting, pages, prepared, stretch
+from langchain_redis_session._operations import counting, pages, prepared, reading, stretch
+from langchain_redis_session.models import list_messages
 from tests.contract.backends import Backend, RedisProbe, Verbs
 from tests.contract.intercept import Commands, intercept
 from tests.contract.narrow import each_server, one_mode, one_server
@@ -269,6 +270,27 @@ async def test_other_tasks_have_their_turn_while_many_messages_are_decoded(
     other.cancel()
     assert len(seen) >= 3
     assert len({*seen}) == len(seen)
+
+
+@one_server
+@one_mode
+async def test_messages_of_many_events_are_taken_in_a_thread(
+    verbs: Verbs, session: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def take(events: list[Event]) -> list[BaseMessage]:
+        threads.append(threading.get_ident())
+        return list_messages(events)
+
+    monkeypatch.setattr(reading, "list_messages", take)
+    monkeypatch.setattr(reading, "LARGEST_PAGE", 2)
+    for text in "abc":
+        await verbs.append_messages(session, [HumanMessage(text)], tag="unusual")
+    assert len(await verbs.get_messages(session, limit=2)) == 2
+    assert [m.content for m in await verbs.get_messages(session)] == ["a", "b", "c"]
+    few, many = threads
+    assert few == threading.get_ident() != many
 
 
 @pytest.mark.parametrize("hooked", [False, True], ids=["", "hooked"])

@@ -207,6 +207,17 @@ async def test_hooks_change_nothing_about_the_limit_of_a_new_session(
     assert len(await verbs.get_events(key)) == 3
 
 
+@one_server
+async def test_a_session_that_is_made_again_has_the_limit_of_its_own_making(
+    verbs: Verbs, key: SessionKey
+) -> None:
+    for limit in (3, 2):
+        for number in range(3):
+            await verbs.append_messages(key, humans(2, number), create=True, new_event_limit=limit)
+        assert len(await verbs.get_events(key)) == limit
+        await verbs.delete_session(key)
+
+
 @each_server
 async def test_a_large_cut_by_a_new_limit_is_spread_over_appends(
     make_verbs: Callable[..., Verbs], key: SessionKey

@@ -137,6 +137,7 @@ class Field:
         for key in keys[1:]:
             for group in _GROUPS.get(kind, (reads.SESSION,)):
                 yield from self._take_turns(group, turn, key)
+        yield "get_messages of the whole session", reads.WHOLE["get_messages"], keys[0]
         yield "list_sessions", reads.USER["list_sessions"], keys[0]
         yield from self._take_turns(reads.USER, turn, keys[1])
         for key in keys[1:]:

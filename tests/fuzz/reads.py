@@ -11,6 +11,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.store.base import GetOp, SearchOp
 
 from langchain_redis_session import (
+    CorruptEventError,
     RedisSessionChatMessageHistory,
     RedisSessionMemoryStore,
     RedisSessionService,
@@ -82,6 +83,21 @@ def _read_memory(service: RedisSessionService, key: SessionKey) -> None:
     store.list_namespaces()
 
 
+def _strictly(read: Read) -> Read:
+    def call(service: RedisSessionService, key: SessionKey) -> None:
+        with suppress(CorruptEventError):
+            read(service, key)
+
+    return call
+
+
+def _append(service: RedisSessionService, key: SessionKey) -> None:
+    service.append_messages(key, [HumanMessage("later")])
+    service.append_track_event(key, "t", 1)
+    if service.get_messages(key, limit=1)[-1].content != "later":
+        raise AssertionError("what was appended is not the newest")
+
+
 def _summarize(service: RedisSessionService, key: SessionKey) -> None:
     # It is told of what stands in its place, or of a record that is gone.
     with suppress(SummaryError, SessionNotFoundError):
@@ -96,6 +112,8 @@ WHOLE: dict[str, Read] = {
     "get_messages, answered": lambda s, k: _expect_good(
         s.get_messages(k, open_tool_calls="answer")
     ),
+    "get_messages, strict": _strictly(lambda s, k: s.get_messages(k, strict=True)),
+    "get_session, strict": _strictly(lambda s, k: s.get_session(k, strict=True)),
     "get_messages, dropped": lambda s, k: s.get_messages(
         k, open_tool_calls="drop", start_on="human"
     ),
@@ -142,6 +160,7 @@ SESSION: dict[str, Read] = {
 
 TRACK: dict[str, Read] = {
     "HTML of runs": _show_runs,
+    "get_track_events, strict": _strictly(lambda s, k: s.get_track_events(k, "t", strict=True)),
     "get_track_events, last": lambda s, k: s.get_track_events(k, "t", limit=3, offset=1),
 }
 USER: dict[str, Read] = {
@@ -159,6 +178,7 @@ USER: dict[str, Read] = {
 
 WRITES: dict[str, Read] = {
     "create_session": lambda s, k: s.create_session(k.app_name, k.user_id, k.session_id),
+    "append": _append,
     "create_summary": _summarize,
     "remove_events": lambda s, k: s.remove_events(k, ["seed1", f"{3:032x}"]),
     "trim_conversations": lambda s, k: s.trim_conversations(k, count=2),

@@ -48,6 +48,10 @@ class Interruption(Exception):
     """What the signal's handler raises."""
 
 
+class TimeLimit(Interruption, TimeoutError):
+    """Likewise; for redis-py it looks like one of the socket's."""
+
+
 class LoopInterruption(KeyboardInterrupt):
     """Likewise; it ends a loop wherever it lands, where the loop reports other exceptions."""
 
@@ -66,7 +70,7 @@ def interrupt(_number: int, frame: FrameType | None) -> None:
 
 
 is_calm = True
-kinds: list[type[BaseException]] = [Interruption]
+kinds: list[type[BaseException]] = [Interruption, TimeLimit]
 random_ = random.Random(1)
 
 

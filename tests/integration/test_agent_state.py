@@ -221,6 +221,8 @@ AGENT_KEYS = [
     ({"user_id": "ann", "session_id": "s1", "app_name": "shop"}, {}, ("shop", "ann", "s1")),
     ({"user_id": "ann"}, {"thread_id": "t1"}, ("default", "ann", "t1")),
     (None, {"thread_id": "t1", "user_id": "ann"}, ("default", "ann", "t1")),
+    (None, {"session_id": "s2", "user_id": "ann"}, ("default", "ann", "s2")),
+    (None, {"session_id": 7, "thread_id": "7", "user_id": "ann"}, ("default", "ann", "7")),
     (Context(), {"thread_id": "t1", "user_id": "bob"}, ("default", "ann", "s1")),
     (Context(7, UUID(int=1)), {}, ("default", "7", str(UUID(int=1)))),
 ]
@@ -247,7 +249,7 @@ async def test_the_context_names_the_session_else_the_config(
         ({}, "user_id"),
         ({"thread_id": "t1"}, "user_id"),
         ({"user_id": "ann"}, r"session_id \(or thread_id\)"),
-        ({"user": "ann", "thread_id": "t1"}, "user_id, only 'thread_id', 'user'"),
+        ({"user": "ann", "thread_id": "t1"}, "user_id, only 'user'"),
     ],
 )
 def test_a_run_without_a_session_is_an_error(

@@ -17,6 +17,7 @@ from langchain_redis_session import (
     BackendUnavailableError,
     Event,
     RedisSessionService,
+    SessionCallbackHandler,
     SessionKey,
 )
 from langchain_redis_session._keys.zset import Keyspace
@@ -34,7 +35,7 @@ from tests.integration.failovers import (
 )
 from tests.integration.persist_load import create_all, make_keys
 from tests.methods import call_all_methods
-from tests.servers import CLUSTER_SLOTS, LENDS_CONNECTIONS, RedisCluster, ServerBinary
+from tests.servers import CLUSTER_SLOTS, LENDS_CONNECTIONS, RedisCluster, ServerBinary, free_port
 from tests.waits import PATIENCE_S
 
 PATIENT: dict[str, Any] = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
@@ -67,6 +68,40 @@ def test_a_service_of_a_cluster_url_connects_only_when_it_is_used() -> None:
         service.ping()
     with pytest.raises(BackendUnavailableError, match="check that the server runs"):
         asyncio.run(service.aping())
+
+
+class Watching(SessionCallbackHandler):
+    """Notes the errors that it is told of."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def on_append_event_error(self, context: Any, error: Exception) -> None:
+        self.errors.append(type(error).__name__)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_hooks_are_told_that_no_node_can_be_reached(mode: Mode) -> None:
+    watching, key = Watching(), SessionKey("cluster", "u", "s")
+    service = RedisSessionService(f"redis+cluster://127.0.0.1:{free_port()}", callbacks=[watching])
+    with pytest.raises(BackendUnavailableError):
+        await Verbs(service, mode).append_messages(key, [HumanMessage("hi")], create=True)
+    assert watching.errors == ["BackendUnavailableError"]
+    await service.aclose()
+
+
+def test_write_behind_accepts_what_no_node_can_take_yet() -> None:
+    key = SessionKey("cluster", "u", "s")
+    service = RedisSessionService(
+        f"redis+cluster://127.0.0.1:{free_port()}",
+        enable_async_persist=True,
+        persist_close_timeout=0.01,
+    )
+    accepted = service.append_messages(key, [HumanMessage("hi")], create=True)
+    service.close()
+    (letter,) = service.dead_letters()
+    assert accepted.queued
+    assert [event.id for event in letter.events] == [event.id for event in accepted.events]
 
 
 def test_one_node_of_those_in_the_url_is_enough(redis_cluster: RedisCluster) -> None:

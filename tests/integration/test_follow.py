@@ -11,6 +11,8 @@ from uuid import uuid4
 import blockbuster
 import pytest
 from langchain_core.messages import HumanMessage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from langchain_redis_session import (
     BackendUnavailableError,
@@ -24,6 +26,7 @@ from langchain_redis_session import (
     SessionServiceClosedError,
 )
 from tests.processes import call_in_processes
+from tests.proxy import CuttingProxy
 from tests.servers import RedisServer
 
 QUICK: dict[str, Any] = {"poll_s": 0.01}
@@ -172,6 +175,28 @@ def test_a_follower_ends_with_the_service_and_with_redis(key: SessionKey) -> Non
     nobody = RedisSessionService("redis://127.0.0.1:1", extra_options={"retry": None})
     with pytest.raises(BackendUnavailableError):
         next(nobody.follow(key, **QUICK))
+
+
+@both_modes
+async def test_a_redis_that_goes_away_meanwhile_is_an_error_and_following_goes_on_behind_it(
+    mode: str, redis_server: RedisServer, key: SessionKey, cutting_proxy: CuttingProxy
+) -> None:
+    once = {"retry": Retry(NoBackoff(), 0)}
+    async with (
+        RedisSessionService(redis_server.url, key_prefix=key.session_id) as service,
+        RedisSessionService(
+            cutting_proxy.url, key_prefix=key.session_id, extra_options=once
+        ) as through,
+    ):
+        (first,) = append(service, key, "one")
+        events = follow(mode, through, key, 0)
+        assert await take(events, 1) == ["one"]
+        cutting_proxy.refuse()
+        with pytest.raises(BackendUnavailableError):
+            await take(events, 1)
+        cutting_proxy.accept()
+        append(service, key, "two")
+        assert await take(follow(mode, through, key, first.score), 1) == ["two"]
 
 
 @pytest.mark.parametrize("name", ["follow", "afollow"])

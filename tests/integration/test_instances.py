@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from langchain_redis_session import (
+    BackendUnavailableError,
     ConfigurationError,
     RedisInstanceNotFoundError,
     RedisSessionChatMessageHistory,
@@ -28,11 +29,6 @@ def client_name() -> str:
     return f"test-{uuid4().hex[:8]}"
 
 
-def count_connections(server: RedisServer, client_name: str) -> int:
-    with server.client() as client:
-        return len([c for c in client.client_list() if c["name"] == client_name])
-
-
 async def test_services_on_an_instance_share_a_pool_and_the_last_one_closes_it(
     redis_server: RedisServer, client_name: str
 ) -> None:
@@ -41,18 +37,18 @@ async def test_services_on_an_instance_share_a_pool_and_the_last_one_closes_it(
     for service in services:
         assert service.ping()
         assert await service.aping()
-    assert count_connections(redis_server, client_name) == 2  # one sync, one of this loop
+    assert len(redis_server.list_connections(client_name)) == 2  # one sync, one of this loop
     for service in services[:-1]:
         await service.aclose()
         service.close()  # again is no second share
     assert services[-1].ping()
-    assert count_connections(redis_server, client_name) == 2
+    assert len(redis_server.list_connections(client_name)) == 2
     await services[-1].aclose()
-    wait_until(lambda: count_connections(redis_server, client_name) == 0)
+    wait_until(lambda: len(redis_server.list_connections(client_name)) == 0)
     with RedisSessionService(redis_instance="main") as again:
         assert again.ping()
-        assert count_connections(redis_server, client_name) == 1
-    wait_until(lambda: count_connections(redis_server, client_name) == 0)
+        assert len(redis_server.list_connections(client_name)) == 1
+    wait_until(lambda: len(redis_server.list_connections(client_name)) == 0)
 
 
 def test_a_service_that_nobody_closed_does_not_keep_the_pool_open(
@@ -62,7 +58,7 @@ def test_a_service_that_nobody_closed_does_not_keep_the_pool_open(
     RedisSessionService(redis_instance="main").ping()
     with RedisSessionService(redis_instance="main") as service:
         service.ping()
-    wait_until(lambda: count_connections(redis_server, client_name) == 0)
+    wait_until(lambda: len(redis_server.list_connections(client_name)) == 0)
 
 
 def test_what_beats_what(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +118,7 @@ async def test_a_factory_is_called_at_first_use_and_its_client_closed(
     assert len(made) == 1
     for service in services:
         await service.aclose()
-    wait_until(lambda: count_connections(redis_server, client_name) == 0)
+    wait_until(lambda: len(redis_server.list_connections(client_name)) == 0)
 
 
 def test_an_own_client_stays_open() -> None:
@@ -165,4 +161,14 @@ def test_a_factory_that_gives_no_client() -> None:
     register_redis_instance("main", factory=lambda: fakeredis.FakeRedis().pipeline())
     service = RedisSessionService(redis_instance="main")
     with pytest.raises(ConfigurationError, match="the client that the pipeline was made by"):
+        service.ping()
+
+
+def test_a_factory_that_finds_no_server_fails_with_an_error_of_ours() -> None:
+    def find_cluster() -> Any:
+        raise redis.RedisClusterException("Redis Cluster cannot be connected")
+
+    register_redis_instance("main", factory=find_cluster)
+    service = RedisSessionService(redis_instance="main")
+    with pytest.raises(BackendUnavailableError, match="RedisClusterException"):
         service.ping()

@@ -25,7 +25,7 @@ from langchain_redis_session import (
     register_redis_instance,
     unregister_redis_instance,
 )
-from langchain_redis_session._connections import exchanges, kept
+from langchain_redis_session._connections import exchanges, kept, waiting
 from tests.effort import LOAD
 from tests.servers import PATIENT, RedisSentinel, RedisServer
 from tests.waits import PATIENCE_S, still_waits, wait_until
@@ -60,14 +60,9 @@ def name(key_prefix: str) -> str:
     return quote(key_prefix)
 
 
-def find_connections(server: RedisServer, name: str) -> list[str]:
-    with server.client() as client:
-        return [found["id"] for found in client.client_list() if found["name"] == name]
-
-
 def kill_connections(server: RedisServer, name: str) -> None:
     with server.client() as client:
-        for found in find_connections(server, name):
+        for found in server.list_connections(name):
             client.client_kill_filter(_id=found)
 
 
@@ -81,12 +76,13 @@ def read(service: RedisSessionService) -> list[Any]:
 
 @contextmanager
 def open_service(server: RedisServer, name: str, **options: Any) -> Iterator[RedisSessionService]:
+    pool_timeout = options.pop("pool_timeout", PATIENCE_S)
     options = {"client_name": name, **PATIENT, **options}
     with RedisSessionService(
         server.url,
         key_prefix=name,
         session_event_limit=None,
-        pool_timeout=PATIENCE_S,
+        pool_timeout=pool_timeout,
         extra_options=options,
     ) as service:
         append(service, "first")
@@ -114,7 +110,11 @@ def test_clients_of_urls_ask_their_pool_once(
         assert pools.asked == asked
 
 
-@pytest.mark.parametrize("kind", ["client", "factory", "provider", "lent"])
+class OwnConnection(redis.Connection):
+    """As a user's, which may look after its uses."""
+
+
+@pytest.mark.parametrize("kind", ["client", "factory", "provider", "class", "lent"])
 def test_other_pools_see_each_use(
     redis_server: RedisServer, key_prefix: str, pools: Pools, kind: str
 ) -> None:
@@ -129,6 +129,8 @@ def test_other_pools_see_each_use(
             client.acl_setuser("kept", enabled=True, passwords=["+x"], commands=["+@all"], keys="*")
         provider = redis.UsernamePasswordCredentialProvider("kept", "x")
         given["extra_options"] = {"credential_provider": provider}
+    elif kind == "class":
+        given["extra_options"] = {"connection_class": OwnConnection}
     with RedisSessionService(key_prefix=key_prefix, **given) as service:
         if kind == "lent":
             RedisSessionChatMessageHistory("s", service=service).redis_client  # noqa: B018
@@ -181,7 +183,27 @@ def test_a_client_that_is_lent_finds_its_connections_in_its_pool(
             assert client.ping()
             append(service, text)
         assert client.ping()
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(redis_server.list_connections(name)) == 1
+
+
+def test_the_pool_gets_what_was_used_last_at_the_end_where_it_takes_it_first(
+    redis_server: RedisServer, name: str
+) -> None:
+    with open_service(redis_server, name) as service:
+        last = keep(service, 3)
+        client = RedisSessionChatMessageHistory("s", service=service).redis_client
+        assert client.client_id() == last
+        assert len(redis_server.list_connections(name)) == 3
+
+
+def keep(service: RedisSessionService, count: int) -> int:
+    """Keep so many connections; gives the id of the one that was used last."""
+    opened: Any = service._connections.exchanges()  # noqa: SLF001
+    for connection in [opened.take() for _ in range(count)]:
+        opened._put_away(connection)  # noqa: SLF001
+    assert len(opened._kept) == count  # noqa: SLF001
+    found: int = opened.send(("CLIENT", "ID"))
+    return found
 
 
 # How many
@@ -193,8 +215,8 @@ def test_threads_that_end_leave_one_connection(redis_server: RedisServer, name: 
             thread = threading.Thread(target=append, args=(service, str(number)))
             thread.start()
             thread.join(PATIENCE_S)
-        assert len(find_connections(redis_server, name)) == 1
-    wait_until(lambda: not find_connections(redis_server, name))
+        assert len(redis_server.list_connections(name)) == 1
+    wait_until(lambda: not redis_server.list_connections(name))
 
 
 def test_services_on_an_instance_share_what_is_kept(redis_server: RedisServer, name: str) -> None:
@@ -205,17 +227,20 @@ def test_services_on_an_instance_share_what_is_kept(redis_server: RedisServer, n
     first.close()
     append(second, "2")
     assert read(second) == [*"012"]
-    assert len(find_connections(redis_server, name)) == 1
+    assert len(redis_server.list_connections(name)) == 1
     second.close()
-    wait_until(lambda: not find_connections(redis_server, name))
+    wait_until(lambda: not redis_server.list_connections(name))
     unregister_redis_instance("kept")
 
 
 def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
     redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # They are told: nobody looks for himself.
+    monkeypatch.setattr(waiting, "_LOOK_S", 2 * PATIENCE_S)
+    monkeypatch.setattr(waiting, "_MOVE_UP_S", 2 * PATIENCE_S)
     with (
-        open_service(redis_server, name, max_connections=1) as service,
+        open_service(redis_server, name, pool_timeout=2 * PATIENCE_S, max_connections=1) as service,
         ThreadPoolExecutor(4) as threads,
     ):
         is_sent, may_read = threading.Event(), threading.Event()
@@ -235,6 +260,7 @@ def test_who_has_waited_longest_gets_what_a_thread_in_a_hurry_gives_back(
             calls.append(threads.submit(send, ("RPUSH", key, text)))
             assert still_waits(*calls)
         may_read.set()
+        wait_until(lambda: all(call.done() for call in calls))
         assert [call.exception() for call in calls] == [None] * 4
         assert send(("LRANGE", key, 0, -1)) == [b"a", b"b", b"c", b"d", b"z"]
         send(("DEL", key))
@@ -246,9 +272,9 @@ def test_what_works_on_after_the_end_leaves_nothing_open(
     with open_service(redis_server, name) as service:
         connections = service._connections  # noqa: SLF001
     assert connections.exchanges().send(("PING",)) == b"PONG"
-    assert len(find_connections(redis_server, name)) == 1
+    assert len(redis_server.list_connections(name)) == 1
     connections.release()
-    wait_until(lambda: not find_connections(redis_server, name))
+    wait_until(lambda: not redis_server.list_connections(name))
 
 
 # How long
@@ -260,8 +286,10 @@ def test_a_killed_connection_is_no_failure(redis_server: RedisServer, name: str)
         for number in range(3):
             kill_connections(redis_server, name)
             append(service, str(number))
+        keep(service, 3)
         kill_connections(redis_server, name)
         assert read(service) == ["first", *"012"]
+        assert len(redis_server.list_connections(name)) == 1
 
 
 def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
@@ -283,7 +311,7 @@ def test_the_pool_looks_at_a_connection_that_has_lain_for_long(
         append(service, "second")
         assert pools.asked == asked + 1
         assert len(sent) == 1
-        assert len(find_connections(redis_server, name)) == 1
+        assert len(redis_server.list_connections(name)) == 1
 
 
 @pytest.mark.parametrize("why", ["marked", "of another server"])
@@ -335,6 +363,34 @@ def test_a_time_out_is_the_first_of_the_failures_that_the_client_may_have(
                 service.count_events(KEY)
         assert len(tried) == tries
         assert read(service) == ["first"]
+
+
+@pytest.mark.parametrize("tries", [0, 1])
+def test_a_reply_that_comes_after_the_time_out_reaches_no_other_call(
+    redis_server: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    options = {"retry": Retry(NoBackoff(), tries), "max_connections": 2}
+    with open_service(redis_server, name, **options) as service:
+        keep(service, 2)
+        own = redis.connection.AbstractConnection.read_response
+        late = [redis.TimeoutError("late")]
+
+        def read_response(connection: Any, *args: Any, **options: Any) -> Any:
+            if late:
+                raise late.pop()
+            return own(connection, *args, **options)
+
+        monkeypatch.setattr(redis.connection.AbstractConnection, "read_response", read_response)
+        # It comes after the pool has looked whether there is one.
+        monkeypatch.setattr(redis.connection.AbstractConnection, "can_read", lambda *_, **__: False)
+        if tries:
+            assert service.count_events(KEY) == 1
+        else:
+            with pytest.raises(BackendUnavailableError):
+                service.count_events(KEY)
+        assert service.count_events(SessionKey("kept", "u", "nobody's")) == 0
+        assert len(redis_server.list_connections(name)) == 1  # the late one is closed
+        keep(service, 2)  # and given back
 
 
 def test_a_connection_is_checked_as_often_as_was_asked_for(

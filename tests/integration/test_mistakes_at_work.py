@@ -16,9 +16,13 @@ import fakeredis
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from langchain.agents import create_agent
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import langchain_redis_session as package
 from langchain_redis_session import (
     BackendUnavailableError,
     ConfigurationError,
@@ -32,11 +36,13 @@ from langchain_redis_session import (
     SessionServiceClosedError,
     install_error_handlers,
     session_router,
+    with_session,
 )
 from langchain_redis_session._verbs import loops
 from tests.integration.mistakes import (
     CONFIG,
     CONTEXT,
+    IDS,
     KEY,
     SERVICE,
     Do,
@@ -48,6 +54,7 @@ from tests.integration.mistakes import (
     tell,
     use,
 )
+from tests.processes import run_python
 from tests.servers import HOST, RedisServer, ServerBinary, free_port
 
 # --- Servers --------------------------------------------------------------------------------------
@@ -59,7 +66,7 @@ SURFACES = list(use(SERVICE))
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_where_no_server_is(surface: str) -> None:
+def test_an_error_says_where_no_server_answers(surface: str) -> None:
     port = free_port()
     with RedisSessionService(
         f"redis://127.0.0.1:{port}", extra_options={"retry": Retry(NoBackoff(), 0)}
@@ -82,18 +89,18 @@ def guarded(redis_binary: ServerBinary) -> Iterator[RedisServer]:
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_a_wrong_password(guarded: RedisServer, surface: str) -> None:
+def test_an_error_says_that_the_password_is_wrong(guarded: RedisServer, surface: str) -> None:
     with RedisSessionService(f"redis://:Kangaroo@{HOST}:{guarded.port}") as service:
         error = fail(use(service)[surface], BackendUnavailableError)
     assert tell(error) == (
         "Redis did not take the command (AuthenticationError: invalid username-password pair or "
-        "user is disabled.); check the user and the password (in a URL, percent-encoded; of "
-        "Sentinels, sentinel_username= and sentinel_password=)"
+        "user is disabled.); check the user and the password, percent-encoded in the URL "
+        "(redis://user:password@host), or username= and password= (to a service in extra_options=)"
     )
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_a_closed_service(surface: str) -> None:
+def test_an_error_says_that_the_service_was_closed(surface: str) -> None:
     service = RedisSessionService("memory://closed")
     do = use(service)[surface]
     service.close()
@@ -230,7 +237,7 @@ def test_a_pickle_with_a_url_works(surface: str) -> None:
         ),
     ],
 )
-def test_a_missing_package(
+def test_an_error_names_the_extra_that_is_missing(
     module: str, package: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"langchain_redis_session.adapters.{module}"
@@ -248,15 +255,67 @@ def test_a_missing_package(
     assert str(raised.value) == text.format(**extras)
 
 
+NEEDING: dict[str, set[str]] = {
+    "langchain": {"RedisSessionMiddleware", "session_state"},
+    "langgraph": {"RedisSessionMiddleware", "RedisSessionMemoryStore", "session_state"},
+    "langchain_classic": {"RedisSessionMemory"},
+    "fastapi": {"session_router", "install_error_handlers"},
+    "sse_starlette": {"session_router"},
+}
+LOOK_AROUND = """
+import inspect, pydoc, sys
+sys.modules.update(dict.fromkeys(sys.argv[1:]))
+import langchain_redis_session as package
+from langchain_redis_session import *
+
+assert set(package.__all__) <= set(globals())
+assert inspect.getmembers(package) and pydoc.render_doc(package)
+for name in package._MODULES.keys() - set(package.__all__):
+    try:
+        exec(f"from langchain_redis_session import {name}")
+    except ImportError as error:
+        print(name, error, sep=": ")
+"""
+
+
+@pytest.mark.parametrize("missing", NEEDING)
+def test_what_can_not_be_imported_is_not_listed(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = set(package.__all__)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in NEEDING[missing]:
+        monkeypatch.delitem(vars(package), name, raising=False)
+    assert every - set(package.__all__) == NEEDING[missing]
+    assert not NEEDING[missing] & set(dir(package))
+
+
+def test_without_extras_all_else_can_be_imported_and_looked_at() -> None:
+    done = run_python("-c", LOOK_AROUND, *NEEDING)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert told.keys() == set().union(*NEEDING.values())
+    assert all(": pip install 'langchain-redis-session[" in text for text in told.values())
+
+
 # --- HTTP -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("path", "status", "detail"),
     [
-        ("chain", 422, f"this run names no user_id and no session_id; pass a config, {CONFIG}"),
+        (
+            "chain",
+            422,
+            f"this run names no user_id and no session_id (or thread_id); pass a config, {CONFIG}",
+        ),
         ("agent", 422, f"this run names no user_id; {CONTEXT}"),
         ("message", 422, "messages[0]: 5 is not a message"),
+        ("nothing", 502, "the answer can't be stored"),
+        ("no message", 502, "the answer can't be stored"),
+        ("unserializable", 502, "the answer can't be stored"),
+        ("too large", 502, "the answer can't be stored"),
+        ("too large for an agent", 502, "the answer can't be stored"),
         ("nope", 404, "there is no such session"),
         ("closed", 503, "sessions can't be reached now"),
         ("away", 503, "sessions can't be reached now"),
@@ -268,7 +327,23 @@ def test_a_mistake_keeps_its_status_over_http(path: str, status: int, detail: st
     away = RedisSessionService(
         f"redis://127.0.0.1:{free_port()}", extra_options={"retry": Retry(NoBackoff(), 0)}
     )
+    strict = RedisSessionService("memory://strict", unserializable="raise", max_event_bytes=400)
+    odd = AIMessage("hello", additional_kwargs={"x": object()})
+
+    def answer(value: Any, service: RedisSessionService = SERVICE) -> Any:
+        return with_session(lambda _: value, service).invoke("hi", IDS)
+
+    def ask_for_much() -> Any:
+        model = FakeListChatModel(responses=["x" * 500])
+        memory = RedisSessionMiddleware(strict, on_store_error="raise")
+        return ask(create_agent(model, middleware=[memory]), "invoke", IDS)
+
     endpoints: dict[str, Callable[[], Any]] = {
+        "nothing": lambda: answer(None),
+        "no message": lambda: answer(5),
+        "unserializable": lambda: answer(odd, strict),
+        "too large": lambda: answer("x" * 500, strict),
+        "too large for an agent": ask_for_much,
         "chain": lambda: make_chain().invoke("hi"),
         "agent": lambda: ask(make_agent(), "invoke"),
         "message": lambda: SERVICE.append_messages(KEY, [5]),  # type: ignore[list-item]
@@ -280,9 +355,9 @@ def test_a_mistake_keeps_its_status_over_http(path: str, status: int, detail: st
     install_error_handlers(app)
     app.get("/")(endpoints[path])
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/")
-    assert answer.status_code == status
-    assert answer.json()["detail"].startswith(detail)
+        response = client.get("/")
+    assert response.status_code == status
+    assert response.json()["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ TAKING_KEYS: dict[str, Callable[[Any], Any]] = {
     "run tracks": lambda value: TrackCallbackHandler(SERVICE, value),
 }
 A_KEY = "a SessionKey(app_name, user_id, session_id), not"
+TWO: Any = {"configurable": {"user_id": "ann", "session_id": "s1", "thread_id": "t1"}}
 
 
 @table(
@@ -164,15 +165,29 @@ A_KEY = "a SessionKey(app_name, user_id, session_id), not"
             f"no ids for a chain: {how}",
             lambda how=how: getattr(make_chain(), how)("hi"),
             InvalidSessionKeyError,
-            f"this run names no user_id and no session_id; pass a config, {CONFIG}",
+            f"this run names no user_id and no session_id (or thread_id); pass a config, {CONFIG}",
         )
         for how in ("invoke", "ainvoke")
     ),
     (
-        "a chain's session as thread_id",
-        lambda: make_chain().invoke("hi", {"configurable": {"user_id": "ann", "thread_id": "s1"}}),
+        "a misspelt session for a chain",
+        lambda: make_chain().invoke("hi", {"configurable": {"user_id": "ann", "session": "s1"}}),
         InvalidSessionKeyError,
-        f"this run names no session_id, only 'thread_id'; pass a config, {CONFIG}",
+        f"this run names no session_id (or thread_id), only 'session'; pass a config, {CONFIG}",
+    ),
+    *(
+        (
+            f"two sessions: {way}",
+            do,
+            InvalidSessionKeyError,
+            "this run names two sessions: session_id='s1' and thread_id='t1'; name one, or the "
+            "same as both",
+        )
+        for way, do in (
+            ("chain", lambda: make_chain().invoke("hi", TWO)),
+            ("chain, async", lambda: make_chain().ainvoke("hi", TWO)),
+            ("agent", lambda: ask(make_agent(), "invoke", TWO)),
+        )
     ),
     (
         "a string as a chain's config",
@@ -199,7 +214,7 @@ A_KEY = "a SessionKey(app_name, user_id, session_id), not"
         "a misspelt user for an agent",
         lambda: ask(make_agent(), "invoke", {"configurable": {"userid": "a", "thread_id": "s1"}}),
         InvalidSessionKeyError,
-        f"this run names no user_id, only 'thread_id', 'userid'; {CONTEXT}",
+        f"this run names no user_id, only 'userid'; {CONTEXT}",
     ),
     (
         "what chooses an agent's session gives a string",
@@ -208,7 +223,9 @@ A_KEY = "a SessionKey(app_name, user_id, session_id), not"
         f"what session= gives must be {A_KEY} 'shop:s1'",
     ),
 )
-def test_ids_and_keys(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_wrong_with_an_id_or_key(
+    do: Do, kind: type[Exception], text: str
+) -> None:
     assert tell(fail(do, kind)) == text
 
 
@@ -304,7 +321,9 @@ STATE_METHODS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
         "a store takes a list of pairs (key, value), not the dict {'a': 1}; give its .items()",
     ),
 )
-def test_names_of_state(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_wrong_with_a_name_of_state(
+    do: Do, kind: type[Exception], text: str
+) -> None:
     assert tell(fail(do, kind)) == text
 
 

@@ -132,7 +132,7 @@ def no_message(value: str) -> tuple[type[Exception], str]:
         "input_key=None",
     ),
 )
-def test_what_is_no_message(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_no_message(do: Do, kind: type[Exception], text: str) -> None:
     assert tell(fail(do, kind)) == text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import fakeredis
@@ -25,6 +26,7 @@ from langchain_redis_session import (
     SummaryError,
     TrackCallbackHandler,
     UsageBudget,
+    register_redis_instance,
     session_router,
     with_session,
 )
@@ -47,6 +49,11 @@ from tests.integration.mistakes import (
 
 # --- Names and values -----------------------------------------------------------------------------
 
+OF_WINDOWS = (
+    "RedisSessionChatMessageHistory, RedisSessionMiddleware, with_session and RedisSessionMemory "
+    "have"
+)
+OF_RUNS = "RedisSessionMiddleware and with_session have"
 TTL = "can't work: give a timedelta(minutes=30), seconds, or None for never"
 
 
@@ -108,7 +115,93 @@ TTL = "can't work: give a timedelta(minutes=30), seconds, or None for never"
         "an option of the client's elsewhere",
         lambda: make_service(host="localhost"),
         ConfigurationError,
-        "there is no option 'host'; it is one of redis-py's clients: extra_options={'host': …}",
+        "there is no option 'host'; it is one of redis-py's clients: "
+        "RedisSessionService(extra_options={'host': …})",
+    ),
+    *(
+        (
+            f"{name} of {where}",
+            partial(make, **{name: 5}),
+            ConfigurationError,
+            f"there is no option {name!r}; {owners} {name!r}: set it there",
+        )
+        for where, name, owners, make in (
+            ("windows, to the service", "max_messages", OF_WINDOWS, make_service),
+            ("windows, to the service", "include_summary", OF_WINDOWS, make_service),
+            ("agents, to the service", "on_store_error", OF_RUNS, make_service),
+            ("agents, to a history", "on_store_error", OF_RUNS, make_history),
+            ("chains, to an agent", "input_messages_key", "with_session has", make_agent),
+            ("the summarizer, to the service", "trigger", "SessionSummarizer has", make_service),
+            ("the service, to an agent", "session_ttl", "RedisSessionService has", make_agent),
+            ("the service, to a chain", "redis_url", "RedisSessionService has", make_chain),
+            (
+                "the service, to a store",
+                "session_ttl",
+                "RedisSessionService has",
+                partial(RedisSessionMemoryStore, SERVICE),
+            ),
+            (
+                "the service, to a summarizer",
+                "auto_summarize",
+                "RedisSessionService has",
+                partial(SessionSummarizer, MODEL),
+            ),
+        )
+    ),
+    *(
+        (
+            f"an option of the client's: {way}",
+            lambda make=make: make(password="Wombat"),
+            ConfigurationError,
+            "there is no option 'password'; it is one of redis-py's clients: "
+            "RedisSessionService(extra_options={'password': …})",
+        )
+        for way, make in (
+            ("agent", make_agent),
+            ("chain", make_chain),
+            ("memory store", partial(RedisSessionMemoryStore, SERVICE)),
+        )
+    ),
+    *(
+        (
+            f"an id of a run's: {way}",
+            lambda make=make: make(thread_id="s1"),
+            ConfigurationError,
+            "there is no option 'thread_id'; each run names its own: "
+            "config={'configurable': {'thread_id': …}}",
+        )
+        for way, make in (("agent", make_agent), ("chain", make_chain))
+    ),
+    *(
+        (
+            f"an id of a call's: {name}",
+            partial(make_service, **{name: "ann"}),
+            ConfigurationError,
+            f"there is no option {name!r}; a service is for all apps, users and sessions: give it "
+            "to each call, as in create_session(app_name, user_id, session_id)",
+        )
+        for name in ("app_name", "user_id", "session_id")
+    ),
+    (
+        "options of clients as a service takes them",
+        lambda: make_history(extra_options={"password": "Wombat"}),
+        ConfigurationError,
+        "there is no option 'extra_options'; RedisSessionChatMessageHistory takes options of "
+        "redis-py's clients as its own arguments",
+    ),
+    (
+        "an option of the service's for its client",
+        lambda: make_service(extra_options={"session_ttl": 5}),
+        ConfigurationError,
+        "the options for clients can't be used: redis-py's clients have no option 'session_ttl'; "
+        "RedisSessionService has 'session_ttl': set it there",
+    ),
+    (
+        "an option of the service's for an instance",
+        lambda: register_redis_instance("main", "redis://localhost", session_ttl=5),
+        ConfigurationError,
+        "redis_url='redis://localhost:6379' can't be used: redis-py's clients have no option "
+        "'session_ttl'; RedisSessionService has 'session_ttl': set it there",
     ),
     (
         "nothing near",
@@ -179,6 +272,14 @@ def test_a_misspelt_argument_of_a_method_is_an_error_of_python_that_tells_which(
         "did you mean 'limit'?"
     )
     assert not list(list_shown(raised.value))
+
+
+def test_an_argument_that_is_an_option_elsewhere_says_where() -> None:
+    with pytest.raises(TypeError) as raised:
+        SERVICE.append_messages(KEY, ["hi"], session_event_limit=5)  # type: ignore[call-arg]
+    assert str(raised.value).endswith(
+        "; RedisSessionService has 'session_event_limit': set it there"
+    )
 
 
 # --- Which service --------------------------------------------------------------------------------
@@ -454,5 +555,7 @@ def summarize(summarizer: Any, how: str) -> Any:
         "0x…, which nobody awaits",
     ),
 )
-def test_summarizers_and_hooks(do: Do, kind: type[Exception], text: str) -> None:
+def test_an_error_says_what_is_no_summarizer_or_hook(
+    do: Do, kind: type[Exception], text: str
+) -> None:
     assert tell(fail(do, kind)) == text

@@ -408,11 +408,11 @@ def test_an_unexpected_error_ends_no_worker(
 ) -> None:
     """Only the append that it comes from is given up, and a handler may fail too."""
 
-    def write_jobs(context: Any, key: SessionKey, batch: Sequence[Any]) -> Any:
+    def write_jobs(context: Any, key: SessionKey, batch: Sequence[Any], most: int) -> Any:
         for job in batch:
             if any(e.message and e.message.content == "bug" for e in job.write.events):
                 raise ZeroDivisionError("a bug")
-        return (yield from jobs.write_jobs(context, key, batch))
+        return (yield from jobs.write_jobs(context, key, batch, most))
 
     def handler(letter: DeadLetter) -> None:
         raise SystemExit("a handler that fails")

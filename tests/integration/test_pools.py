@@ -21,14 +21,6 @@ PATIENT_URL = f"socket_timeout={PATIENCE_S}&max_connections={SIZE}"
 TASKS, THREADS = 1000, 300
 
 
-def count_connections(server: RedisServer, name: str) -> int:
-    client = server.client()
-    try:
-        return sum(info["name"] == name for info in client.client_list())
-    finally:
-        client.close()
-
-
 @pytest.mark.parametrize("given", ["url", "client"])
 def test_threads_wait_for_connections(
     redis_server: RedisServer, key_prefix: str, given: str
@@ -49,9 +41,9 @@ def test_threads_wait_for_connections(
             ]
         assert [call.exception() for call in calls] == [None] * THREADS
         assert service.count_events(key) == THREADS + 1
-        assert count_connections(redis_server, name) <= SIZE
+        assert len(redis_server.list_connections(name)) <= SIZE
     client.close()
-    assert count_connections(redis_server, name) == 0
+    assert len(redis_server.list_connections(name)) == 0
 
 
 @pytest.mark.parametrize("given", ["url", "client", "blocking"])
@@ -80,12 +72,12 @@ async def test_tasks_wait_for_connections(
     found = await asyncio.gather(*appends, return_exceptions=True)
     assert [error for error in found if isinstance(error, BaseException)] == []
     assert await service.acount_events(key) == 1000
-    assert count_connections(redis_server, name) <= SIZE
+    assert len(redis_server.list_connections(name)) <= SIZE
     await service.aclose()
     if client is not None:
         await client.aclose()
         await pool.aclose()
-    assert count_connections(redis_server, name) == 0
+    assert len(redis_server.list_connections(name)) == 0
 
 
 async def test_tasks_leave_few_connections_open(redis_server: RedisServer, key_prefix: str) -> None:
@@ -96,17 +88,17 @@ async def test_tasks_leave_few_connections_open(redis_server: RedisServer, key_p
     await asyncio.gather(
         *(service.aappend_messages(key, [HumanMessage("x")], create=True) for _ in range(TASKS))
     )
-    assert count_connections(redis_server, name) == 1
+    assert len(redis_server.list_connections(name)) == 1
     found = await asyncio.gather(*(service.aget_messages(key, limit=1) for _ in range(TASKS)))
     assert len(found) == TASKS
-    assert count_connections(redis_server, name) == 1
+    assert len(redis_server.list_connections(name)) == 1
     other = SessionKey("pools", "u", "other")
     found = await asyncio.gather(*(service.aget_messages(other) for _ in range(TASKS)))
     assert found == [[]] * TASKS
     await asyncio.sleep(0)  # connections close in the loop's next turn
-    assert 1 < count_connections(redis_server, name) <= 8
+    assert 1 < len(redis_server.list_connections(name)) <= 8
     await service.aclose()
-    assert count_connections(redis_server, name) == 0
+    assert len(redis_server.list_connections(name)) == 0
 
 
 def test_the_error_after_waiting_names_the_pool_and_what_to_do(redis_server: RedisServer) -> None:

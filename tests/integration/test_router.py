@@ -13,6 +13,8 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import TypeAdapter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from langchain_redis_session import (
     BackendUnavailableError,
@@ -31,6 +33,7 @@ from langchain_redis_session import (
     install_error_handlers,
     session_router,
 )
+from tests.proxy import CuttingProxy
 
 ANN = {"x-user": "ann"}
 BOB = {"x-user": "bob"}
@@ -122,11 +125,12 @@ def test_events_are_removed_and_sessions_cleared_and_deleted(
 def test_state_is_patched_name_by_name(client: TestClient, service: RedisSessionService) -> None:
     service.update_app_state("default", {"open": True})
     state = {"title": "Tea", "raw": {"$lc": ["bytes", "/wA="]}, "user:lang": "en", "temp:x": 1}
+    state["user:app:x"] = 1  # a name as any other, of the user's
     shown = client.patch("/sessions/s1/state", json=state).json()
     del state["temp:x"]
     assert shown == {**state, "app:open": True} == client.get("/sessions/s1/state").json()
     assert service.get_session(KEY).state["raw"] == b"\xff\x00"  # type: ignore[union-attr]
-    changed = {"title": None, "user:lang": None, "n": 0}
+    changed = {"title": None, "user:lang": None, "user:app:x": None, "n": 0}
     assert client.patch("/sessions/s1/state", json=changed).json() == {
         "n": 0,
         "raw": state["raw"],
@@ -327,3 +331,27 @@ async def test_no_route_holds_up_the_loop(redis_url: str, key_prefix: str) -> No
             )
             == talk
         )
+
+
+def test_a_stream_that_redis_ends_says_so(key_prefix: str, cutting_proxy: CuttingProxy) -> None:
+    class Leaving(SessionCallbackHandler):
+        def on_get_session_end(self, context: GetSessionContext) -> None:
+            if context.method == "get_events":  # the first look of those that follow
+                cutting_proxy.refuse()
+
+    through = RedisSessionService(
+        cutting_proxy.url,
+        key_prefix=key_prefix,
+        callbacks=[Leaving()],
+        extra_options={"retry": Retry(NoBackoff(), 0)},
+    )
+    through.append_messages(KEY, TALK, create=True)
+    with TestClient(make_app(through, poll_s=0.01), headers=ANN) as client:
+        text = client.get("/sessions/s1/follow?after=0").text
+    *shown, last = text.replace("\r\n", "\n").strip().split("\n\n")
+    assert len([each for each in shown if each.startswith("id: ")]) == len(TALK)
+    assert last.split("\n") == [
+        "event: error",
+        'data: {"status_code": 503, "message": "sessions can\'t be reached now"}',
+        "retry: 5000",
+    ]

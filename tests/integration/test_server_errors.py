@@ -13,14 +13,20 @@ import pytest
 import redis
 import redis.asyncio
 import redis.sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from langchain_redis_session import (
     BackendUnavailableError,
     ConfigurationError,
+    RedisSessionChatMessageHistory,
     RedisSessionError,
     RedisSessionService,
+    register_redis_instance,
+    unregister_redis_instance,
 )
-from langchain_redis_session._flow.translation import PERMISSIONS, translate_error
+from langchain_redis_session._flow.advice import PERMISSIONS, Origin
+from langchain_redis_session._flow.translation import translate_error
 from tests.contract.backends import Mode, Verbs
 from tests.methods import call_all_methods
 from tests.proxy import CuttingProxy
@@ -68,12 +74,59 @@ async def test_a_wrong_password_is_sent_once_and_never_shown(
     assert "Kangaroo" not in said
 
 
+RETRY = Retry(NoBackoff(), 0)
+
+
+def open_service(way: str, port: int, **options: Any) -> RedisSessionService:
+    """A service on a server, named in one of several ways."""
+    url, name = f"redis://{HOST}:{port}", uuid4().hex
+    if way == "history":
+        return RedisSessionChatMessageHistory("s1", url, **options).service
+    if way == "client":
+        return RedisSessionService(client=redis.Redis(HOST, port, retry=RETRY, **options))
+    if way == "URL":
+        return RedisSessionService(url, extra_options=options)
+    register_redis_instance(name, url, **options)
+    service = RedisSessionService(redis_instance=name)
+    unregister_redis_instance(name)
+    return service
+
+
+IN_URL = "write it into the URL, percent-encoded (redis://user:password@host), or"
+
+
 @pytest.mark.parametrize("mode", MODES)
-async def test_without_a_password_the_error_says_where_to_write_it(
-    guarded: RedisServer, mode: Mode
+@pytest.mark.parametrize(
+    ("way", "advice"),
+    [
+        ("URL", f"{IN_URL} pass password= (to a service in extra_options=)"),
+        ("history", f"{IN_URL} pass password= (to a service in extra_options=)"),
+        ("instance", f"{IN_URL} pass password= to register_redis_instance"),
+        ("client", "make the client with password="),
+    ],
+)
+async def test_without_a_password_the_error_says_where_to_give_it_and_that_helps(
+    guarded: RedisServer, mode: Mode, way: str, advice: str
 ) -> None:
-    error = await fail(RedisSessionService(f"redis://{HOST}:{guarded.port}"), mode)
-    assert "asks for a password: write it into the URL" in str(error)
+    error = await fail(open_service(way, guarded.port), mode)
+    assert str(error).endswith(f"the server asks for a password: {advice}")
+    async with Verbs(open_service(way, guarded.port, password=PASSWORD), mode) as verbs:
+        assert await verbs.ping()
+
+
+@pytest.mark.parametrize(
+    ("way", "advice"),
+    [
+        ("URL", "(redis://user:password@host), or username= and password= (to a service in"),
+        ("instance", "or username= and password= to register_redis_instance"),
+        ("client", "check username= and password= of the client"),
+    ],
+)
+async def test_a_wrong_password_is_to_be_looked_for_where_it_was_given(
+    guarded: RedisServer, way: str, advice: str
+) -> None:
+    error = await fail(open_service(way, guarded.port, password="Kangaroo"), "sync")
+    assert advice in str(error)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -179,15 +232,49 @@ async def test_errors_do_not_write_out_whole_clients() -> None:
             "No master found for 'main' : <redis.client.Redis(<x>)> - refused"
         )
     )
-    assert "No master found for 'main' : <…> - refused); no Sentinel" in str(error)
+    assert "No master found for 'main' : <…> - refused); no Sentinel knows" in str(error)
+
+
+ONCE: dict[str, Any] = {
+    "retry": RETRY,
+    "socket_timeout": 0.3,  # a plain server waits for the end of what it takes for a command
+    "socket_connect_timeout": 0.3,
+}
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_no_tls_to_a_port_that_wants_it(
-    tls_redis_server: RedisServer | CuttingProxy, mode: Mode
+@pytest.mark.parametrize("kind", ["{}", "{}+cluster", "{}+sentinel", "client"])
+@pytest.mark.parametrize("is_tls", [False, True], ids=["without TLS", "with TLS"])
+async def test_a_port_that_speaks_tls_or_not(
+    redis_server: RedisServer,
+    tls_redis_server: RedisServer | CuttingProxy,
+    mode: Mode,
+    kind: str,
+    is_tls: bool,
 ) -> None:
-    error = await fail(RedisSessionService(f"redis://{HOST}:{tls_redis_server.port}"), mode)
-    assert "whether it wants TLS (rediss://)" in str(error)
+    """What was used is what the error says to change, whatever redis-py makes of it."""
+    port = (redis_server if is_tls else tls_redis_server).port
+    used, other = ("rediss", "redis") if is_tls else ("redis", "rediss")
+    if kind == "client":
+        service = RedisSessionService(client=redis.Redis(HOST, port, ssl=is_tls, **ONCE))
+        change = f"make the client with ssl={not is_tls}"
+    else:
+        name = "/main" if "sentinel" in kind else ""
+        service = RedisSessionService(
+            f"{kind.format(used)}://{HOST}:{port}{name}", extra_options=ONCE
+        )
+        change = f"write {kind.format(other)}:// in place of {kind.format(used)}://"
+    who, s = ("they", "") if "sentinel" in kind else ("it", "s")
+    asked = f"{who} speak{s} TLS there; if not" if is_tls else f"{who} want{s} TLS there; if so"
+    assert str(await fail(service, mode)).endswith(f", and whether {asked}, {change}")
+
+
+async def test_an_answer_without_tls_is_known() -> None:
+    error = translate_error(
+        redis.ConnectionError("Error 1: [SSL: WRONG_VERSION_NUMBER] wrong version number"),
+        Origin("rediss"),
+    )
+    assert str(error).endswith("speaks no TLS; write redis:// in place of rediss://")
 
 
 @pytest.mark.parametrize("mode", MODES)

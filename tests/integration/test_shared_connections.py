@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,27 +21,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from langchain_redis_session import BackendUnavailableError, RedisSessionService, SessionKey
+from langchain_redis_session._connections import shared
 from langchain_redis_session._connections.exchanges import open_async_exchanges
 from langchain_redis_session._connections.pipelining import PipeliningConnection
 from langchain_redis_session._connections.shared import SharedExchanges
 from langchain_redis_session._flow.requests import LARGE_BYTES, MANY, Apart, Wait
 from tests.proxy import CuttingProxy
 from tests.servers import HOST, PATIENT, RedisSentinel, RedisServer
-from tests.waits import PATIENCE_S
+from tests.waits import PATIENCE_S, await_until
 
-TASKS = 50
+TASKS = int(os.environ.get("SHARED_TASKS", "50"))
 OPTIONS = {"socket_timeout": PATIENCE_S}
 KILLS = int(os.environ.get("SHARED_KILLS", "3"))
 ROUNDS = int(os.environ.get("SHARED_ROUNDS", "20"))
-
-
-def list_connections(server: RedisServer, name: str) -> list[str]:
-    """The ids of the connections that have this name."""
-    client = server.client()
-    try:
-        return [info["id"] for info in client.client_list() if info["name"] == name]
-    finally:
-        client.close()
 
 
 @asynccontextmanager
@@ -91,8 +84,8 @@ async def test_all_tasks_share_one_connection(redis_server: RedisServer, key_pre
         await fill(service, TASKS)
         found = await asyncio.gather(*(read(service, number) for number in range(TASKS)))
         assert found == [[str(number)] for number in range(TASKS)]
-        assert len(list_connections(redis_server, key_prefix)) == 1
-    assert list_connections(redis_server, key_prefix) == []
+        assert len(redis_server.list_connections(key_prefix)) == 1
+    assert redis_server.list_connections(key_prefix) == []
 
 
 async def test_what_holds_up_others_goes_on_a_connection_of_its_own(
@@ -103,7 +96,7 @@ async def test_what_holds_up_others_goes_on_a_connection_of_its_own(
         exchanges = exchanges_of(service)
         await exchanges.send(("SET", key_prefix, b"x"))
         await exchanges.send_batch([("GET", key_prefix), ("TTL", key_prefix)])
-        assert len(list_connections(redis_server, key_prefix)) == 1
+        assert len(redis_server.list_connections(key_prefix)) == 1
         large: Any = ("SET", key_prefix, bytes(LARGE_BYTES))
         for exchange in (
             partial(exchanges.send, large),
@@ -113,7 +106,7 @@ async def test_what_holds_up_others_goes_on_a_connection_of_its_own(
             partial(exchanges.send_batch, [("GET", key_prefix), Wait(b"", 0, 1)]),
         ):
             await exchange()
-            assert len(list_connections(redis_server, key_prefix)) == 2
+            assert len(redis_server.list_connections(key_prefix)) == 2
             await find_pool(service).disconnect(inuse_connections=False)
 
 
@@ -126,7 +119,7 @@ async def test_unlimited_reads_go_on_connections_of_their_own(
             assert await read(service, 0, limit) == ["x"]
             session = await service.aget_session(key_of(0), limit=limit)
             assert session is not None
-            assert len(list_connections(redis_server, key_prefix)) == expected
+            assert len(redis_server.list_connections(key_prefix)) == expected
 
 
 async def test_a_pool_of_one_connection_has_it_for_everything(
@@ -138,10 +131,68 @@ async def test_a_pool_of_one_connection_has_it_for_everything(
             *(read(service, n, limit) for n in range(3) for limit in (1, None))
         )
         assert found == [["0"], ["0"], ["1"], ["1"], ["2"], ["2"]]
-        assert len(list_connections(redis_server, key_prefix)) == 1
+        assert len(redis_server.list_connections(key_prefix)) == 1
 
 
 # Cancelled
+
+
+@pytest.mark.parametrize("what", ["killed", "not begun"])
+async def test_a_connection_that_is_shared_no_more_goes_back_to_its_pool(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    options = {"max_connections": 2, "retry": redis.asyncio.retry.Retry(NoBackoff(), 1)}
+    async with open_service(redis_server, key_prefix, **options) as service:
+        await append(service, 0, "x")
+        for _ in range(3):
+            if what == "killed":
+                find_shared(exchanges_of(service)).close(redis.ConnectionError, "gone")
+            else:
+                find_shared(exchanges_of(service)).close(redis.ConnectionError, "gone")
+                with monkeypatch.context() as patch:
+                    patch.setattr(PipeliningConnection, "__init__", lambda *_: 1 / 0)
+                    with pytest.raises(ZeroDivisionError):
+                        await read(service, 0)
+            assert await read(service, 0) == ["x"]
+        assert await read(service, 0, None) == ["x"]  # there is a second one for it
+        assert len(redis_server.list_connections(key_prefix)) == 2
+
+
+async def test_who_would_make_the_connection_and_is_gone_holds_up_nobody(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
+    """As a task that a signal's exception has stopped, together with its loop."""
+    async with open_service(redis_server, key_prefix) as service:
+        await append(service, 0, "x")
+        exchanges = exchanges_of(service)
+        find_shared(exchanges).close(redis.ConnectionError, "gone")
+        exchanges._timeout_s = 0.01  # noqa: SLF001
+        exchanges._opening = asyncio.get_running_loop().create_future()  # noqa: SLF001
+        assert await asyncio.gather(*(read(service, 0) for _ in range(9))) == [["x"]] * 9
+        assert len(redis_server.list_connections(key_prefix)) == 1
+
+
+async def test_one_task_finds_out_for_all_that_nobody_answers(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"retry": redis.asyncio.retry.Retry(NoBackoff(), 0)}
+    async with open_service(redis_server, key_prefix, **options) as service:
+        await append(service, 0, "x")
+        tries: list[int] = []
+
+        async def connect(*_: Any, **__: Any) -> None:
+            tries.append(1)
+            await asyncio.sleep(0)
+            raise redis.ConnectionError("nobody is there")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redis.asyncio.Connection, "connect", connect)
+            find_shared(exchanges_of(service)).close(redis.ConnectionError, "gone")
+            reads = (read(service, 0) for _ in range(TASKS))
+            found = await asyncio.gather(*reads, return_exceptions=True)
+        assert {type(error) for error in found} == {BackendUnavailableError}
+        assert len(tries) == 1
+        assert await read(service, 0) == ["x"]
 
 
 async def test_a_cancelled_tasks_reply_is_thrown_away(
@@ -149,7 +200,7 @@ async def test_a_cancelled_tasks_reply_is_thrown_away(
 ) -> None:
     async with open_service(redis_server, key_prefix) as service:
         await fill(service, 3)
-        connections = list_connections(redis_server, key_prefix)
+        connections = redis_server.list_connections(key_prefix)
         with redis_server.client() as control:
             control.client_pause(150, all=True)
         tasks = [asyncio.create_task(read(service, number)) for number in range(3)]
@@ -159,7 +210,7 @@ async def test_a_cancelled_tasks_reply_is_thrown_away(
         with pytest.raises(asyncio.CancelledError):
             await tasks[0]
         assert await read(service, 1) == ["1"]
-        assert list_connections(redis_server, key_prefix) == connections
+        assert redis_server.list_connections(key_prefix) == connections
 
 
 async def test_tasks_cancelled_at_any_moment(redis_server: RedisServer, key_prefix: str) -> None:
@@ -193,7 +244,7 @@ async def test_tasks_cancelled_at_any_moment(redis_server: RedisServer, key_pref
             assert [text for text in found if text in acknowledged[number]] == acknowledged[number]
             assert set(found) <= may_be_there | {str(number)}
             assert len(set(found)) == len(found)
-        assert len(list_connections(redis_server, key_prefix)) <= 2
+        assert len(redis_server.list_connections(key_prefix)) <= 2
 
 
 # Broken
@@ -202,7 +253,7 @@ async def test_tasks_cancelled_at_any_moment(redis_server: RedisServer, key_pref
 async def test_nothing_is_lost_while_connections_are_killed(
     redis_server: RedisServer, key_prefix: str
 ) -> None:
-    """With SHARED_KILLS=20, what is told in the documentation."""
+    """With SHARED_TASKS=200 SHARED_KILLS=20, what is told in the documentation."""
     async with open_service(redis_server, key_prefix) as service:
         await fill(service, TASKS)
         stored = {number: [str(number)] for number in range(TASKS)}
@@ -217,20 +268,14 @@ async def test_nothing_is_lost_while_connections_are_killed(
         tasks = [asyncio.create_task(work(number)) for number in range(TASKS)]
         with redis_server.client() as control:
             for _ in range(KILLS):
-                (connection,) = await asyncio.to_thread(wait_for_connection, control, key_prefix)
-                control.client_kill_filter(_id=connection)
+                await await_until(lambda: bool(redis_server.list_connections(key_prefix)))
+                for connection in redis_server.list_connections(key_prefix):
+                    control.client_kill_filter(_id=connection)
                 await asyncio.sleep(0.05)
         is_over = True
         await asyncio.gather(*tasks)
         found = [await read(service, number, None) for number in range(TASKS)]
         assert found == [stored[number] for number in range(TASKS)]
-
-
-def wait_for_connection(control: redis.Redis, name: str) -> list[str]:
-    found: list[str] = []
-    while not found:
-        found = [info["id"] for info in control.client_list() if info["name"] == name]
-    return found[:1]
 
 
 async def test_a_silent_connection_is_left_and_all_who_wait_are_sent_again(
@@ -288,6 +333,51 @@ async def test_who_makes_the_connection_may_be_cancelled(
         with pytest.raises(asyncio.CancelledError):
             await first
         assert [await read(service, n) for n in range(1, 4)] == [["1"], ["2"], ["3"]]
+
+
+async def test_a_connection_that_takes_its_time_is_made_once(
+    cutting_proxy: CuttingProxy, redis_server: RedisServer, key_prefix: str
+) -> None:
+    """Longer than callers wait for one that others use."""
+    options = {"client_name": key_prefix, "max_connections": 4, **OPTIONS}
+    async with RedisSessionService(
+        cutting_proxy.url, key_prefix=key_prefix, pool_timeout=0.05, extra_options=options
+    ) as service:
+        cutting_proxy.stall()
+        tasks = [asyncio.create_task(append(service, n, str(n))) for n in range(8)]
+        await asyncio.sleep(0.3)
+        cutting_proxy.resume()
+        await asyncio.gather(*tasks)
+        assert len(redis_server.list_connections(key_prefix)) == 1
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_another_task_makes_the_connection_of_one_that_was_interrupted(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    monkeypatch.setattr(shared, "_LONGEST_OPENING_S", 0.01)
+    own_connect = SharedExchanges._connect  # noqa: SLF001
+    gate = asyncio.Event()
+    calls = count()
+
+    async def connect(exchanges: SharedExchanges) -> PipeliningConnection:
+        if next(calls) == 0:
+            await gate.wait()
+        return await own_connect(exchanges)
+
+    monkeypatch.setattr(SharedExchanges, "_connect", connect)
+    async with open_service(redis_server, key_prefix) as service:
+        first, *others = [asyncio.create_task(append(service, n, str(n))) for n in range(4)]
+        await asyncio.gather(*others)
+        if comes_back:
+            gate.set()
+        else:
+            first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert [await read(service, n) for n in range(1, 4)] == [["1"], ["2"], ["3"]]
+        assert await read(service, 0) == (["0"] if comes_back else [])
+        in_use = list(find_pool(service)._in_use_connections)  # noqa: SLF001
+        assert in_use == [find_shared(exchanges_of(service)).connection]
 
 
 # Interrupted
@@ -412,7 +502,7 @@ PARSERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("how", ["tls", "socket file"])
-async def test_other_ways_to_the_server(
+async def test_tasks_share_a_connection_by_tls_and_by_socket(
     redis_server: RedisServer, tls_redis_server: Any, key_prefix: str, how: str
 ) -> None:
     url = tls_redis_server.url if how == "tls" else redis_server.unix_url
@@ -446,7 +536,7 @@ async def open_client(server: RedisServer, **options: Any) -> AsyncIterator[redi
 
 @pytest.mark.parametrize("parser", PARSERS)
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_both_protocols_and_parsers(
+async def test_replies_are_the_same_with_both_protocols_and_parsers(
     redis_server: RedisServer, key_prefix: str, parser: str, protocol: int
 ) -> None:
     async with open_client(
@@ -510,7 +600,7 @@ async def test_pushes_of_maintenance_are_nobodys_replies(
             shared.buffer_updated(len(push))
             assert await exchanges.send(("ECHO", push)) == push
         assert find_shared(exchanges) is shared
-        assert len(list_connections(redis_server, key_prefix)) == 2
+        assert len(redis_server.list_connections(key_prefix)) == 2
 
 
 async def test_a_server_that_loads_is_asked_again(

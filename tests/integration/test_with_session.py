@@ -20,7 +20,12 @@ from langchain_core.messages import (
 )
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableFieldSpec,
+    Runnable,
+    RunnableConfig,
+    RunnableLambda,
+)
 
 from langchain_redis_session import (
     BackendUnavailableError,
@@ -468,6 +473,21 @@ def test_a_run_without_a_session_is_told_what_is_missing(
     assert not model.prompts
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"thread_id": "s1"},
+        {"session_id": "s1", "thread_id": "s1"},
+        {"session_id": "", "thread_id": "s1"},
+    ],
+)
+async def test_a_thread_is_a_session(
+    names: dict[str, Any], model: ScriptedModel, service: RedisSessionService
+) -> None:
+    await with_session(model, service).ainvoke("one", {"configurable": {"user_id": "ann", **names}})
+    assert await service.acount_events(KEY) == 2
+
+
 async def test_ids_that_are_numbers_are_texts(
     model: ScriptedModel, service: RedisSessionService
 ) -> None:
@@ -476,17 +496,29 @@ async def test_ids_that_are_numbers_are_texts(
     assert await service.acount_events(SessionKey("default", str(user_id), "7")) == 2
 
 
-def test_the_config_shows_user_and_session(model: ScriptedModel) -> None:
+def test_the_config_shows_user_session_and_thread(model: ScriptedModel) -> None:
     service = RedisSessionService("memory://with-session-specs")
     chain = with_session(PROMPT | model, service, **KEYS)
     schema = chain.config_schema().model_json_schema()
-    assert schema["$defs"]["Configurable"]["properties"].keys() == {"user_id", "session_id"}
+    shown = schema["$defs"]["Configurable"]["properties"].keys()
+    assert shown == {"user_id", "session_id", "thread_id"}
     asked = chain.get_input_schema().model_json_schema()
     assert asked["properties"].keys() == {"question"}
     assert asked["required"] == ["question"]
     assert with_session(model, service).get_input_schema().model_json_schema()["anyOf"]
     assert chain.get_output_schema().model_json_schema()
     assert "memory://" in repr(chain)
+
+
+def test_names_that_the_chain_has_itself_stay_its_own() -> None:
+    class Threaded(RunnableLambda[Any, Any]):
+        @property
+        def config_specs(self) -> list[ConfigurableFieldSpec]:
+            return [ConfigurableFieldSpec(id="thread_id", annotation=int)]
+
+    chain = with_session(Threaded(echo), RedisSessionService("memory://with-session-specs"))
+    specs = {spec.id: spec.annotation for spec in chain.config_specs}
+    assert specs == {"thread_id": int, "user_id": str, "session_id": str}
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(None, 1200), (10, 10)])

@@ -213,6 +213,9 @@ TIMED = CORE_WITH_LIMIT + f',"expiresAtMs":{NOW_S * 1000 + MINUTE}' + UPDATED
 OLDER: list[tuple[str, float]] = [("a", FIRST)]
 MANY: list[tuple[str, float]] = [(f"{number}", number) for number in range(2000)]
 SENT = [(LAST, "x", "ix")]
+UPPER = ',"upper":1'
+NOT_LAST = ',"updatedAt":"2026-01-02T00:00:00Z","y":"123"}'
+"""As long as `UPDATED`."""
 
 
 @pytest.mark.parametrize(
@@ -259,6 +262,7 @@ def test_the_usual_case_finds_out_that_a_server_lacks_ttls_per_field(
         Case(USUAL, [], {}, {}, [(0, "x"), (0, "y")], {}),
         Case(USUAL, OLDER, {}, {}, [(LAST, "x"), (LAST - 512, "y")], {}),
         Case(USUAL, OLDER, {}, {}, [(LAST, "x"), (LAST, "y")], {"limit": 1}),
+        Case(USUAL, OLDER, {}, {}, [(LAST, f"{number}") for number in range(4100)], {}),
         Case(USUAL, [("a", LAST)], {}, {}, SENT, {}),
         Case(USUAL, OLDER, {"summaries": make_summary(FIRST)}, {}, SENT, {}),
         Case(USUAL, OLDER, {"tracks": "t"}, {}, SENT, {}),
@@ -268,12 +272,15 @@ def test_the_usual_case_finds_out_that_a_server_lacks_ttls_per_field(
         Case(USUAL, OLDER, {}, {}, SENT, {"filter_keys": ("tools",)}),
         Case(USUAL, OLDER, {}, {}, SENT, {"uses": []}),
         Case(USUAL, OLDER, {}, {}, SENT, {"user": {"k": b"1"}}),
+        Case(CORE_WITH_LIMIT + UPPER + UPDATED, OLDER, {}, {}, SENT, {}),
+        Case(TIMED.removesuffix(UPDATED) + UPPER + UPDATED, OLDER, {}, {}, SENT, {"ttl": MINUTE}),
     ],
     ids=[
         "a b a",
         "no time",
         "backwards",
         "over the limit",
+        "thousands",
         "later",
         "summary",
         "track",
@@ -283,6 +290,8 @@ def test_the_usual_case_finds_out_that_a_server_lacks_ttls_per_field(
         "filter key",
         "usage",
         "state",
+        "member of another program",
+        "member of another program behind the expiry",
     ],
 )
 def test_what_is_not_usual_falls_through_in_the_same_call(
@@ -295,3 +304,14 @@ def test_what_is_not_usual_falls_through_in_the_same_call(
     assert not short
     assert fell == fully
     assert fell[0].status is Status.OK
+
+
+def test_the_end_of_a_record_that_looks_like_ours_is_not_cut_off(redis_server: RedisServer) -> None:
+    case = Case(CORE_WITH_LIMIT + NOT_LAST, OLDER, {}, {}, SENT, {})
+    client = redis_server.client()
+    *fell, short, _ = run(client, case, shortly=True)
+    *fully, _, _ = run(client, case, shortly=False)
+    client.close()
+    assert not short
+    assert fell == fully
+    assert fell[0].status is Status.STATE  # it is written anew, as a whole

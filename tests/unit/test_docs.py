@@ -13,7 +13,7 @@ import pytest
 from sse_starlette import sse
 
 import langchain_redis_session
-from langchain_redis_session._flow.translation import PERMISSIONS
+from langchain_redis_session._flow.advice import PERMISSIONS
 from tests.processes import ROOT
 
 README = ROOT / "README.md"
@@ -78,6 +78,14 @@ def test_the_reference_has_every_public_name() -> None:
     shown = re.findall(r"^::: langchain_redis_session\.(\w+)$|^\*\*`(\w+)`\*\*", pages, re.M)
     public = set(langchain_redis_session.__all__) - {"__version__"}
     assert sorted(one or other for one, other in shown) == sorted(public)
+
+
+def test_the_reference_says_where_its_entries_are_to_be_seen() -> None:
+    """On GitHub its pages are all but empty."""
+    pages = list((ROOT / "docs/reference").glob("*.md"))
+    assert all("build the site with `make docs`" in page.read_text("utf-8") for page in pages)
+    assert "\ndocs:" in (ROOT / "Makefile").read_text("utf-8")
+    assert "site_dir: build/site" in (ROOT / "mkdocs.yml").read_text("utf-8")
 
 
 def test_the_readme_shows_the_test_command() -> None:

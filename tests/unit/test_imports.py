@@ -267,6 +267,19 @@ def test_extras_are_not_needed_to_import_the_package() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_package_knows_which_names_need_which_packages_of_extras() -> None:
+    needed: dict[str, set[str]] = {}
+    for found in IMPORTS:
+        library = found.target.split(".")[0]
+        if (
+            library in EXTRAS
+            and found.top_level
+            and found.module in vars(package)["_MODULES"].values()
+        ):
+            needed.setdefault(found.module, set()).add(library)
+    assert {module: set(names) for module, names in vars(package)["_PACKAGES"].items()} == needed
+
+
 def test_the_package_itself_is_a_sorted_table_of_lazy_names() -> None:
     """The table, `__all__`, and what type checkers see say the same."""
     table = vars(package)["_MODULES"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+import langchain_redis_session as package
 from langchain_redis_session import (
     ConfigurationError,
     RedisSessionChatMessageHistory,
@@ -17,11 +18,13 @@ from langchain_redis_session import (
 )
 from langchain_redis_session._connections.options import ClientOptions, find_unknown
 from langchain_redis_session.adapters._sharing import SharedOptions
-from langchain_redis_session.config import ObjectOptions, ServiceOptions, parse_options
+from langchain_redis_session.config import OPTIONS_OF, ObjectOptions, ServiceOptions, parse_options
 
 CONNECTING = ["redis_url", "redis_instance", "client", "async_client", "extra_options"]
 PARAMETERS = inspect.signature(RedisSessionService).parameters
 HINTS = typing.get_type_hints(RedisSessionService.__init__)
+NOT_TOLD = {"service", "runnable", "options", "name", "index_name", "overwrite_index"}
+"""What has a meaning of its own, or none."""
 OPTIONS = [name for name in PARAMETERS if name not in CONNECTING]
 # What an adapter has under a name of its own.
 OWN = {"key_prefix", "callbacks"}
@@ -40,6 +43,16 @@ LATER = {
 def test_the_constructor_takes_the_options_that_are_checked() -> None:
     assert list(PARAMETERS)[: len(CONNECTING)] == CONNECTING
     assert set(OPTIONS) == set(ServiceOptions.model_fields)
+
+
+def test_which_option_belongs_where_is_known() -> None:
+    """The table that errors tell it from has what the constructors have, but what all have."""
+    for name, options in OPTIONS_OF.items():
+        parameters = inspect.signature(getattr(package, name)).parameters
+        assert set(options) <= set(parameters), name
+        left_out = set(parameters) - set(options) - set(OPTIONS_OF["RedisSessionService"])
+        assert left_out <= NOT_TOLD, name
+        assert len(options) == len(set(options)), name
 
 
 def test_the_constructor_has_the_defaults_of_the_options() -> None:

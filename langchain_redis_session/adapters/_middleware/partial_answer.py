@@ -54,4 +54,5 @@ class PartialAnswer(BaseCallbackHandler):
         if not any(chunk.content or chunk.tool_call_chunks for chunk in self._chunks):
             return None
         first, *rest = self._chunks
-        return message_chunk_to_message(sum(rest, first))
+        # At once: one by one takes ten times as long.
+        return message_chunk_to_message(first + rest if rest else first)

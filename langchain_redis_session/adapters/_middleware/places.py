@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_redis_session._verbs.arguments import tell_key
-from langchain_redis_session.adapters._ids import as_text, tell_names
+from langchain_redis_session.adapters._ids import as_text, find_session_id, tell_names
 from langchain_redis_session.errors import ConfigurationError, InvalidSessionKeyError
 from langchain_redis_session.models import SessionKey
 
@@ -72,16 +72,15 @@ class PlaceFinder:
             return key
         context = getattr(runtime, "context", None)
         configurable = config.get("configurable") or {}
-        thread = configurable.get("thread_id") or getattr(
-            getattr(runtime, "execution_info", None), "thread_id", None
-        )
+        info = getattr(runtime, "execution_info", None)
+        named = find_session_id(configurable) or getattr(info, "thread_id", None)
         user_id = _first(_look_up(context, "user_id"), configurable.get("user_id"))
-        session_id = _first(_look_up(context, "session_id"), thread)
+        session_id = _first(_look_up(context, "session_id"), named)
         if user_id is None or session_id is None:
             missing = "user_id" if user_id is None else "session_id (or thread_id)"
-            named = {**configurable, **(context if isinstance(context, Mapping) else {})}
+            given = {**configurable, **(context if isinstance(context, Mapping) else {})}
             raise InvalidSessionKeyError(
-                f"this run names no {missing}{tell_names(named)}; pass context= with user_id and "
+                f"this run names no {missing}{tell_names(given)}; pass context= with user_id and "
                 'session_id, or a config, {"configurable": {"user_id": "ann", "thread_id": "s1"}}, '
                 "or let RedisSessionMiddleware(session=…) choose. (On Python 3.10, asynchronous "
                 "runs need context= or session=)"

@@ -32,7 +32,7 @@ from langchain_redis_session.adapters._middleware.state_view import SessionState
 from langchain_redis_session.adapters._middleware.turns import Turn, Turns
 from langchain_redis_session.adapters._middleware.view import find_head_end, make_view
 from langchain_redis_session.adapters._windows import ModelWindow, find_cut, list_with_events
-from langchain_redis_session.adapters._writes import unbroken
+from langchain_redis_session.adapters._writes import storing_answer, unbroken
 from langchain_redis_session.errors import (
     EventRejectedError,
     RedisSessionError,
@@ -189,7 +189,8 @@ class Talk:
         def name(taken: Collection[str]) -> list[BaseMessage]:
             return name_all(unname_result(results, call_id, taken), before=state)
 
-        taken = {found for found in turn.known if turn.own.get(found) != call_id}
+        # Of a copy: other calls of the same answer run in other threads.
+        taken = {found for found in turn.known.copy() if turn.own.get(found) != call_id}
         return (yield from self._store_named(turn, name, taken))
 
     def _store_named(
@@ -209,14 +210,15 @@ class Talk:
             tag: Labels.
         """
         named = name(taken)
-        repeated = yield from self._store(turn, named, tag=tag)
-        if not repeated:
-            return named
-        # Of messages that are older than what was read.
-        pairs = zip(named, name({*taken, *repeated}), strict=True)
-        final = [anew if before.id in repeated else before for before, anew in pairs]
-        renamed = [m for m, before in zip(final, named, strict=True) if m.id != before.id]
-        yield from self._store(turn, renamed, tag=tag)
+        with storing_answer():
+            repeated = yield from self._store(turn, named, tag=tag)
+            if not repeated:
+                return named
+            # Of messages that are older than what was read.
+            pairs = zip(named, name({*taken, *repeated}), strict=True)
+            final = [anew if before.id in repeated else before for before, anew in pairs]
+            renamed = [m for m, before in zip(final, named, strict=True) if m.id != before.id]
+            yield from self._store(turn, renamed, tag=tag)
         return final
 
     def _store(
@@ -264,7 +266,7 @@ class Talk:
         aappend = partial(answers.aappend_messages, *arguments, **options)
         try:
             result: AppendResult = yield Call(append, aappend if not keeps else unbroken(aappend))
-        except RedisSessionError:
+        except BaseException:
             turn.state.put_back(changes)
             raise
         if messages[-1].id in result.repeated:  # which was to carry it

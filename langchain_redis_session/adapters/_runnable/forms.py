@@ -69,6 +69,10 @@ class Forms:
         Raises:
             UnserializableMessageError: That is no message.
         """
+        if value is None:
+            raise UnserializableMessageError(
+                f"the output must be {_FORMS}, not None: the chain, or its model, gave no answer"
+            )
         found = _pick(value, self.output_key, "output")
         return [AIMessage(found)] if isinstance(found, str) else _list("output", found)
 

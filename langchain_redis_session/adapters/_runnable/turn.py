@@ -18,7 +18,7 @@ from langchain_redis_session._verbs import answers, windows
 from langchain_redis_session.adapters._ids import name_anew
 from langchain_redis_session.adapters._runnable.forms import Forms
 from langchain_redis_session.adapters._windows import ModelWindow
-from langchain_redis_session.adapters._writes import unbroken
+from langchain_redis_session.adapters._writes import storing_answer, unbroken
 from langchain_redis_session.errors import RedisSessionError, UnserializableMessageError
 from langchain_redis_session.models import AppendResult, Event, SessionKey, Summary, is_from_user
 from langchain_redis_session.service import RedisSessionService
@@ -98,8 +98,9 @@ class Turn:
         Raises:
             UnserializableMessageError: It is none.
         """
-        answer = self._find_new(self.memory.forms.read_output(output))
-        yield from self._append_answer(answer)
+        with storing_answer():
+            answer = self._find_new(self.memory.forms.read_output(output))
+            yield from self._append_answer(answer)
 
     def break_off(self, output: Any) -> Flow[None]:
         """Store what was answered until the run was cut off."""

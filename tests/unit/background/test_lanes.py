@@ -1,26 +1,44 @@
-"""The order within a lane, where dead letters come back."""
+"""What waits in write-behind: the order within a lane, and the bounds of a turn."""
 
 from __future__ import annotations
 
+import random
 import threading
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from langchain_redis_session import SessionKey
+from langchain_redis_session._background import lanes
 from langchain_redis_session._background.jobs import Job
 from langchain_redis_session._background.lanes import Worker
 from langchain_redis_session._operations.prepared import PreparedEvents
+from langchain_redis_session.scripts.bindings import Entry
+from tests.effort import examples
 
-KEY = SessionKey("shop", "ann", "s1")
+KEY, OTHER = SessionKey("shop", "ann", "s1"), SessionKey("shop", "ann", "s2")
+
+
+def make_job(order: int, key: SessionKey = KEY, size: int = 0) -> Job:
+    job = Job(key, PreparedEvents([], [Entry("1", b"x" * size)], {}))
+    job.order = order
+    return job
 
 
 def make_worker(*orders: int) -> Worker:
-    worker = Worker(threading.RLock(), 10)
-    for order in orders:
-        with worker.wake:
-            worker.enqueue(Job(KEY, PreparedEvents([], [], {}), order=order))
+    """A worker with jobs of one session; those that were accepted before others come again."""
+    worker, highest = Worker(threading.RLock(), 10), -1
+    with worker.wake:
+        for order in orders:
+            enqueue = worker.enqueue if order > highest else worker.enqueue_again
+            enqueue(make_job(order))
+            highest = max(order, highest)
     return worker
 
 
-def orders_of(jobs: list[Job]) -> list[int]:
+def orders_of(jobs: Sequence[Job]) -> list[int]:
     return [job.order for job in jobs]
 
 
@@ -33,3 +51,73 @@ def test_who_waits_for_a_lane_that_is_not_in_order_waits_for_all_of_it() -> None
         assert orders_of(worker.hurry(KEY.scope)) == [3, 4, 0]
         worker.take()
         assert orders_of(worker.hurry(KEY.scope)) == [4]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "taken"),
+    [("_MOST_BYTES", 25, [0, 1]), ("_MOST_BYTES", 5, [0]), ("_MOST_JOBS", 3, [0, 1, 2])],
+)
+def test_a_turn_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: int, taken: list[int]
+) -> None:
+    """And who had to stay behind comes first in the next one."""
+    monkeypatch.setattr(lanes, bound, most)
+    with (worker := Worker(threading.RLock(), 10)).wake:
+        for order in range(4):
+            worker.enqueue(make_job(order, size=10))
+        worker.enqueue(make_job(4, OTHER, size=10))
+        ready = worker.take()
+        assert {key: orders_of(jobs) for key, jobs in ready.items()} == {KEY: taken}
+        worker.finish(ready[KEY])
+        worker.clear_lane(KEY, goes_behind=True)
+        assert next(iter(worker.take())) == OTHER
+
+
+@examples(200)
+@given(seed=st.integers(0, 2**32), steps=st.integers(1, 60))
+def test_each_session_is_served_in_its_order_and_each_job_once(seed: int, steps: int) -> None:
+    """Jobs come, are taken, done in part or given up, and some of these come again."""
+    chance = random.Random(seed)
+    keys = [SessionKey("shop", "ann", f"s{number}") for number in range(3)]
+    worker = Worker(threading.RLock(), 1000)
+    waiting: dict[SessionKey, list[int]] = {key: [] for key in keys}
+    dead: list[Job] = []
+    order = 0
+    with worker.wake:
+        for _ in range(steps):
+            step = chance.choice(["accept", "accept", "again", "turn", "look"])
+            if step == "accept":
+                key = chance.choice(keys)
+                worker.enqueue(make_job(order, key))
+                waiting[key].append(order)
+                order += 1
+            elif step == "again" and dead:
+                old = dead.pop(chance.randrange(len(dead)))
+                worker.enqueue_again(make_job(old.order, old.key))
+                waiting[old.key] = sorted([*waiting[old.key], old.order])
+            elif step == "look":
+                assert worker.depth == sum(map(len, waiting.values()))
+                worker.hurry(chance.choice(keys).scope)
+            elif step == "turn":
+                ready = worker.take()
+                assert {k: orders_of(jobs) for k, jobs in ready.items()} == {
+                    k: orders for k, orders in waiting.items() if orders
+                }
+                if chance.random() < 0.5:  # more is accepted while it is under way
+                    key = chance.choice(keys)
+                    worker.enqueue(make_job(order, key))
+                    waiting[key].append(order)
+                    order += 1
+                for key, jobs in ready.items():
+                    done = jobs[: chance.randrange(len(jobs) + 1)]
+                    worker.finish(done)
+                    dead += [job for job in done if chance.random() < 0.3]
+                    worker.clear_lane(key, goes_behind=chance.random() < 0.5)
+                    waiting[key] = waiting[key][len(done) :]
+        left: dict[SessionKey, list[int]] = {}
+        for job in worker.clear():
+            left.setdefault(job.key, []).append(job.order)
+    assert {key: sorted(orders) for key, orders in left.items()} == {
+        key: orders for key, orders in waiting.items() if orders
+    }
+    assert worker.depth == 0

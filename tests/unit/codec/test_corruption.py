@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import pytest
 
 from langchain_redis_session import CorruptEventError
 from langchain_redis_session._codec.corruption import decoder
+from langchain_redis_session._codec.events import decode_event
+from langchain_redis_session._codec.session_record import parse_record
+from langchain_redis_session._codec.summary_record import parse_summary
 
 
 class SoftTimeLimit(Exception):
@@ -52,3 +58,30 @@ def test_whatever_the_bytes_raise_says_that_they_are_corrupt() -> None:
 
     with pytest.raises(CorruptEventError, match="a number can't be read: SoftTimeLimit"):
         read(b"1")
+
+
+DEEP = b"[" * 5000 + b"]" * 5000
+
+
+@pytest.mark.parametrize(
+    ("read", "data"),
+    [
+        (decode_event, b'{"id":"e","x":' + DEEP + b"}"),
+        (decode_event, b'{"id":"e","\\"[":"]","n":' + b"9" * 30 + b',"x":' + DEEP + b"}"),
+        (partial(parse_summary, filter_key=""), b'{"summary":"s","x":' + DEEP + b"}"),
+        (partial(parse_summary, filter_key=""), DEEP[:5000]),
+    ],
+    ids=["event", "event with a large number", "summary", "summary that is cut"],
+)
+def test_what_is_nested_deep_takes_nobody_to_the_limit_of_recursion(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[bytes], object], data: bytes
+) -> None:
+    """Finalizers that the garbage collector calls there would fail."""
+    monkeypatch.setattr(json.JSONDecoder, "decode", lambda *_: pytest.fail("it is parsed"))
+    with pytest.raises(CorruptEventError):
+        read(data)
+
+
+def test_a_record_that_is_nested_deep_is_not_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.JSONDecoder, "decode", lambda *_: pytest.fail("it is parsed"))
+    assert not parse_record(b'{"x":' + DEEP + b"}").is_readable

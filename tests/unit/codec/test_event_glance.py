@@ -37,7 +37,7 @@ def test_a_message_that_was_written(message: BaseMessage) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_entries_that_are_broken(seed: int) -> None:
+def test_a_glance_at_broken_entries_tells_what_decoding_does(seed: int) -> None:
     random, seeds = Random(seed), make_seeds()["event"]
     for data in seeds:
         expect_same(data)

@@ -180,6 +180,69 @@ def test_bytes_that_are_nearly_usual(old: bytes, new: bytes) -> None:
         require_equal(read, general)
 
 
+LONG = "a text that is long enough to be referred to, not repeated"
+
+
+def store_extended(text: str, data: Any, *, version: int = 1, **members: Any) -> bytes:
+    extension = {"v": version, "type": "ai", "data": data}
+    event = {
+        "id": "0" * 32,
+        "timestamp": "2026-11-23T11:13:00.000000000Z",
+        "author": "assistant",
+        "choices": [{"message": {"role": "assistant", "content": text}}],
+        **members,
+        "extensions": {"langchain": extension},
+    }
+    return orjson.dumps(event)
+
+
+def refer(start: int, length: int) -> dict[str, Any]:
+    return {"type": "text", "text": {"$lc": ["content", start, length]}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        store_extended("hi", {"id": "m1"}, version=2),
+        store_extended("hi", {"id": "m1"}, version=True),
+        store_extended("hi", {"id": "m1"}, tag="interrupted"),
+        store_extended("hi", {"id": "m1"}, stateDelta={"k": "MQ=="}),
+        store_extended("hi", {"id": "m1"}, choices=[{"message": {"role": "user", "content": "x"}}]),
+        store_extended(LONG, {"content": [refer(0, len(LONG) + 1)]}),
+        store_extended(LONG, {"content": [refer(-1, 1)]}),
+        store_extended(LONG, {"content": [refer(0, -1)]}),
+    ],
+    ids=[
+        "newer version",
+        "version of another type",
+        "tag",
+        "state",
+        "of another type",
+        "beyond the text",
+        "before the text",
+        "length below 0",
+    ],
+)
+def test_what_needs_a_second_look_is_not_read_directly(data: bytes) -> None:
+    assert read_message(store_extended("hi", {"id": "m1"})) == AIMessage("hi", id="m1")
+    assert read_message(data) is None
+
+
+@pytest.mark.parametrize("kind", ["content", "args"])
+def test_what_becomes_more_than_an_entry_may_is_not_read_directly(kind: str) -> None:
+    if kind == "content":
+        data = store_extended("x" * 2000, {"content": [refer(0, 1999)] * 1000})
+    else:
+        items = orjson.dumps({f"{number}": [[]] * 99 for number in range(20)}).decode()
+        call = {"type": "function", "id": "c", "function": {"name": "f", "arguments": items}}
+        message = {"role": "assistant", "content": "x", "tool_calls": [call]}
+        block = {"type": "tool_use", "id": "c", "name": "f", "input": {"$lc": ["args", 0]}}
+        data = store_extended("", {"content": [block] * 100}, choices=[{"message": message}])
+    assert read_message(data) is None
+    with pytest.raises(CorruptEventError, match="would take over"):
+        decode_event(data)
+
+
 def test_a_page_with_one_unusual_event_is_left_to_the_general_way() -> None:
     usual = store(HumanMessage("hi"))
     assert read_messages([usual, usual]) == [HumanMessage("hi")] * 2

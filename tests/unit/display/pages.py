@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from langchain_redis_session._display.styles import STYLES
+from langchain_redis_session._display.pages import LARGEST_PAGE
+from langchain_redis_session._display.styles import CLASSES, FRAME, PAGE
 
 ALLOWED_TAGS = {
     *("a", "b", "blockquote", "br", "code", "details", "div", "em", "hr", "img", "li", "ol", "p"),
-    *("pre", "s", "span", "strong", "summary", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    *("pre", "s", "span", "strong", "style", "summary", "table", "tbody", "td", "th", "thead"),
+    *("tr", "ul"),
 }
 ALLOWED_ATTRIBUTES = {"class", "dir", "style", "title"}
 FURTHER_ATTRIBUTES = {
@@ -21,13 +23,14 @@ VOID = {"br", "hr", "img"}
 
 
 class Page(HTMLParser):
-    """A page taken apart: its elements with their attributes, and its text."""
+    """A page taken apart: its elements with their attributes, its text, its style sheet."""
 
     def __init__(self, markup: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.texts: list[str] = []
+        self.sheet = ""
         self.oddities: list[str] = []
         self.feed(markup)
         self.close()
@@ -42,7 +45,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if self.open[-1:] == ["style"]:
+            self.sheet += data
+        else:
+            self.texts.append(data)
 
     def handle_comment(self, data: str) -> None:
         self.oddities.append(data)
@@ -63,17 +69,22 @@ class Page(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
+    def styled(self, style: str) -> list[str]:
+        """Give the tags of the elements that look as a style."""
+        return [tag for tag, found in self.elements if found.get("class") == CLASSES[style]]
+
 
 def read_page(markup: str) -> Page:
     """Take a page apart, and check that it is only what it may be: nothing runs or is loaded."""
-    assert markup.encode()  # a page can carry it
+    assert len(markup.encode()) <= LARGEST_PAGE  # and it can be encoded
     page = Page(markup)
     assert not page.open
     assert not page.oddities
     for tag, attributes in page.elements:
         assert tag in ALLOWED_TAGS
         assert attributes.keys() <= ALLOWED_ATTRIBUTES | FURTHER_ATTRIBUTES.get(tag, set())
-        assert attributes.get("style") in {*STYLES.values(), None}
+        assert attributes.get("class") in {*CLASSES.values(), PAGE["class"], None}
+        assert attributes.get("style") in (FRAME, None)
         assert attributes.get("dir", "auto") in ("auto", "ltr")
         assert re.match(r"(https?://|mailto:)", attributes.get("href") or "http://", re.I)
         assert re.match(
@@ -81,5 +92,9 @@ def read_page(markup: str) -> Page:
             attributes.get("src") or "data:image/png;base64,",
         )
         assert re.fullmatch(r"[0-9]+", attributes.get("start") or "1")
-    assert len([a for _, a in page.elements if "class" in a]) == 1
+    assert [place for place, (tag, _) in enumerate(page.elements) if tag == "style"] == [0]
+    assert [place for place, (_, a) in enumerate(page.elements) if a == PAGE] == [1]
+    looks = {a["class"] for _, a in page.elements if "class" in a and a != PAGE}
+    assert set(re.findall(r"\.(lrs-[a-z-]+)", page.sheet)) == {*looks, CLASSES["box"]}
+    assert not re.search(r"url|@import|expression|<", page.sheet)
     return page

@@ -30,14 +30,8 @@ from langchain_redis_session import (
     SummaryBoundary,
     TrackEvent,
 )
-from langchain_redis_session._display import guard, markdown
+from langchain_redis_session._display import guard, lists, markdown
 from langchain_redis_session._display.guard import attempt, is_guarded
-from langchain_redis_session._display.lists import (
-    EventList,
-    SessionList,
-    SummaryList,
-    TrackEventList,
-)
 from tests.unit.display.pages import read_page
 
 DISPLAY = Path(guard.__file__).parent
@@ -73,8 +67,9 @@ def make_shown() -> Iterator[Any]:
     run = Run(odd, odd, odd, start_ns=odd, usage=odd, error=odd, tags=odd, children=odd)
     summary = Summary(odd, odd, boundary, odd, odd)
     yield from (session, event, track_event, summary, run, RunTree((run,)), RunTree(odd))
-    yield from (SessionList([session]), EventList([event]), TrackEventList([track_event]))
-    yield from (SummaryList([summary]), SessionList([odd]), EventList([odd, odd]))
+    yield from (lists.SessionList([session]), lists.EventList([event]))
+    yield from (lists.TrackEventList([track_event]), lists.SummaryList([summary]))
+    yield from (lists.SessionList([odd]), lists.EventList([odd, odd]))
     yield ServiceStats(odd, odd, odd, odd, odd, odd, odd, odd, odd)
 
 
@@ -121,7 +116,7 @@ def test_a_history_says_what_kept_it_from_being_read() -> None:
 def shown_classes() -> Iterator[type]:
     """Public classes, and the lists that methods return, which show themselves somehow."""
     classes = [getattr(package, name) for name in package.__all__]
-    classes += [EventList, SessionList, SummaryList, TrackEventList]
+    classes += [lists.EventList, lists.SessionList, lists.SummaryList, lists.TrackEventList]
     for found in classes:
         if not inspect.isclass(found) or issubclass(found, BaseException):
             continue
@@ -190,7 +185,7 @@ HANDLERS = [raise_it, Handler(), Handler().handle, partial(raise_it), lambda *ar
     [
         lambda value: repr(Event(state_delta={"a": value}, time_ns=0)),
         lambda value: Session(KEY, {"a": value}, [], (), NOW, NOW)._repr_html_(),
-        lambda value: EventList([Event(extra={"a": value}, time_ns=0)])._repr_html_(),
+        lambda value: lists.EventList([Event(extra={"a": value}, time_ns=0)])._repr_html_(),
     ],
     ids=["repr", "session", "events"],
 )

@@ -19,12 +19,7 @@ from langchain_redis_session import (
     SummaryBoundary,
     TrackEvent,
 )
-from langchain_redis_session._display.lists import (
-    EventList,
-    SessionList,
-    SummaryList,
-    TrackEventList,
-)
+from langchain_redis_session._display import lists
 from langchain_redis_session._display.tables import MOST_ROWS
 from langchain_redis_session._display.transcript import MOST_EVENTS
 from tests.unit.display.pages import Page, read_page
@@ -48,7 +43,7 @@ def test_a_list_of_sessions_has_a_line_for_each() -> None:
         make_session(name="s2", is_cut=True, event_count=2, missing=("record",)),
         make_session(name="s3", is_cut=True),
     ]
-    page = read_page(SessionList(sessions)._repr_html_())
+    page = read_page(lists.SessionList(sessions)._repr_html_())
     assert len(page.all("tr")) == 4
     shown = cells_of(page)
     assert shown.startswith("3 sessions|app |shop|user |ann|times in IST|session|events|updated")
@@ -58,7 +53,7 @@ def test_a_list_of_sessions_has_a_line_for_each() -> None:
 
 
 def test_sessions_of_several_users_name_them() -> None:
-    page = read_page(SessionList([make_session("ann"), make_session("bob")])._repr_html_())
+    page = read_page(lists.SessionList([make_session("ann"), make_session("bob")])._repr_html_())
     assert {"app", "user", "ann", "bob"} <= set(page.texts)
     assert "app " not in page.texts
 
@@ -68,7 +63,7 @@ def test_a_track_has_a_line_for_each_event() -> None:
         TrackEvent("plan", {"step": 1}, id="e1", time_ns=NOON_NS),
         TrackEvent("plan", ["long"] * 100, id="e2", time_ns=NOON_NS),
     ]
-    page = read_page(TrackEventList(events)._repr_html_())
+    page = read_page(lists.TrackEventList(events)._repr_html_())
     assert cells_of(page).startswith(
         'track |plan|2 events|times in IST|time|payload|2026-11-23 17:30:00|{"step": 1}|2026'
     )
@@ -80,28 +75,28 @@ def test_a_track_has_a_line_for_each_event() -> None:
 
 def test_long_lists_are_cut_and_say_so() -> None:
     events = [Event(HumanMessage(f"m{n}"), time_ns=NOON_NS) for n in range(MOST_EVENTS + 7)]
-    page = read_page(EventList(events)._repr_html_())
-    assert {"207 events", f"the newest {MOST_EVENTS} are shown · ", "m206"} <= set(page.texts)
+    page = read_page(lists.EventList(events)._repr_html_())
+    assert {"207 events", f"the last {MOST_EVENTS} are shown · ", "m206"} <= set(page.texts)
     assert "m6" not in page.texts
     track = [TrackEvent("t", n, time_ns=NOON_NS) for n in range(MOST_ROWS + 7)]
-    page = read_page(TrackEventList(track)._repr_html_())
-    assert {"207 events", f"the newest {MOST_ROWS} are shown · ", "206"} <= set(page.texts)
+    page = read_page(lists.TrackEventList(track)._repr_html_())
+    assert {"207 events", f"the last {MOST_ROWS} are shown · ", "206"} <= set(page.texts)
     assert "6" not in page.texts
-    page = read_page(SessionList([make_session()] * (MOST_ROWS + 7))._repr_html_())
+    page = read_page(lists.SessionList([make_session()] * (MOST_ROWS + 7))._repr_html_())
     assert {"207 sessions", f"the first {MOST_ROWS} are shown · "} <= set(page.texts)
 
 
 def test_empty_lists_say_so() -> None:
-    assert read_page(SessionList[Session]()._repr_html_()).text == "no sessions"
-    assert read_page(EventList[Event]()._repr_html_()).text == "no events"
-    assert read_page(TrackEventList[TrackEvent]()._repr_html_()).text == "no events"
-    assert read_page(SummaryList[Summary]()._repr_html_()).text == "no summaries"
+    assert read_page(lists.SessionList[Session]()._repr_html_()).text == "no sessions"
+    assert read_page(lists.EventList[Event]()._repr_html_()).text == "no events"
+    assert read_page(lists.TrackEventList[TrackEvent]()._repr_html_()).text == "no events"
+    assert read_page(lists.SummaryList[Summary]()._repr_html_()).text == "no summaries"
 
 
 def test_summaries_say_of_what_and_up_to_where() -> None:
     boundary = SummaryBoundary(float(NOON_NS), "e1", NOON_NS)
     summary = Summary("Ann wants **tea**.", "agent/search", boundary, NOON, ("tea", "prices"))
-    for shown in (summary, SummaryList([summary])):
+    for shown in (summary, lists.SummaryList([summary])):
         page = read_page(shown._repr_html_())
         text = page.text
         assert len(page.all("strong")) == 1
@@ -152,12 +147,12 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(st.lists(st.tuples(st.text(), JSON), max_size=3))
 def test_nothing_in_a_track_becomes_markup(found: list[tuple[str, Any]]) -> None:
     events = [TrackEvent(track, payload, time_ns=NOON_NS) for track, payload in found]
-    read_page(TrackEventList(events)._repr_html_())
+    read_page(lists.TrackEventList(events)._repr_html_())
     names = [text or "x" for text, _ in found]
     sessions = [
         Session(KEY, {}, [], (), NOON, NOON, last_message=HumanMessage(name)) for name in names
     ]
-    read_page(SessionList(sessions)._repr_html_())
+    read_page(lists.SessionList(sessions)._repr_html_())
 
 
 KEY = SessionKey("<b>", "<i>", "<script>")

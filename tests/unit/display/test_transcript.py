@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -23,7 +24,8 @@ from langchain_core.messages import (
 
 from langchain_redis_session import Event, Session, SessionKey, Summary, SummaryBoundary
 from langchain_redis_session._display import texts
-from langchain_redis_session._display.styles import STYLES
+from langchain_redis_session._display.media import LARGEST_IMAGE
+from langchain_redis_session._display.styles import CLASSES, FRAME, STYLES
 from langchain_redis_session._display.texts import LONG_TEXT
 from langchain_redis_session._display.transcript import MOST_EVENTS, render_session
 from tests.unit.display.pages import Page, read_page
@@ -236,14 +238,10 @@ def test_a_conversation_with_a_tool() -> None:
         "assistant researcher 17:30:00Sunny.",
     ):
         assert part in text
-    badges = [a["style"] for a in page.all("b") if a["style"] in _badges()]
-    assert badges == [STYLES[f"badge {role}"] for role in _roles()]
+    badges = [a["class"] for a in page.all("b") if "badge" in (a["class"] or "")]
+    assert badges == [CLASSES[f"badge {role}"] for role in _roles()]
     assert len(page.all("details")) == 1
     assert "open" not in page.all("details")[0]
-
-
-def _badges() -> list[str]:
-    return [style for name, style in STYLES.items() if name.startswith("badge")]
 
 
 def _roles() -> Iterator[str]:
@@ -394,8 +392,9 @@ def test_times_and_ids_are_at_hand() -> None:
     titles = [a["title"] for a in page.all("span") if "\nevent" in (a.get("title") or "")]
     assert titles[0] == "2026-11-23 12:00:00 UTC\nevent e1\nrequest r1"
     assert titles[1] == "2026-11-24 12:00:00 UTC\nevent e2"
-    assert page.texts.count("2026-11-24") == 1
-    assert page.texts.count("2026-11-23") == 0
+    days = [text for text in page.texts if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text)]
+    assert days[:2] == ["2026-11-23", "2026-11-24"]
+    assert len(days) == 3
 
 
 def test_a_long_session_is_cut_to_its_newest_events() -> None:
@@ -431,6 +430,11 @@ def test_unusual_values_are_shown_somehow() -> None:
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 DATA_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+IMAGE: dict[str, Any] = {
+    "type": "image",
+    "base64": base64.b64encode(PNG.ljust(LARGEST_IMAGE, b".")).decode(),
+    "mime_type": "image/png",
+}
 
 
 @pytest.mark.parametrize(
@@ -459,16 +463,23 @@ def test_a_small_image_is_shown_and_nothing_else(block: dict[str, Any], is_shown
         assert "image/png" in (images[0]["alt"] or "")
 
 
-def test_a_long_session_scrolls_in_a_box() -> None:
-    page = read(make_session(HumanMessage("hi")))
-    assert [a for a in page.all("div") if a.get("style") == STYLES["scroll"]]
-    assert "overflow:auto" in STYLES["scroll"]
-    assert "max-height" in STYLES["scroll"]
+def test_a_long_session_scrolls_in_a_box_that_opens_at_its_end() -> None:
+    page = read(make_session(*(HumanMessage(f"m{n}") for n in range(3))))
+    (box,) = (place for place, (_, a) in enumerate(page.elements) if a.get("style"))
+    assert page.elements[box] == ("div", {"class": CLASSES["newest"], "style": FRAME})
+    assert page.elements[box + 1] == ("div", {"class": CLASSES["newest content"]})
+    assert "overflow:auto" in FRAME
+    assert "max-height" in FRAME
+    # Reversed is what is in the box, which is one element: the order is the one that is read.
+    assert page.styled("newest content") == ["div"]
+    assert "flex-direction:column-reverse" in page.sheet
+    assert '::after{content:"";display:block;scroll-initial-target:nearest}' in page.sheet
+    assert [text for text in page.texts if text in ("m0", "m1", "m2")] == ["m0", "m1", "m2"]
 
 
 def test_names_of_state_do_not_break_by_letters() -> None:
     page = read(make_session(state={"user:language": "long " * 99}))
-    assert [a for a in page.all("code") if a.get("style") == STYLES["name code"]]
+    assert page.styled("name code") == ["code"]
     for style in ("name code", "pair name"):
         assert "white-space:nowrap" in STYLES[style]
         assert "anywhere" not in STYLES[style]
@@ -487,7 +498,7 @@ def test_what_is_missing_is_said() -> None:
 
 def test_jupyter_leaves_dollars_alone() -> None:
     page = read(make_session(HumanMessage("from $5 to $6")))
-    assert "tex2jax_ignore" in (page.elements[0][1]["class"] or "")
+    assert "tex2jax_ignore" in (page.elements[1][1]["class"] or "")
 
 
 def test_a_session_shows_itself() -> None:
@@ -504,6 +515,91 @@ def test_the_plain_repr_is_short() -> None:
 
 def test_nothing_is_loaded_from_anywhere() -> None:
     assert not [style for style in STYLES.values() if re.search(r"url|import|expression", style)]
+
+
+def test_a_style_sheet_says_nothing_of_what_is_not_on_the_page() -> None:
+    empty, full = read(make_session()), read(make_session(HumanMessage("hi")))
+    assert CLASSES["message user"] in full.sheet
+    assert CLASSES["message user"] not in empty.sheet
+    # Nor of what is only text.
+    spoken = read(make_session(HumanMessage('<img class="lrs-thumbnail">')))
+    assert '<img class="lrs-thumbnail">' in spoken.texts
+
+
+def test_no_style_but_the_pages_own_can_change_how_it_looks() -> None:
+    page = read(make_session(HumanMessage("hi"), state={"a": 1}))
+    selectors = re.findall(r"\.lrs-[a-z-]+([^{.]*)\{", page.sheet)
+    assert selectors
+    assert {selector.removesuffix("::after") for selector in selectors} == {":not(#_)"}
+
+
+def make_long(count: int) -> list[BaseMessage]:
+    return [
+        message
+        for n in range(count // 4)
+        for message in (
+            HumanMessage(f"{n}: {TEXT}"),
+            AIMessage("", tool_calls=[{"name": "find", "args": {"n": n}, "id": f"call-{n}"}]),
+            ToolMessage(json.dumps({"found": [n] * 9}), tool_call_id=f"call-{n}"),
+            AIMessage(f"{TEXT}\n\n```python\nprint({n})\n```"),
+        )
+    ]
+
+
+TEXT = "The parcel left on **Monday** and should be with you by Thursday. " * 5
+
+
+def test_a_message_takes_little_more_than_its_text() -> None:
+    markup = make_session(*make_long(200))._repr_html_()
+    assert len(markup) < 4 * len(read_page(markup).text)
+
+
+HEAVY: dict[str, Callable[[], dict[str, Any]]] = {
+    "long results": lambda: {"events": [ToolMessage("<&> " * 20_000, tool_call_id="c")] * 200},
+    "code": lambda: {"events": [AIMessage("```json\n" + "1 " * 900 + "\n```")] * 200},
+    "cells": lambda: {"events": [AIMessage(f"{'|a' * 99}\n{'|-' * 99}{LINE * 90}")]},
+    "images": lambda: {"events": [HumanMessage([IMAGE] * 5)] * 3},
+    "blocks": lambda: {"events": [HumanMessage([{"type": "x"}] * 9_000)]},
+    "calls": lambda: {"events": [AIMessage("", tool_calls=[CALL] * 9_000)]},
+    "names": lambda: {"events": [HumanMessage("hi", name=LONG)] * 200},
+    "ids": lambda: {"events": [Event(ToolMessage("", tool_call_id=LONG), id=LONG)] * 9},
+    "requests": lambda: {"events": [Event(HumanMessage("hi"), request_id=LONG)] * 9},
+    "changes": lambda: {"events": [Event(state_delta={f"{n}{LONG}": 1 for n in range(99)})] * 9},
+    "state": lambda: {"state": {f"<{n}>": "<&>" * 999 for n in range(999)}},
+    "tracks": lambda: {"tracks": [f"{n}{LONG}" for n in range(999)]},
+    "summary": lambda: {"summary": make_summary("|a" * 9_000)},
+    "topics": lambda: {"events": [ChatMessage(content="hi", role=LONG)]},
+}
+LINE = "\n" + "|1" * 99
+LONG = "<é&\u2028>" * 20_000
+CALL: Any = {"name": "f", "args": {"a": "<&>" * 9}, "id": "c"}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_page_stays_a_page_whatever_a_session_holds(name: str) -> None:
+    found = HEAVY[name]()
+    page = read(make_session(*found.pop("events", ()), **found))  # measures it
+    assert page.texts
+
+
+def test_where_not_all_has_room_the_newest_is_shown_and_the_head_says_so() -> None:
+    results = [ToolMessage(f"{n} " + "<&> " * 9_000, tool_call_id=f"c{n}") for n in range(20)]
+    page = read(make_session(HumanMessage("hi"), *results))
+    (said,) = (text for text in page.texts if text.startswith("21 events, "))
+    shown = int(re.findall("[0-9]+", said)[1])
+    assert said == f"21 events, the newest {shown} are shown"
+    assert 1 < shown < 20
+    ids = [text for text in page.texts if re.fullmatch("c[0-9]+", text)]
+    assert ids == [f"c{n}" for n in range(20 - shown, 20)]
+
+
+def test_of_a_message_too_large_for_a_page_the_beginning_is_shown() -> None:
+    page = read(make_session(HumanMessage(["first", *[IMAGE] * 9, "last"])))
+    assert "first" in page.texts
+    assert len(page.all("img")) == 1
+    assert "last" not in page.texts
+    assert "… and more, too much to be shown here" in page.texts
+    assert "1 event" in page.texts
 
 
 def make_summary(text: str, cutoff_ns: int = NOON_NS) -> Summary:

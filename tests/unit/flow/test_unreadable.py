@@ -12,6 +12,7 @@ from redis import exceptions as redis_errors
 from langchain_redis_session import CorruptEventReport, SessionCallbackHandler, SessionKey
 from langchain_redis_session._actions.observed import tell_of_unreadable
 from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.advice import UNKNOWN
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.exchange import Batch, to_commands
 from langchain_redis_session._flow.gather import gather
@@ -100,6 +101,8 @@ def test_flows_side_by_side_take_note_too_without_a_round_trip() -> None:
         return int(reply)
 
     class Server:
+        origin = UNKNOWN
+
         def send(self, command: Command, node: str = "") -> Any:
             raise AssertionError((command, node))
 

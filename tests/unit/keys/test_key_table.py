@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from hashlib import sha256
 from typing import Literal
 
@@ -28,7 +27,7 @@ sessions = pytest.mark.parametrize(
 def keys_by_name(keyspace: Keyspace, session: SessionKey, track: str) -> dict[str, bytes]:
     """Give every key of a session by the name that the table has for it."""
     keys = keyspace.session(session)
-    named = [f.name for f in fields(keys) if not f.name.endswith(("_field", "_prefix"))]
+    named = [name for name in keys._fields if not name.endswith(("_field", "_prefix"))]
     namespace = encode_namespace([track])
     memories = {
         "app": keyspace.app_memory(session.app_name),

@@ -254,6 +254,7 @@ TAGS = {
     "pre",
     "rect",
     "span",
+    "style",
     "summary",
     "svg",
     "text",
