@@ -56,12 +56,6 @@ def new_id() -> str:
         return digits[:32]
 
 
-def new_ids(count: int) -> list[str]:
-    """Make so many ids, which takes little longer than to make one."""
-    digits = os.urandom(16 * count).hex()
-    return [digits[start : start + 32] for start in range(0, len(digits), 32)]
-
-
 def tell_text(value: object, name: str) -> str:
     """Give the end of a message on what should be an id: how to make one of it, or ""."""
     if hasattr(value, name):

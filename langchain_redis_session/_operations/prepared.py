@@ -25,7 +25,7 @@ from langchain_redis_session.errors import (
     EventTooLargeError,
     UnserializableMessageError,
 )
-from langchain_redis_session.models import Event, is_from_user, new_ids
+from langchain_redis_session.models import Event, is_from_user
 from langchain_redis_session.scripts.bindings import Entry
 
 _AUTHORS_BY_TYPE = {
@@ -49,8 +49,8 @@ def make_events(
     """Make an event of each message; the last one carries the state."""
     names = (request_id, invocation_id, branch, tag, filter_key)
     events = [
-        Event(message, author or _find_author(message), *names, id=event_id, time_ns=time_ns)
-        for message, event_id in zip(messages, new_ids(len(messages)), strict=True)
+        Event(message, author or _find_author(message), *names, time_ns=time_ns)
+        for message in messages
     ]
     if state_delta:
         if not events:
