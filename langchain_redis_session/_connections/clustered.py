@@ -35,8 +35,8 @@ from langchain_redis_session._flow.cluster import (
     open_pipeline,
 )
 from langchain_redis_session._flow.exchange import Batch, to_commands
-from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import Command, Wait
+from langchain_redis_session._signals import find_interruption
 from langchain_redis_session.errors import RedisSessionError
 
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from langchain_redis_session._connections.talk import (
 from langchain_redis_session._connections.waiting import AsyncLine, Line, refuse
 from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import Batch, to_commands
-from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import Command
+from langchain_redis_session._signals import find_interruption
 
 _USUAL = (redis.RedisError, OSError)
 """What redis-py raises, with its pools in order."""

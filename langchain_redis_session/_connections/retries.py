@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthorizationError
 from redis.retry import Retry
 
-from langchain_redis_session._flow.interruptions import find_interruption
+from langchain_redis_session._signals import find_interruption
 
 T = TypeVar("T")
 _RETRIES = 4

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from types import TracebackType
 from typing import Any, TypeVar
+
+from langchain_redis_session._signals import find_interruption
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -30,7 +31,7 @@ def attempt(show: Callable[[], T], instead: Callable[[Exception], T]) -> T:
     try:
         return show()
     except Exception as error:
-        if _is_by_signal(error.__traceback__):
+        if find_interruption(error) is not None:
             raise
         return instead(error)
 
@@ -82,14 +83,3 @@ def _tell(error: Exception) -> str:
     if len(line) > _LONGEST_ERROR:
         line = f"{line[:_LONGEST_ERROR]}..."
     return f"{name}: {line}" if line else name
-
-
-def _is_by_signal(trace: TracebackType | None) -> bool:
-    """Whether a signal's handler raised it: Python gives that the frame which it interrupts."""
-    while trace is not None and trace.tb_next is not None:
-        interrupted, trace = trace.tb_frame, trace.tb_next
-        for value in trace.tb_frame.f_locals.values():
-            given = value if type(value) is tuple else (value,)  # (signum, frame), or *args
-            if any(argument is interrupted for argument in given):
-                return True
-    return False

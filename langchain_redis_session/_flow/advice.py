@@ -62,25 +62,26 @@ class Origin:
             if is_sentinel
             else "",
             "speaking": self._tell_of_tls("they" if is_sentinel else "it"),
-            "otherwise": self._tell_other(),
+            "without_tls": self._tell_other(is_tls=True),
         }
 
     def _tell_of_tls(self, whom: str) -> str:
         if not self.scheme.startswith("redis"):
             return ""
-        verb = "speak" if whom == "they" else "speaks"
-        if self.scheme.startswith("rediss"):
-            return f", and whether {whom} {verb} TLS there; if not, {self._tell_other()}"
-        want = "want" if whom == "they" else "wants"
-        return f", and whether {whom} {want} TLS there; if so, {self._tell_other()}"
+        s = "" if whom == "they" else "s"
+        if is_tls := self.scheme.startswith("rediss"):
+            asked = f"{whom} speak{s} TLS there; if not"
+        else:
+            asked = f"{whom} want{s} TLS there; if so"
+        return f", and whether {asked}, {self._tell_other(is_tls=is_tls)}"
 
-    def _tell_other(self) -> str:
+    def _tell_other(self, *, is_tls: bool) -> str:
         """How to connect with TLS in place of without, or the other way round."""
-        is_tls = self.scheme.startswith("rediss")
         if self.maker == "caller":
             return f"make the client with ssl={not is_tls}"
-        other = self.scheme.replace(*(("rediss", "redis") if is_tls else ("redis", "rediss")), 1)
-        return f"write {other}:// in place of {self.scheme}://"
+        used, other = ("rediss", "redis") if is_tls else ("redis", "rediss")
+        scheme = self.scheme or used
+        return f"write {scheme.replace(used, other, 1)}:// in place of {scheme}://"
 
 
 UNKNOWN = Origin()
@@ -134,7 +135,7 @@ _ADVICE = (
     ),
     (
         r"wrong_version_number|wrong version number|record layer failure",
-        "that port speaks no TLS; {otherwise}",
+        "that port speaks no TLS; {without_tls}",
     ),
     (
         "certificate_verify_failed|certificate verify failed",

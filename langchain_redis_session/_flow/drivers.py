@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.advice import UNKNOWN, Origin
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
-from langchain_redis_session._flow.interruptions import find_interruption
 from langchain_redis_session._flow.requests import (
     Call,
     Flow,
@@ -24,6 +23,7 @@ from langchain_redis_session._flow.requests import (
 )
 from langchain_redis_session._flow.translation import is_of_client, translate_error
 from langchain_redis_session._flow.unreadable import note_unreadable
+from langchain_redis_session._signals import find_interruption
 
 T = TypeVar("T")
 

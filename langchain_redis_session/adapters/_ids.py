@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from langchain_core.messages import AIMessage, BaseMessage
 
 from langchain_redis_session._connections.checks import tell_of_client
-from langchain_redis_session.errors import InvalidSessionKeyError, shorten
+from langchain_redis_session.errors import shorten
 
 
 def as_text(value: Any) -> Any:
@@ -37,24 +37,14 @@ def tell_names(named: Mapping[str, Any]) -> str:
 
 
 def find_session_id(configurable: Mapping[str, Any]) -> Any:
-    """Give the session that a run's config names, as `session_id` or as LangGraph's `thread_id`.
+    """Give the session that a run's config names: as `session_id`, else as LangGraph's `thread_id`.
 
-    Raises:
-        InvalidSessionKeyError: As both, and not the same.
+    A chain may run within a graph, whose thread is the checkpointer's and need not be the session.
 
-    >>> find_session_id({"thread_id": "s1"}), find_session_id({"session_id": 7})
+    >>> find_session_id({"thread_id": "s1"}), find_session_id({"session_id": 7, "thread_id": "t1"})
     ('s1', '7')
     """
-    named: list[Any] = [
-        as_text(configurable.get(name)) or None for name in ("session_id", "thread_id")
-    ]
-    session_id, thread_id = named
-    if None not in named and session_id != thread_id:
-        raise InvalidSessionKeyError(
-            f"this run names two sessions: session_id={shorten(session_id)} and "
-            f"thread_id={shorten(thread_id)}; name one, or the same as both"
-        )
-    return thread_id if session_id is None else session_id
+    return as_text(configurable.get("session_id")) or as_text(configurable.get("thread_id")) or None
 
 
 def tell_of_run(name: str) -> str:

@@ -222,7 +222,7 @@ AGENT_KEYS = [
     ({"user_id": "ann"}, {"thread_id": "t1"}, ("default", "ann", "t1")),
     (None, {"thread_id": "t1", "user_id": "ann"}, ("default", "ann", "t1")),
     (None, {"session_id": "s2", "user_id": "ann"}, ("default", "ann", "s2")),
-    (None, {"session_id": 7, "thread_id": "7", "user_id": "ann"}, ("default", "ann", "7")),
+    (None, {"session_id": 7, "thread_id": "t1", "user_id": "ann"}, ("default", "ann", "7")),
     (Context(), {"thread_id": "t1", "user_id": "bob"}, ("default", "ann", "s1")),
     (Context(7, UUID(int=1)), {}, ("default", "7", str(UUID(int=1)))),
 ]

@@ -330,7 +330,7 @@ def test_a_mistake_keeps_its_status_over_http(path: str, status: int, detail: st
     strict = RedisSessionService("memory://strict", unserializable="raise", max_event_bytes=400)
     odd = AIMessage("hello", additional_kwargs={"x": object()})
 
-    def answer(value: Any, service: RedisSessionService = SERVICE) -> Any:
+    def answer_with(value: Any, service: RedisSessionService = SERVICE) -> Any:
         return with_session(lambda _: value, service).invoke("hi", IDS)
 
     def ask_for_much() -> Any:
@@ -339,10 +339,10 @@ def test_a_mistake_keeps_its_status_over_http(path: str, status: int, detail: st
         return ask(create_agent(model, middleware=[memory]), "invoke", IDS)
 
     endpoints: dict[str, Callable[[], Any]] = {
-        "nothing": lambda: answer(None),
-        "no message": lambda: answer(5),
-        "unserializable": lambda: answer(odd, strict),
-        "too large": lambda: answer("x" * 500, strict),
+        "nothing": lambda: answer_with(None),
+        "no message": lambda: answer_with(5),
+        "unserializable": lambda: answer_with(odd, strict),
+        "too large": lambda: answer_with("x" * 500, strict),
         "too large for an agent": ask_for_much,
         "chain": lambda: make_chain().invoke("hi"),
         "agent": lambda: ask(make_agent(), "invoke"),

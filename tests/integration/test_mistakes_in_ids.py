@@ -68,7 +68,6 @@ TAKING_KEYS: dict[str, Callable[[Any], Any]] = {
     "run tracks": lambda value: TrackCallbackHandler(SERVICE, value),
 }
 A_KEY = "a SessionKey(app_name, user_id, session_id), not"
-TWO: Any = {"configurable": {"user_id": "ann", "session_id": "s1", "thread_id": "t1"}}
 
 
 @table(
@@ -174,20 +173,6 @@ TWO: Any = {"configurable": {"user_id": "ann", "session_id": "s1", "thread_id": 
         lambda: make_chain().invoke("hi", {"configurable": {"user_id": "ann", "session": "s1"}}),
         InvalidSessionKeyError,
         f"this run names no session_id (or thread_id), only 'session'; pass a config, {CONFIG}",
-    ),
-    *(
-        (
-            f"two sessions: {way}",
-            do,
-            InvalidSessionKeyError,
-            "this run names two sessions: session_id='s1' and thread_id='t1'; name one, or the "
-            "same as both",
-        )
-        for way, do in (
-            ("chain", lambda: make_chain().invoke("hi", TWO)),
-            ("chain, async", lambda: make_chain().ainvoke("hi", TWO)),
-            ("agent", lambda: ask(make_agent(), "invoke", TWO)),
-        )
     ),
     (
         "a string as a chain's config",

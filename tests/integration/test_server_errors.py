@@ -269,12 +269,20 @@ async def test_a_port_that_speaks_tls_or_not(
     assert str(await fail(service, mode)).endswith(f", and whether {asked}, {change}")
 
 
-async def test_an_answer_without_tls_is_known() -> None:
-    error = translate_error(
-        redis.ConnectionError("Error 1: [SSL: WRONG_VERSION_NUMBER] wrong version number"),
-        Origin("rediss"),
-    )
-    assert str(error).endswith("speaks no TLS; write redis:// in place of rediss://")
+@pytest.mark.parametrize(
+    ("origin", "advice"),
+    [
+        (Origin("rediss"), "write redis:// in place of rediss://"),
+        (Origin("rediss+cluster"), "write redis+cluster:// in place of rediss+cluster://"),
+        (Origin(), "write redis:// in place of rediss://"),
+        (Origin("rediss", "caller"), "make the client with ssl=False"),
+        (Origin(maker="caller"), "make the client with ssl=False"),
+    ],
+    ids=str,
+)
+def test_an_answer_without_tls_is_known(origin: Origin, advice: str) -> None:
+    error = redis.ConnectionError("Error 1: [SSL: WRONG_VERSION_NUMBER] wrong version number")
+    assert str(translate_error(error, origin)).endswith(f"that port speaks no TLS; {advice}")
 
 
 @pytest.mark.parametrize("mode", MODES)

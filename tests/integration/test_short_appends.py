@@ -27,7 +27,7 @@ from langchain_redis_session import (
 from langchain_redis_session._operations import append
 from tests.contract.store import NOON, STEP
 from tests.effort import examples
-from tests.servers import RedisServer
+from tests.servers import RedisServer, ServerBinary, supports_field_ttl
 
 MASKED = (b"updatedAt", b"expiresAtMs")
 
@@ -218,3 +218,18 @@ def test_both_ways_give_the_same_and_leave_the_same(
     usual, full = ways["_finish_usually"], ways["_write"]
     assert full > usual
     assert usual * 10 > full or "track_usage" in options
+
+
+def test_an_append_that_goes_the_short_way_learns_that_there_are_no_ttls_per_field(
+    redis_server: RedisServer, redis_binary: ServerBinary, key_prefix: str
+) -> None:
+    key = SessionKey("short", "ann", "s1")
+    for expected in ("_write", "_finish_usually"):
+        with (
+            RedisSessionService(redis_server.url, key_prefix=key_prefix, session_ttl=60) as service,
+            watched() as ways,
+        ):
+            service.append_messages(key, [HumanMessage("hi")], create=True)
+            assert ways == {expected: 1}
+            tries = service._context.try_field_ttl  # noqa: SLF001
+            assert tries is supports_field_ttl(redis_binary)

@@ -17,7 +17,7 @@ import redis.connection
 from langchain_core.messages import HumanMessage
 
 from langchain_redis_session import RedisSessionService, SessionKey
-from langchain_redis_session._flow.interruptions import find_interruption
+from langchain_redis_session._signals import find_interruption
 from tests.proxy import CuttingProxy
 from tests.servers import PATIENT, RedisCluster, RedisServer
 

@@ -477,7 +477,7 @@ def test_a_run_without_a_session_is_told_what_is_missing(
     "names",
     [
         {"thread_id": "s1"},
-        {"session_id": "s1", "thread_id": "s1"},
+        {"session_id": "s1", "thread_id": "t1"},  # a graph's
         {"session_id": "", "thread_id": "s1"},
     ],
 )

@@ -17,6 +17,7 @@ from langchain_redis_session._codec.usual_events import read_messages
 from langchain_redis_session._codec.usual_messages import write_usual
 from langchain_redis_session.models import Event
 from tests.realistic import make_openai_answer
+from tests.waits import PATIENCE_S
 
 
 class Alarms:
@@ -93,7 +94,7 @@ def test_a_handlers_error_comes_out_wherever_it_lands(
 ) -> None:
     # A trace function that raises while an error is handled can leave that error to its thread.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(_interrupt_every_line, work, kind).result()
+        thread.submit(_interrupt_every_line, work, kind).result(PATIENCE_S)
 
 
 def _interrupt_every_line(work: Callable[[], Any], kind: type[Exception]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumpd, load
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_redis_session._codec import events, usual_events
 from langchain_redis_session._codec.events import decode_event, encode_event
@@ -208,6 +208,7 @@ def refer(start: int, length: int) -> dict[str, Any]:
         store_extended("hi", {"id": "m1"}, tag="interrupted"),
         store_extended("hi", {"id": "m1"}, stateDelta={"k": "MQ=="}),
         store_extended("hi", {"id": "m1"}, choices=[{"message": {"role": "user", "content": "x"}}]),
+        store(ToolMessage("x", tool_call_id="c", status="error")).replace(b'"error"', b'"odd"'),
         store_extended(LONG, {"content": [refer(0, len(LONG) + 1)]}),
         store_extended(LONG, {"content": [refer(-1, 1)]}),
         store_extended(LONG, {"content": [refer(0, -1)]}),
@@ -218,6 +219,7 @@ def refer(start: int, length: int) -> dict[str, Any]:
         "tag",
         "state",
         "of another type",
+        "unknown status",
         "beyond the text",
         "before the text",
         "length below 0",

@@ -160,6 +160,14 @@ def test_a_text_of_one_long_piece_is_plain_and_folded(text: str) -> None:
     assert not page.all("strong")
 
 
+def test_a_table_of_nothing_but_cells_is_plain() -> None:
+    table = "\n".join(["|a" * 99, "|-" * 99, *["|1" * 99] * 80])
+    assert read(f"hi\n\n{table[:999]}").all("td")
+    page = read(f"hi\n\n{table}")
+    assert not page.all("td")
+    assert page.text.count("|1") >= 99 * 80 - 1  # one may be parted by the fold
+
+
 def test_results_of_tools_are_no_markdown() -> None:
     page = read_page(
         EventList([Event(ToolMessage("**a**", tool_call_id="c"), time_ns=0)])._repr_html_()

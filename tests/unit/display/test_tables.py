@@ -86,6 +86,27 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert {"207 sessions", f"the first {MOST_ROWS} are shown · "} <= set(page.texts)
 
 
+def test_lists_with_long_texts_stay_a_page() -> None:
+    long = "<é&>" * 20_000
+    track = [TrackEvent("t", {"n": n, "text": long}, time_ns=NOON_NS) for n in range(20)]
+    page = read_page(lists.TrackEventList(track)._repr_html_())  # measures it
+    shown = len(page.all("details"))
+    assert 1 < shown < 20
+    assert {"20 events", f"the last {shown} are shown · "} <= set(page.texts)
+    assert any('"n": 19' in text for text in page.texts)
+    boundary = SummaryBoundary(float(NOON_NS), "e1", NOON_NS)
+    summaries = [Summary(long, f"{n}{long}", boundary, NOON, (long,)) for n in range(20)]
+    page = read_page(lists.SummaryList(summaries)._repr_html_())
+    shown = len(page.all("details"))
+    assert 1 < shown < 20
+    assert {"20 summaries", f"the first {shown} are shown · "} <= set(page.texts)
+    said = AIMessage("", tool_calls=[{"name": long, "args": {}, "id": "c1"}])
+    sessions = [make_session("&" * 512, f"&{n}" * 99, last_message=said) for n in range(200)]
+    read_page(lists.SessionList(sessions)._repr_html_())
+    read_page(lists.SummaryList(summaries[:1])._repr_html_())
+    read_page(summaries[0]._repr_html_())
+
+
 def test_empty_lists_say_so() -> None:
     assert read_page(lists.SessionList[Session]()._repr_html_()).text == "no sessions"
     assert read_page(lists.EventList[Event]()._repr_html_()).text == "no events"

@@ -386,12 +386,13 @@ def test_times_and_ids_are_at_hand() -> None:
         make_session(
             Event(HumanMessage("a"), id="e1", request_id="r1", time_ns=NOON_NS),
             Event(HumanMessage("b"), id="e2", time_ns=NOON_NS + day),
-            Event(HumanMessage("c"), id="e3", time_ns=10**30),
+            Event(HumanMessage("c"), id='" onclick="x', time_ns=10**30),
         )
     )
     titles = [a["title"] for a in page.all("span") if "\nevent" in (a.get("title") or "")]
     assert titles[0] == "2026-11-23 12:00:00 UTC\nevent e1\nrequest r1"
     assert titles[1] == "2026-11-24 12:00:00 UTC\nevent e2"
+    assert (titles[2] or "").endswith('\nevent " onclick="x')
     days = [text for text in page.texts if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text)]
     assert days[:2] == ["2026-11-23", "2026-11-24"]
     assert len(days) == 3
@@ -518,6 +519,7 @@ def test_nothing_is_loaded_from_anywhere() -> None:
 
 
 def test_a_style_sheet_says_nothing_of_what_is_not_on_the_page() -> None:
+    assert len({*CLASSES.values()}) == len(CLASSES)
     empty, full = read(make_session()), read(make_session(HumanMessage("hi")))
     assert CLASSES["message user"] in full.sheet
     assert CLASSES["message user"] not in empty.sheet
@@ -568,7 +570,8 @@ HEAVY: dict[str, Callable[[], dict[str, Any]]] = {
     "state": lambda: {"state": {f"<{n}>": "<&>" * 999 for n in range(999)}},
     "tracks": lambda: {"tracks": [f"{n}{LONG}" for n in range(999)]},
     "summary": lambda: {"summary": make_summary("|a" * 9_000)},
-    "topics": lambda: {"events": [ChatMessage(content="hi", role=LONG)]},
+    "role": lambda: {"events": [ChatMessage(content="hi", role=LONG)]},
+    "all": lambda: {**HEAVY["long results"](), **HEAVY["state"](), "summary": make_summary(LONG)},
 }
 LINE = "\n" + "|1" * 99
 LONG = "<é&\u2028>" * 20_000
@@ -578,8 +581,22 @@ CALL: Any = {"name": "f", "args": {"a": "<&>" * 9}, "id": "c"}
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_page_stays_a_page_whatever_a_session_holds(name: str) -> None:
     found = HEAVY[name]()
-    page = read(make_session(*found.pop("events", ()), **found))  # measures it
-    assert page.texts
+    events = found.pop("events", ())
+    page = read(make_session(*events, **found))  # measures it
+    assert page.styled("newest") == ["div"] * bool(events)
+
+
+def test_of_many_names_and_changes_the_first_are_shown_and_how_many_more_there_are() -> None:
+    changes = {f"name-{n}": n for n in range(99)}
+    event = Event(HumanMessage("hi"), state_delta=changes, time_ns=NOON_NS)
+    texts = read(make_session(event, state={}, tracks=[f"t{n}" for n in range(199)])).texts
+    assert {"name-19 = 19", ", … 79 more", "t99", "… 99 more"} <= set(texts)
+    assert not {"name-20 = 20", "t100"} & set(texts)
+    texts = read(make_session(state={f"{n:03}": "x" * 300 for n in range(999)})).texts
+    (more,) = (text for text in texts if text.endswith(" more"))
+    shown = [text for text in texts if re.fullmatch("[0-9]{3}", text)]
+    assert f"… {999 - len(shown)} more" == more
+    assert shown[:2] == ["000", "001"]
 
 
 def test_where_not_all_has_room_the_newest_is_shown_and_the_head_says_so() -> None:

@@ -1,7 +1,7 @@
-"""What a signal's handler raises in the middle of an exchange, such as a worker's time limit.
+"""What a signal's handler raises in the middle of something, such as a worker's time limit.
 
-It is the caller's, and no failure of the exchange. But where it is an OSError, as a TimeoutError
-is, redis-py takes it for one of the socket's, and tries again.
+It is the caller's, and no failure of what was under way. But a TimeoutError, as any OSError, is
+for redis-py one of the socket's, and tried again.
 """
 
 from __future__ import annotations
