@@ -34,6 +34,7 @@ def _format_second(seconds: int) -> str:
     return moment.isoformat()[:19]
 
 
+@lru_cache(maxsize=64, typed=True)
 def format_time(time_ns: int) -> str:
     """Write nanoseconds since 1970 as RFC 3339 in UTC, with nine fraction digits.
 

@@ -299,6 +299,8 @@ def _append_with_hooks(
     yield from hooks.end("append_event", *calls)
     if scheduler is not None and result.written:
         yield from scheduler.schedule(key, prepared.filter_keys, result.unsummarized)
+    if all(call.event is event for call, event in zip(calls, stored, strict=True)):
+        return result
     shown = {id(event): call.event for event, call in zip(stored, calls, strict=True)}
     return replace(result, events=[shown[id(event)] for event in result.events])
 

@@ -24,8 +24,10 @@ def check_budgets(
         ConfigurationError: There is one, and nobody counts.
     """
     budgets = [handler for handler in handlers if isinstance(handler, UsageBudget)]
+    if not budgets:
+        return
     days = [day_of(event) for event in events if isinstance(event.message, HumanMessage)]
-    if not budgets or not days:
+    if not days:
         return
     if not context.options.track_usage:
         raise ConfigurationError("a UsageBudget needs a service with track_usage=True")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from operator import attrgetter
 from typing import Any
 
 from langchain_core.messages import (
@@ -14,18 +15,14 @@ from langchain_core.messages import (
 from langchain_redis_session._codec.chunks import list_calls
 from langchain_redis_session._wire.fields import to_whole
 from langchain_redis_session.errors import attempt
-from langchain_redis_session.models import (
-    Event,
-)
+from langchain_redis_session.models import Event
+
+_get_members = attrgetter(*Event.__match_args__)
 
 
 def copy_event(event: Event) -> Event:
-    if type(event) is not Event:
-        twin = copy.copy(event)
-    else:  # in a third of the time
-        twin = Event.__new__(Event)
-        for name in Event.__slots__:
-            setattr(twin, name, getattr(event, name))
+    is_plain = type(event) is Event  # which is made again in a fifth of the time
+    twin = Event(*_get_members(event)) if is_plain else copy.copy(event)
     if isinstance(event.message, BaseMessage):
         twin.message = _to_whole_message(_copy_message(event.message))
     for name in ("state_delta", "extensions", "extra"):

@@ -73,7 +73,7 @@ def close_calls(
     >>> [message.type for message in close_calls(talk, "drop")]
     ['human', 'human']
     """
-    if how == "keep" or not any(map(_has_calls, messages)):
+    if how == "keep" or not _have_calls(messages):
         return list(messages)
     turns = _gather_turns(messages)
     awaited = _find_awaited(turns, following)
@@ -155,13 +155,17 @@ def _calls_of(message: BaseMessage) -> list[Any]:
     return [*message.tool_calls, *message.invalid_tool_calls]
 
 
-def _has_calls(message: BaseMessage) -> bool:
-    """Whether a message makes calls, or is a result; most are neither."""
-    if type(message) is HumanMessage:
-        return False
-    if isinstance(message, AIMessage):
-        return bool(message.tool_calls or message.invalid_tool_calls)
-    return isinstance(message, ToolMessage)
+def _have_calls(messages: Iterable[BaseMessage]) -> bool:
+    """Whether one of the messages makes calls, or is a result; most are neither."""
+    for message in messages:
+        if type(message) is HumanMessage:
+            continue
+        if isinstance(message, AIMessage):
+            if message.tool_calls or message.invalid_tool_calls:
+                return True
+        elif isinstance(message, ToolMessage):
+            return True
+    return False
 
 
 def _make_answer(call_id: str, name: str) -> ToolMessage:
@@ -245,7 +249,7 @@ def warn_of_open_calls(messages: Sequence[BaseMessage], *, stacklevel: int) -> N
         messages: A conversation, oldest first.
         stacklevel: Where the warning points to, as seen from the caller.
     """
-    if not any(map(_has_calls, messages)):
+    if not _have_calls(messages):
         return
     turns = _gather_turns(messages)
     if any(turn.open_ids for turn in turns if not turn.is_pending):

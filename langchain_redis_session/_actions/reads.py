@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
@@ -71,9 +71,14 @@ class Read(Generic[T]):
             started_s = time.perf_counter()
             try:
                 bounds = make_bounds(
-                    call.limit, call.after, call.before, call.offset, call.start_on, strict
+                    call.limit,
+                    call.after,
+                    call.before,
+                    call.offset,
+                    call.start_on,
+                    strict,
+                    for_model=self.for_model,
                 )
-                bounds = bounds._replace(for_model=self.for_model)
                 call.session = yield from settle(self.read_session(context, call.key, bounds))
             except Exception as error:
                 yield from hooks.error("get_session", call, error=error)
@@ -143,6 +148,7 @@ GET_SUMMARIZED_MESSAGES: Read[SummarizedMessages] = Read(
 )
 
 
+@cache
 def messages_for_model(
     *, with_summary: bool = False, include_interrupted: bool = False
 ) -> Read[SummarizedMessages]:
@@ -166,6 +172,7 @@ def messages_for_model(
     return Read("get_messages", read, read_session, _select_unsummarized, for_model=True)
 
 
+@cache
 def session_for_model(
     *, with_summary: bool = False, include_interrupted: bool = False
 ) -> Read[Session | None]:

@@ -53,7 +53,8 @@ literal for int() with base 10: b'x'")
     return decorate
 
 
-_SMALL_BYTES = 4096
+SMALL_BYTES = 4096
+"""An entry up to that size becomes much by references only."""
 _FEW_TAGS = 4
 _MOST_TIMES = 32
 _FREE_BYTES = 1024 * 1024
@@ -107,7 +108,7 @@ def allow(document: Any, data: bytes, *, tags: int = 0) -> Allowance | None:
     Raises:
         CorruptEventError: It is more already.
     """
-    is_small = len(data) <= _SMALL_BYTES
+    is_small = len(data) <= SMALL_BYTES
     if is_small and tags <= _FEW_TAGS:
         return None
     allowance = Allowance(data)

@@ -40,8 +40,8 @@ from langchain_redis_session._codec.plain_json import (
 )
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._codec.tags import TAG_BYTES, embed, embed_untagged, read_value
-from langchain_redis_session._codec.usual_events import read_usual
-from langchain_redis_session._codec.usual_messages import write_usual
+from langchain_redis_session._codec.usual_events import read_event, read_usual
+from langchain_redis_session._codec.usual_messages import write_text, write_usual
 from langchain_redis_session._times import format_time, parse_time
 from langchain_redis_session.errors import CorruptEventError, fails_again
 from langchain_redis_session.models import Event
@@ -101,6 +101,8 @@ def encode_event(
     """
     if event.message is None:
         return _write(event, None, conversions, state)
+    if type(event) is Event and (text := write_text(event)) is not None:
+        return text
     usual = write_usual(event.message)
     if usual is not None:
         try:
@@ -260,6 +262,8 @@ def decode_event(data: bytes) -> Event:
     >>> decode_event(b'{"id":"e1","choices":[{"message":{"role":"user","content":"hi"}}]}').message
     HumanMessage(content='hi', additional_kwargs={}, response_metadata={})
     """
+    if (usual := read_event(data)) is not None:
+        return usual
     document = _load_document(data)
     if (simple := _read_simple(document, data)) is not None:
         return simple

@@ -173,13 +173,16 @@ class Shape:
             self.checks["name"] = lambda value: isinstance(value, str)
         self._get_others = itemgetter(*(name for name in self.checks if name != "content"))
         self._no_others = self._get_others(self.make({}, {}).__dict__)
-        self._dicts = [name for name, factory in self.factories if factory is dict]
-        self._others = [(name, make) for name, make in self.factories if make is not dict]
+        self._dicts = [name for name, factory in self.factories if type(factory()) is dict]
+        self._lists = [name for name, factory in self.factories if type(factory()) is list]
         self._needs_others = len([f for f in cls.model_fields.values() if f.is_required()]) > 1
 
     def is_only_content(self, fields: dict[str, Any]) -> bool:
-        """Whether all other fields, whose types are right, have their defaults."""
-        return not self._needs_others and self._get_others(fields) == self._no_others
+        """Whether all other fields, whose types are right, are there and have their defaults."""
+        try:
+            return not self._needs_others and self._get_others(fields) == self._no_others
+        except KeyError:
+            return False
 
     def make(self, fields: dict[str, Any], extra: dict[str, Any]) -> BaseMessage:
         """Make a message of fields that are right, without running validators."""
@@ -195,8 +198,8 @@ class Shape:
         values["content"] = content
         for name in self._dicts:
             values[name] = {}
-        for name, factory in self._others:
-            values[name] = factory()
+        for name in self._lists:
+            values[name] = []
         message: BaseMessage = object.__new__(self.cls)
         _set_values(message, values)
         _set_fields_set(message, {"content"})
@@ -210,8 +213,8 @@ class Shape:
         values["content"] = content
         for name in self._dicts:
             values[name] = {}
-        for name, factory in self._others:
-            values[name] = factory()
+        for name in self._lists:
+            values[name] = []
         return values
 
     def construct(
@@ -239,3 +242,4 @@ _set_values, _set_fields_set, _set_extra, _set_private = (
 
 
 SHAPES = {name: Shape(cls) for name, cls in CLASSES.items()}
+SHAPE_OF = {shape.cls: shape for shape in SHAPES.values()}

@@ -15,7 +15,12 @@ from typing import Any, NoReturn
 import orjson
 from langchain_core.messages import BaseMessage
 
-from langchain_redis_session._codec.corruption import Allowance, allow, measure_containers
+from langchain_redis_session._codec.corruption import (
+    SMALL_BYTES,
+    Allowance,
+    allow,
+    measure_containers,
+)
 from langchain_redis_session._codec.message_form import (
     BY_ROLE,
     EXTENSION_VERSION,
@@ -27,13 +32,21 @@ from langchain_redis_session._codec.tags import TAG_BYTES
 from langchain_redis_session._codec.tool_calls import parse_arguments, read_usual_calls
 from langchain_redis_session._times import parse_time
 from langchain_redis_session.errors import fails_again
+from langchain_redis_session.models import Event
 
-_HEAD = re.compile(
-    rb'\{"id":"[0-9a-f]{32}","timestamp":"([0-9T:-]{19})\.[0-9]{9}Z","author":"(?:user|assistant)",'
-    rb'(?:"requestID":"[\w-]+",)?"choices":\[\{"message":\{"role":"(user|assistant)","content":'
+_DATE = (
+    rb"[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"
+    rb"(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
 )
-"""What stands before a text."""
+_TIME = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{9}Z"
+_HEAD = re.compile(
+    rb'\{"id":"([0-9a-f]{32})","timestamp":"(' + _DATE + rb"T" + _TIME + rb')",'
+    rb'"author":"(user|assistant)",(?:"requestID":"([\w-]+)",)?'
+    rb'"choices":\[\{"message":\{"role":"(user|assistant)","content":'
+)
+"""What stands before a text: the event's id, time, author and request id, the message's role."""
 _TEXT_END, _TEXT_BREAK = b'"}}]}', b'"}}],'
+_BEHIND_TEXT = 1 - len(_TEXT_END)
 _BACKSLASH = ord("\\")
 _NAMES = {role.encode(): name for role, name in BY_ROLE.items()}
 _TEXT_MAKERS = {role: SHAPES[name].make_text for role, name in _NAMES.items()}
@@ -77,6 +90,8 @@ def read_messages(entries: Sequence[bytes]) -> list[BaseMessage] | None:
     [HumanMessage(content='hi', additional_kwargs={}, response_metadata={})]
     >>> read_messages([b'{"id":"e1","timestamp":"today"}'])
     """
+    if (texts := _read_texts(entries)) is not None:
+        return texts
     messages: list[BaseMessage] = []
     try:
         _read_all(entries, messages)
@@ -91,23 +106,9 @@ def read_messages(entries: Sequence[bytes]) -> list[BaseMessage] | None:
 
 
 def _read_all(entries: Sequence[bytes], messages: list[BaseMessage]) -> None:
-    last_second = b""
     for data in entries:
         found = _HEAD.match(data)
-        if found is None:
-            messages.append(_read_document(data))
-            continue
-        # All before the text is as `_HEAD` says. If that is one JSON string, and what
-        # follows are members, the whole is nothing else.
-        second, role = found.groups()
-        if second != last_second:
-            parse_time(second.decode() + "Z")
-            last_second = second
-        if data.endswith(_TEXT_END):
-            content = _load_text(data[found.end() : 1 - len(_TEXT_END)])
-            message = _TEXT_MAKERS[role](content) if content else None
-        else:
-            message = _read_extended(data, found.end(), _NAMES[role])
+        message = None if found is None else _read_rest(data, found.end(), found[5])
         messages.append(_read_document(data) if message is None else message)
 
 
@@ -117,15 +118,67 @@ def read_message(data: bytes) -> BaseMessage | None:
     return None if messages is None else messages[0]
 
 
-def _load_text(data: bytes) -> str | None:
-    """Read a JSON string; None where it is empty, or there is more to the message."""
+def read_event(data: bytes) -> Event | None:
+    """Read an event as most of ours are; None for others, usual ones among them."""
+    found = _HEAD.match(data)
+    if found is None:
+        return None
+    event_id, time, author, request_id, role = found.groups(b"")
     try:
-        text = orjson.loads(data)
+        message = _read_rest(data, found.end(), role)
+    except _UnusualError:
+        return None
+    except _ODD as error:
+        if not fails_again(error, _read_rest, data, found.end(), role):
+            raise
+        return None
+    if message is None:
+        return None
+    return Event(
+        message,
+        author.decode(),
+        request_id.decode(),
+        id=event_id.decode(),
+        time_ns=parse_time(time.decode()),
+    )
+
+
+def _read_texts(entries: Sequence[bytes]) -> list[BaseMessage] | None:
+    """Read messages that are nothing but texts in one go; None where one of them is more."""
+    if not all(data.endswith(_TEXT_END) for data in entries):
+        return None
+    heads = [head for head in map(_HEAD.match, entries) if head is not None]
+    if len(heads) < len(entries):
+        return None
+    parts = [data[head.end() : _BEHIND_TEXT] for data, head in zip(entries, heads, strict=True)]
+    texts = _load(b"[%b]" % b"\n,".join(parts))
+    # No string goes over the end of a line; so as many strings as parts, and nothing else, are
+    # one of each.
+    if texts is None or len(texts) != len(parts) or {*map(type, texts)} != {str} or not all(texts):
+        return None
+    return [_TEXT_MAKERS[head[5]](text) for head, text in zip(heads, texts, strict=True)]
+
+
+def _read_rest(data: bytes, start: int, role: bytes) -> BaseMessage | None:
+    """Read the message of an entry, up to whose text all is as `_HEAD` says.
+
+    If that is one JSON string, and what follows are members, the whole is nothing else. None
+    where there is more to the message than a text and an extension, or no text.
+    """
+    if not data.endswith(_TEXT_END):
+        return _read_extended(data, start, _NAMES[role])
+    content = _load(data[start:_BEHIND_TEXT])
+    return _TEXT_MAKERS[role](content) if type(content) is str and content else None
+
+
+def _load(data: bytes) -> Any:
+    """Read JSON; None where it is none."""
+    try:
+        return orjson.loads(data)
     except ValueError as error:
         if not fails_again(error, orjson.loads, data):
             raise
         return None
-    return text if type(text) is str else None
 
 
 def _read_extended(data: bytes, start: int, name: str) -> BaseMessage | None:
@@ -141,9 +194,14 @@ def _read_extended(data: bytes, start: int, name: str) -> BaseMessage | None:
         end = data.find(_TEXT_BREAK, end) + 1
     if not data.startswith(_TEXT_BREAK, end - 1):
         return None
-    content = _load_text(data[start:end])
-    members = orjson.loads(b"{" + data[end - 1 + len(_TEXT_BREAK) :])
-    if not content or not members.keys() <= _LAST_MEMBERS:
+    # A list of two, of which the second is a dict: the first is all that stands before it.
+    pair = _load(b"[%b,{%b]" % (data[start:end], data[end - 1 + len(_TEXT_BREAK) :]))
+    if pair is None or len(pair) != 2:
+        return None
+    content, members = pair
+    if type(content) is not str or not content or type(members) is not dict:
+        return None
+    if not members.keys() <= _LAST_MEMBERS:
         return None
     return _finish(name, SHAPES[name].start(content), {"content"}, members, data)
 
@@ -222,7 +280,7 @@ def _finish(
     """
     content = fields["content"]
     tags = data.count(TAG_BYTES) if b"$" in data else 0  # one byte is found in no time
-    allowance = allow(members, data, tags=tags)
+    allowance = allow(members, data, tags=tags) if tags or len(data) > SMALL_BYTES else None
     if calls is not None:
         fields["tool_calls"] = read_usual_calls(calls, allowance)
         names.add("tool_calls")
@@ -232,17 +290,18 @@ def _finish(
         fields["usage_metadata"] = _read_usage(members["usage"])
         names.add("usage_metadata")
     if "extensions" in members:
-        ((owner, extension),) = members["extensions"].items()
-        version = extension["v"]
+        extensions = members["extensions"]
+        extension = extensions["langchain"]
+        version, more = extension["v"], extension.get("data", _NOTHING)
         if (
-            owner != "langchain"
+            len(extensions) != 1
             or type(version) is not int
             or version != EXTENSION_VERSION
             or extension["type"] != name
-            or len(extension) != 2 + ("data" in extension)
+            or len(extension) != 2 + (more is not _NOTHING)
         ):
             raise _UnusualError
-        for key, value in extension.get("data", _NOTHING).items():
+        for key, value in more.items():
             if type(value) is not _KINDS.get(key):
                 if name != "tool" or key != "artifact" or value is None:
                     raise _UnusualError

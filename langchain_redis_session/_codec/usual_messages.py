@@ -6,6 +6,7 @@ decides; where both write a message, they write the same.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -13,15 +14,19 @@ from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.content_blocks import join_texts, refer
 from langchain_redis_session._codec.message_form import (
+    CLASSES,
     EXTENSION_VERSION,
     NAMES,
     ROLES,
+    SHAPE_OF,
     TOKEN_COUNTS,
     EncodedMessage,
     has_payload,
 )
 from langchain_redis_session._codec.plain_json import is_exact
+from langchain_redis_session._times import format_time
 from langchain_redis_session.errors import fails_again
+from langchain_redis_session.models import Event
 
 _USUAL = {cls: name for cls, name in NAMES.items() if name in ("human", "ai", "system", "tool")}
 _PARTS = frozenset(("image_url", "text-plain", "image", "audio", "video", "file"))
@@ -31,8 +36,65 @@ _ODD = (TypeError, LookupError, AttributeError)
 """What looking into something else than was expected raises; orjson's errors are TypeErrors."""
 
 
+_BEGIN_TEXT = {
+    CLASSES[name]: f'"choices":[{{"message":{{"role":"{ROLES[name]}","content":'
+    for name in ("human", "ai")
+}
+_AUTHORS = {"": "", "user": '"author":"user",', "assistant": '"author":"assistant",'}
+_PLAIN = re.compile(r"[\w-]+", re.ASCII)
+"""What stands in JSON as it is."""
+
+
 class _UnusualError(LookupError):
     """There is something that needs a second look."""
+
+
+def write_text(event: Event) -> bytes | None:
+    """Write an event that is a user's or a model's text; None if there is more to it.
+
+    >>> from langchain_core.messages import HumanMessage
+    >>> write_text(Event(HumanMessage("hi"), id="e1", time_ns=0)).decode()
+    ... # doctest: +NORMALIZE_WHITESPACE
+    '{"id":"e1","timestamp":"1970-01-01T00:00:00.000000000Z","choices":[{"message":{"role":"user","content":"hi"}}]}'
+    >>> write_text(Event(HumanMessage("hi", name="ann")))
+    """
+    message = event.message
+    begin = None if message is None else _BEGIN_TEXT.get(type(message))
+    if (
+        message is None
+        or begin is None
+        or event.invocation_id
+        or event.state_delta
+        or event.branch
+        or event.tag
+        or event.filter_key
+        or event.extensions
+        or event.extra
+        or message.__pydantic_extra__
+        or type(message.content) is not str
+        or not message.content
+        or not SHAPE_OF[type(message)].is_only_content(message.__dict__)
+    ):
+        return None
+    try:
+        return _write_text(event, begin, message.content)
+    except (*_ODD, ValueError) as error:
+        if not fails_again(error, _write_text, event, begin, message.content):
+            raise
+        return None
+
+
+def _write_text(event: Event, begin: str, content: str) -> bytes | None:
+    event_id, request_id = event.id, event.request_id
+    author = _AUTHORS.get(event.author)
+    if author is None or not _PLAIN.fullmatch(event_id):
+        return None
+    if request_id:
+        if not _PLAIN.fullmatch(request_id):
+            return None
+        author += f'"requestID":"{request_id}",'
+    head = f'{{"id":"{event_id}","timestamp":"{format_time(event.time_ns)}",{author}{begin}'
+    return b"%b%b}}]}" % (head.encode(), orjson.dumps(content))
 
 
 def write_usual(message: BaseMessage) -> EncodedMessage | None:

@@ -134,14 +134,15 @@ class OperationSpan:
         """End the span."""
         tracing = self._tracing
         address = tracing.address()
-        self._span.set_attributes(address)
-        self._span.set_attributes(
-            {
-                ATTRIBUTE_PREFIX + name: value
-                for name, value in counters.items()
-                if isinstance(value, (bool, int, float, str))
-            }
-        )
+        if self._span.is_recording():
+            self._span.set_attributes(address)
+            self._span.set_attributes(
+                {
+                    ATTRIBUTE_PREFIX + name: value
+                    for name, value in counters.items()
+                    if isinstance(value, (bool, int, float, str))
+                }
+            )
         labels = {
             "db.system.name": "redis",
             "db.operation.name": self.operation,

@@ -51,6 +51,8 @@ def make_bounds(
     offset: int,
     start_on: StartOn = None,
     strict: bool = False,
+    *,
+    for_model: bool = False,
 ) -> Bounds:
     """Check the arguments of a read.
 
@@ -70,6 +72,7 @@ def make_bounds(
         "-inf" if after is None else _format_bound(after, "after"),
         start_on,
         strict,
+        for_model,
     )
 
 

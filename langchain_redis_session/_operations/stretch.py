@@ -12,7 +12,14 @@ from langchain_core.messages import BaseMessage
 
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.usual_events import read_message, read_messages
-from langchain_redis_session._flow.requests import Command, Flow, Unreadable, compute, set_apart
+from langchain_redis_session._flow.requests import (
+    TAKE_TURNS,
+    Command,
+    Flow,
+    Unreadable,
+    compute,
+    set_apart,
+)
 from langchain_redis_session._flow.scripts import ScriptCall
 from langchain_redis_session._keys.zset import SessionKeys
 from langchain_redis_session._operations.bounds import Bounds, format_score
@@ -140,7 +147,7 @@ class Stretch(Generic[S]):
         if is_cut and bounds.limit is None:
             return None
         size = sum(map(len, reply))
-        messages = yield from compute(partial(read_messages, wanted), size, QUICK_BYTES)
+        messages = yield from _read_in_turns(wanted, size)
         if messages is None:
             return None
         messages.reverse()
@@ -306,6 +313,25 @@ class Stretch(Generic[S]):
             return self.decode(entry)
         except CorruptEventError:
             return None
+
+
+def _read_in_turns(entries: list[bytes], size: int) -> Flow[Messages | None]:
+    """Read usual messages, so many in one go as take little time; None as `read_messages`."""
+    if size <= QUICK_BYTES:
+        return read_messages(entries)
+    count = max(1, len(entries) * QUICK_BYTES // size)
+    messages: Messages = []
+    for start in range(0, len(entries), count):
+        part = entries[start : start + count]
+        # Long ones that stand together go to a thread.
+        found = yield from compute(
+            partial(read_messages, part), sum(map(len, part)), 2 * QUICK_BYTES
+        )
+        if found is None:
+            return None
+        messages += found
+        yield TAKE_TURNS
+    return messages
 
 
 def _read_front(page: list[bytes], *fronts: list[bytes]) -> Messages | None:

@@ -222,14 +222,19 @@ class ReadMethods(FlowRunner):
         key = check_key(call.key)
         check_flags(strict=strict)
         bounds = make_bounds(
-            call.limit, call.after, call.before, call.offset, call.start_on, strict
+            call.limit,
+            call.after,
+            call.before,
+            call.offset,
+            call.start_on,
+            strict,
+            for_model=read.for_model,
         )
         hooks = combine_hooks(self, callbacks)
         if hooks.of_reads:
             settle = partial(self._settled, key.scope)
             flow = read.with_hooks(self._context, hooks, call, settle, strict=strict)
         else:
-            bounds = bounds._replace(for_model=True) if read.for_model else bounds
             flow = self._settled(key.scope, read.read(self._context, key, bounds))
         return self._observed(operations.GET_SESSION, key, flow, hooks)
 

@@ -165,8 +165,10 @@ class ModelWindow:
 
     def _cut(self, front: list[BaseMessage], talk: list[BaseMessage]) -> list[BaseMessage] | None:
         """Cut where the limits want it; None if the running turn does not fit."""
-        # The longest end that fits begins where shorter ones begin to.
-        start = bisect_left(range(len(talk)), True, key=lambda s: self._fits(front + talk[s:]))
+        start = 0
+        if not self._fits(front + talk):
+            # The longest end that fits begins where shorter ones begin to.
+            start = bisect_left(range(len(talk)), True, key=lambda s: self._fits(front + talk[s:]))
         last_human = _find_last_human(talk)
         if last_human is None:
             begin = _skip_results(talk, start)

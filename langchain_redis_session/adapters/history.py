@@ -330,7 +330,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
             return window.make(
                 found.messages, is_cut=found.is_cut, following=self._find_following()
             )
-        named = [_name(message) for message in found.messages]
+        # Hooks may have kept what was read.
+        are_shared = combine_hooks(self.service, self._callbacks).of_reads
+        named = _name_all(found.messages, are_shared=are_shared)
         messages = window.make(
             named, summary=summary, is_cut=found.is_cut, following=self._find_following()
         )
@@ -466,11 +468,15 @@ class _Read(NamedTuple):
         return self.summary.boundary.cutoff_score > before.summary.boundary.cutoff_score
 
 
-def _name(message: BaseMessage) -> BaseMessage:
-    """Give a message an id for this read: by it, a copy of it is known again."""
-    if message.id is not None:
-        return message
-    return message.model_copy(update={"id": f"read-{uuid4().hex}"})
+def _name_all(messages: Iterable[BaseMessage], *, are_shared: bool) -> list[BaseMessage]:
+    """Give messages an id for this read: by it, a copy of one is known again."""
+    read, named = uuid4().hex, []
+    for place, message in enumerate(messages):
+        if message.id is None:
+            message = message.model_copy() if are_shared else message
+            message.id = f"read-{read}-{place}"
+        named.append(message)
+    return named
 
 
 def _is_same(one: BaseMessage, other: BaseMessage) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,7 @@ from tests.contract.narrow import each_server, one_mode, one_server
 from tests.contract.store import NOON, make_event, make_events, tag_of, texts
 
 PAGE = 7
+LARGEST_PAGE = pages.LARGEST_PAGE
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +225,7 @@ async def test_large_pages_are_decoded_in_a_thread(
     monkeypatch.setattr(stretch, "decode_event", decode)
     monkeypatch.setattr(stretch, "read_messages", read)
     monkeypatch.setattr(pages, "decode_event", decode)
-    large, small = HumanMessage("x" * 300_000), HumanMessage("small")
+    large, small = HumanMessage("x" * 600_000), HumanMessage("small")
     await verbs.append_messages(session, [large])
     here = threading.get_ident()
     for call in (
@@ -240,6 +242,34 @@ async def test_large_pages_are_decoded_in_a_thread(
     threads.clear()
     await verbs.get_messages(session)
     assert {*threads.values()} == {here}
+
+
+@one_server
+@one_mode
+async def test_other_tasks_have_their_turn_while_many_messages_are_decoded(
+    verbs: Verbs, session: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, seen = 0, list[int]()
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def read(entries: list[bytes]) -> list[BaseMessage] | None:
+        seen.append(turns)
+        return read_messages(entries)
+
+    monkeypatch.setattr(stretch, "LARGEST_PAGE", LARGEST_PAGE)
+    monkeypatch.setattr(stretch, "read_messages", read)
+    talk = [HumanMessage(f"{number} {'x' * 2000}") for number in range(500)]
+    await verbs.append_messages(session, talk)
+    other = asyncio.create_task(take_turns())
+    assert await verbs.get_messages(session) == talk
+    other.cancel()
+    assert len(seen) >= 3
+    assert len({*seen}) == len(seen)
 
 
 @one_server

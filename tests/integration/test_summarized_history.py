@@ -16,7 +16,13 @@ from langchain_core.messages import (
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from langchain_redis_session import ConfigurationError, RedisSessionChatMessageHistory, Summary
+from langchain_redis_session import (
+    ConfigurationError,
+    GetSessionContext,
+    RedisSessionChatMessageHistory,
+    SessionCallbackHandler,
+    Summary,
+)
 from tests.conversations import find_fault
 from tests.integration.conftest import MakeHistory
 from tests.integration.scripted import ScriptedModel, echo
@@ -74,6 +80,24 @@ async def test_the_summary_stands_in_front(make_summarized: MakeHistory, mode: s
     assert len(stored(history)) == 6 == len(history)
     history.clear()
     assert await read() == []
+
+
+def test_messages_are_named_for_a_read_and_not_in_what_a_hook_has_kept(
+    make_summarized: MakeHistory,
+) -> None:
+    kept: list[BaseMessage] = []
+
+    class Keeper(SessionCallbackHandler):
+        def on_get_session_end(self, context: GetSessionContext) -> None:
+            assert context.session is not None
+            kept.extend(event.message for event in context.session.events if event.message)
+
+    make_summarized().add_messages([*turn(0), HumanMessage("mine", id="m1")])
+    for history in (make_summarized(), make_summarized(callbacks=[Keeper()])):
+        read, again = history.messages, history.messages
+        assert len({message.id for message in [*read, *again]}) == 5
+        assert [message.id for message in read if message.text == "mine"] == ["m1"]
+    assert [message.id for message in kept] == [None, None, "m1"] * 2
 
 
 def test_a_new_message_that_equals_the_last_one_read_is_stored(

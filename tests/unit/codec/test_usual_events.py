@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langchain_redis_session._codec import events
+from langchain_redis_session._codec import events, usual_events
 from langchain_redis_session._codec.events import decode_event, encode_event
 from langchain_redis_session._codec.usual_events import read_message, read_messages
 from langchain_redis_session.errors import CorruptEventError
@@ -37,6 +37,7 @@ USUAL = [
 @contextmanager
 def general_way_only() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "read_event", lambda _data: None)
         patch.setattr(events, "read_usual", lambda *_args: None)
         yield
 
@@ -147,6 +148,13 @@ def test_what_is_not_usual_is_left_to_the_general_way(data: bytes) -> None:
         (b'"user"', b'"tool"'),
         (b'"id":"', b'"id":"\xff'),
         (b"T11:13", b"T25:13"),
+        (b"T11:13:00", b"T11:13:60"),
+        (b"2026-11-23", b"2026-11-31"),
+        (b"2026-11-23", b"2026-02-29"),
+        (b"2026-11-23", b"2024-02-29"),
+        (b"2026-11-23", b"2026-00-23"),
+        (b"2026-11-23", b"0000-11-23"),
+        (b"2026-11-23", b"9999-12-31"),
         (b'"hi"', b'"hi" '),
         (b'"hi"', b'"hi","hi"'),
         (b'"hi"', b'"h"i"'),
@@ -242,6 +250,48 @@ def test_a_page_with_one_unusual_event_is_left_to_the_general_way() -> None:
     assert read_messages([usual, usual]) == [HumanMessage("hi")] * 2
     assert read_messages([usual, store(HumanMessage("hi", extra_thing=1))]) is None
     assert read_messages([]) == []
+
+
+@pytest.mark.parametrize("day", ["2026-01-31", "2026-02-28", "2026-04-30", "2026-12-01"])
+def test_usual_days_are_read_directly(day: str) -> None:
+    data = store(HumanMessage("hi"), author="user").replace(b"2026-11-23", day.encode())
+    read = usual_events.read_event(data)
+    assert read is not None
+    with general_way_only():
+        assert read == decode_event(data)
+    assert read.timestamp.date().isoformat() == day
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b'"a\\"', b'b"'],
+        [b'"a\\"', b'","b"'],
+        [b'"a","b"', b'"c"'],
+        [b'"a",["b"', b'"c"', b'"d"],"e"'],
+        [b'"a",["b"', b'"c"]'],
+        [b'"a",{"b":"', b'":"c"}'],
+        [b'"a","b",["c"', b'"d"]'],
+        [b'"a"', b"1"],
+        [b'"a"', b""],
+    ],
+)
+def test_what_is_wrong_in_an_entry_no_other_puts_right(parts: list[bytes]) -> None:
+    data = store(HumanMessage("hi"), author="user")
+    assert read_messages([data.replace(b'"hi"', part) for part in parts]) is None
+
+
+@examples(200)
+@given(st.lists(messages(), max_size=4))
+def test_a_page_is_read_as_its_entries(page: list[BaseMessage]) -> None:
+    entries = [store(message, author="user") for message in page]
+    together, apart = read_messages(entries), [read_message(entry) for entry in entries]
+    if together is None:
+        assert None in apart
+        return
+    for one, other in zip(together, apart, strict=True):
+        assert other is not None
+        require_equal(one, other)
 
 
 def test_messages_share_nothing() -> None:

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_redis_session._codec import events
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.events import decode_event, encode_event
-from langchain_redis_session._codec.usual_messages import write_usual
+from langchain_redis_session._codec.usual_messages import write_text, write_usual
 from langchain_redis_session.errors import UnserializableMessageError
 from langchain_redis_session.models import Event
 from tests.effort import examples
@@ -39,6 +39,7 @@ def write(message: BaseMessage, conversions: Conversions | None = None) -> Any:
 
 def write_generally(message: BaseMessage) -> Any:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "write_text", lambda _event: None)
         patch.setattr(events, "write_usual", lambda _message: None)
         return write(message)
 
@@ -54,6 +55,66 @@ def test_messages_of_models_take_the_short_way(make: Any) -> None:
     message = make(1)
     assert write_usual(message) is not None
     assert write(message) == write_generally(message)
+
+
+@pytest.mark.parametrize("cls", [HumanMessage, AIMessage])
+@pytest.mark.parametrize("request_id", ["", "r-1"])
+def test_plain_texts_take_the_shortest_way(cls: type[BaseMessage], request_id: str) -> None:
+    event = Event(cls('a "b"\n é'), "user", request_id, time_ns=1_795_432_380_123_456_789)
+    written = write_text(event)
+    assert written is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "write_text", lambda _event: None)
+        assert encode_event(event) == written
+    assert decode_event(written) == event
+
+
+ODD_NAMES: list[Any] = [
+    "",
+    "x",
+    'a"b',
+    "a\\b",
+    "é",
+    "\ud800",
+    "a b",
+    "user\n",
+    None,
+    1,
+    ["user"],
+    b"x",
+]
+
+
+@pytest.mark.parametrize("message", [HumanMessage("hi"), AIMessage("hi"), AIMessage(""), None])
+@examples(100)
+@given(st.data())
+def test_odd_events_are_written_as_the_general_way_does(
+    message: BaseMessage | None, data: st.DataObject
+) -> None:
+    texts = st.sampled_from(ODD_NAMES)
+    names = ("author", "request_id", "id", "branch", "tag", "filter_key", "invocation_id")
+    changes: dict[str, Any] = data.draw(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(names, texts))
+    )
+    times = st.sampled_from([0, 1.0, True, None, "0", [1], -1, 10**30])
+    changes |= data.draw(st.fixed_dictionaries({}, optional={"time_ns": times}))
+    changes |= data.draw(
+        st.fixed_dictionaries(
+            {}, optional={"state_delta": st.just({"a": 1}), "extensions": st.just({"b": 1})}
+        )
+    )
+    event = Event(message, **changes)
+
+    def encode() -> Any:
+        try:
+            return encode_event(event)
+        except UnserializableMessageError as error:
+            return str(error)
+
+    written = encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "write_text", lambda _event: None)
+        assert encode() == written
 
 
 ODD: list[Any] = [
