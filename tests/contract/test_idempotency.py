@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -162,9 +160,8 @@ async def test_a_write_that_is_sent_twice(
     stored: list[dict[str, Any]] = []
     clock.stop_at(NOON)
     for times in (1, 2):
-        numbers = count()
-        new = SimpleNamespace(urandom=lambda size, n=numbers: next(n).to_bytes(size, "big"))
-        monkeypatch.setattr(models, "os", new)
+        ids = [f"{number:032x}" for number in range(1000, 0, -1)]
+        monkeypatch.setattr(models, "_ids", ids)  # those drawn ahead
         verbs, _ = intercept(
             backend,
             make_verbs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +22,7 @@ from langchain_redis_session import (
     RedisSessionError,
     RedisSessionService,
     SessionKey,
+    models,
 )
 from langchain_redis_session._operations import append
 from tests.contract.store import NOON, STEP
@@ -117,13 +117,9 @@ def only_full_way() -> Iterator[None]:
 @contextmanager
 def same_ids() -> Iterator[None]:
     """Every time the same new ids: with the same times, they make the same bytes."""
-    numbers = iter(range(1000, 10_000))
-
-    def make_bytes(size: int) -> bytes:
-        return b"".join(next(numbers).to_bytes(16, "big") for _ in range(size // 16))
-
+    ids = [f"{number:032x}" for number in range(10_000, 1000, -1)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "urandom", make_bytes)
+        patch.setattr(models, "_ids", ids)  # those drawn ahead
         yield
 
 
