@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from langchain_core.messages import (
     AIMessage,
@@ -45,7 +45,7 @@ def to_messages(given: Any) -> list[BaseMessage]:
     [AIMessage(content='hello', additional_kwargs={}, response_metadata={}, tool_calls=[], \
 invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, response_metadata={})]
     """
-    if type(given) is list and USUAL_CLASSES.issuperset(map(type, given)):
+    if _is_usual(given):
         return given.copy()
     if isinstance(given, BaseMessage):
         return [given]
@@ -62,11 +62,13 @@ invalid_tool_calls=[]), HumanMessage(content='bye', additional_kwargs={}, respon
 
 def lacks_converter(given: Any) -> bool:
     """Whether LangChain's converter may be needed for something, and is not loaded yet."""
-    if type(given) is list and USUAL_CLASSES.issuperset(map(type, given)):
-        return False
-    if "langchain_core.prompt_values" in sys.modules:
+    if _is_usual(given) or "langchain_core.prompt_values" in sys.modules:
         return False
     return type(given) not in (list, tuple) or not all(isinstance(m, BaseMessage) for m in given)
+
+
+def _is_usual(given: Any) -> TypeGuard[list[BaseMessage]]:
+    return type(given) is list and USUAL_CLASSES.issuperset(map(type, given))
 
 
 def load_converter() -> None:

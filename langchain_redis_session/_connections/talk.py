@@ -27,6 +27,10 @@ def talk(connection: Any, commands: Sequence[Command]) -> list[Any]:
 
 def talk_briefly(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Likewise, without redis-py's own packing: on a connection that has no other."""
+    if len(commands) == 1:
+        (command,) = commands
+        connection.send_packed_command((pack(connection, command),))
+        return [shape(command, _read(connection))]
     connection.send_packed_command((b"".join([pack(connection, c) for c in commands]),))
     return finish_talk(connection, commands)
 

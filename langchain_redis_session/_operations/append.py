@@ -246,7 +246,8 @@ def _finish_usually(
     context: Context, prepared: PreparedEvents, scores: Sequence[float], reply: int
 ) -> AppendResult:
     removed, field_ttl = usual_append.read_reply(reply)
-    context.note_field_ttl(field_ttl)
+    if field_ttl is not None:
+        context.note_field_ttl(field_ttl)
     for event, score in zip(prepared.events, scores, strict=True):
         event.score = score
     counters = context.counters

@@ -1,6 +1,7 @@
 """Methods that append events and messages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_redis_session._actions import appends
@@ -172,19 +173,20 @@ class AppendMethods(FlowRunner):
         keeps: bool = False,
     ) -> Flow[AppendResult]:
         hooks = self._actions.hooks if callbacks is None else combine_hooks(self, callbacks)
-        options: dict[str, Any] = {
-            "create": create,
-            "once": once,
-            "new_event_limit": new_event_limit,
-            "is_write_behind": self._write_behind is not None,
-            "scheduler": self._summary_scheduler,
-        }
+        append: Callable[..., Flow[AppendResult]] = appends.append_events
         if keeps:
-            flow = appends.append_or_keep(
-                self._context, hooks, self._keeper, key, new_events, **options
-            )
-        else:
-            if kept_first:
-                options["before"] = lambda _: self._keeper.redeliver(key)
-            flow = appends.append_events(self._context, hooks, key, new_events, **options)
+            append = partial(appends.append_or_keep, keeper=self._keeper)
+        elif kept_first:
+            append = partial(append, before=lambda _: self._keeper.redeliver(key))
+        flow = append(
+            self._context,
+            hooks,
+            key=key,
+            events=new_events,
+            create=create,
+            once=once,
+            new_event_limit=new_event_limit,
+            is_write_behind=self._write_behind is not None,
+            scheduler=self._summary_scheduler,
+        )
         return self._observed(operations.APPEND_EVENT, key, flow, hooks, new_events)

@@ -351,10 +351,9 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
                 `unserializable="raise"`, holds what JSON can't carry. None is stored.
             BackendUnavailableError: Redis did not take them.
         """
-        messages = self._drop_read(list_messages("messages", messages))
         self.service.append_messages(
             self.session_key,
-            messages,
+            self._drop_read(messages),
             create=True,
             new_event_limit=None,
             callbacks=self._callbacks,
@@ -362,16 +361,15 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
 
     async def aadd_messages(self, messages: Sequence[MessageLikeRepresentation]) -> None:
         """Append messages, without blocking the event loop; as `add_messages`."""
-        messages = self._drop_read(list_messages("messages", messages))
         await self.service.aappend_messages(
             self.session_key,
-            messages,
+            self._drop_read(messages),
             create=True,
             new_event_limit=None,
             callbacks=self._callbacks,
         )
 
-    def _drop_read(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    def _drop_read(self, given: Sequence[Any]) -> Sequence[Any]:
         """Leave out what was read from here, where a summary came in the middle of a run.
 
         `RunnableWithMessageHistory` without `history_messages_key` gives back all messages of
@@ -380,7 +378,8 @@ class RedisSessionChatMessageHistory(BaseChatMessageHistory, Rebuilt):
         """
         if len(self._last_reads) < 2:
             self._last_reads.clear()  # those of one run tell nothing about the next
-            return messages
+            return given
+        messages = list_messages("messages", given)
         before, now = self._last_reads
         self._last_reads.clear()
         count = len(before.messages) - len(now.messages)

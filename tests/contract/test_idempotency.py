@@ -160,8 +160,7 @@ async def test_a_write_that_is_sent_twice(
     stored: list[dict[str, Any]] = []
     clock.stop_at(NOON)
     for times in (1, 2):
-        ids = [f"{number:032x}" for number in range(1000, 0, -1)]
-        monkeypatch.setattr(models, "_ids", ids)  # those drawn ahead
+        monkeypatch.setattr(models, "_ids", [f"{number:032x}" for number in range(1000)])
         verbs, _ = intercept(
             backend,
             make_verbs,

@@ -102,3 +102,27 @@ def test_a_child_has_a_connection_of_its_own(redis_server: RedisServer, kind: st
     """Else it and its parent would read each other's replies."""
     ended = run_python("-W", "ignore", "-c", CONNECTED, redis_server.url, kind)
     assert ended.stdout.split() == ["1", "1", "0"], ended.stderr
+
+
+IDS = """
+import os, signal
+from langchain_redis_session import Event
+made = {Event().id for _ in range(10)}
+reader, writer = os.pipe()
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    os.write(writer, "".join(Event().id for _ in range(100)).encode())
+    os._exit(0)
+os.waitpid(child, 0)
+made |= {Event().id for _ in range(100)}
+digits = os.read(reader, 3200).decode()
+made |= {digits[start : start + 32] for start in range(0, 3200, 32)}
+print(len(made))
+"""
+
+
+def test_no_event_of_a_child_has_an_id_of_its_parent() -> None:
+    """Else what the one appends would count as stored by the other."""
+    ended = run_python("-W", "ignore", "-c", IDS)
+    assert ended.stdout.split() == ["210"], ended.stderr

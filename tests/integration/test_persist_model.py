@@ -137,7 +137,7 @@ def test_whatever_happens_to_connections_all_is_stored_once_and_in_order(
                 play.chance.choice(steps)()
             finally:
                 calming.cancel()
-                calming.join()
+                calming.join(PATIENCE_S)
         play.calm()
         service.flush(PATIENCE_S)
         play.retry(direct)

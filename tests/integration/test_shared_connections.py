@@ -353,7 +353,7 @@ async def test_another_task_makes_the_connection_of_one_that_was_interrupted(
 
     async def connect(exchanges: SharedExchanges) -> PipeliningConnection:
         if next(calls) == 0:
-            await gate.wait()
+            await asyncio.wait_for(gate.wait(), PATIENCE_S)
         return await own_connect(exchanges)
 
     monkeypatch.setattr(SharedExchanges, "_connect", connect)

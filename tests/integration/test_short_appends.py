@@ -117,9 +117,8 @@ def only_full_way() -> Iterator[None]:
 @contextmanager
 def same_ids() -> Iterator[None]:
     """Every time the same new ids: with the same times, they make the same bytes."""
-    ids = [f"{number:032x}" for number in range(10_000, 1000, -1)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "_ids", ids)  # those drawn ahead
+        patch.setattr(models, "_ids", [f"{number:032x}" for number in range(1000, 2000)])
         yield
 
 
