@@ -63,7 +63,7 @@ class NamespaceKeys:
         return [self.items, self.vectors, self.index]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class MemoryKeys:
     """The keys of what one user, or one app, remembers.
 

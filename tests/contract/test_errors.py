@@ -122,7 +122,7 @@ async def test_leaving_the_context_closes_the_service(
             {"redis_url": "redis://x", "extra_options": {"health_check_interval": "x"}},
             "health_check_interval='x' must be seconds",
         ),
-        ({"host": "localhost"}, "'host'; it is one of redis-py's clients: extra_options="),
+        ({"host": "localhost"}, "'host'; it is one of redis-py's clients: .*extra_options="),
         ({"redis_client": None}, "'redis_client'; did you mean 'client'"),
         ({"client": fakeredis.FakeRedis}, "client= must be .*, not the class FakeRedis; give an"),
         ({"client": object()}, "client= must be a sync client"),

@@ -236,6 +236,9 @@ async def test_a_call_sends_no_more_requests_than_promised(
     puts = [PutOp((label,), "k", {"text": "a"}) for label in "abc"]
     assert await count(seen, store.batch(puts)) == 1
     assert await count(seen, store.batch([*gets[:1], *puts])) == 2
+    mixed = [PutOp((label,), key, {}) for key in "kl" for label in "abc"]
+    assert await count(seen, store.batch(mixed)) == 1
+    assert len(seen.requests[0]) == 3  # a script for each namespace
 
 
 @server_kinds

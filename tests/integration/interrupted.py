@@ -190,7 +190,7 @@ def interrupt_a_loop(service: RedisSessionService, seconds: float, tally: Any) -
     kinds.append(LoopInterruption)
     signal.signal(signal.SIGALRM, interrupt)
     end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
+    while time.monotonic() < end_s or not tally["interruptions"]:
         looks = [alook(service, name, KEYS[name], tally) for name in NAMES * 4]
         tasks = [loop.create_task(look) for look in looks]
         waiting = asyncio.wait(tasks, timeout=5)

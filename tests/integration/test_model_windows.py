@@ -360,8 +360,11 @@ def test_whenever_summaries_are_made_every_window_is_accepted(
         assert not find_fault(window), window
         said = [m for m in messages[:place] if not isinstance(m, SystemMessage)]
         questions = [m.text for m in said if isinstance(m, HumanMessage)]
-        is_running = said and (not isinstance(said[-1], AIMessage) or find_calls(said[-1]))
-        if questions and is_running:
+        turn = said[
+            max((n for n, m in enumerate(said) if isinstance(m, HumanMessage)), default=0) :
+        ]
+        is_answered = any(isinstance(m, AIMessage) and not find_calls(m) for m in turn)
+        if questions and not is_answered:
             assert questions[-1] in [m.text for m in window if isinstance(m, HumanMessage)]
         for stored in messages[:place]:
             if isinstance(stored, SystemMessage):
