@@ -18,9 +18,9 @@ from langchain_redis_session._flow.requests import LARGE_BYTES, Command
 
 _LOST = (redis.ConnectionError, redis.TimeoutError)
 _MOST_IDLE = 7
-_LONGEST_OPENING_S = 60.0
-"""After that, whoever makes the connection has surely been interrupted. All its tries take half of
-that, by default."""
+_LONGEST_OPENING_S = 30.0
+"""After that, whoever makes the connection has surely been interrupted. All its tries take 25 s, by
+default."""
 
 
 class SharedExchanges:

@@ -31,7 +31,7 @@ history_module = pytest.importorskip("langchain_core.runnables.history")
 agents = pytest.importorskip("langchain.agents")
 
 PROMPT = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
-SECRET = "4711"
+SECRET = "PIN-4711"  # no part of any id
 
 
 def redact(text: str) -> str:
@@ -101,7 +101,7 @@ async def test_a_streamed_chain_stores_what_hooks_have_redacted(
         history_messages_key="history",
     )
     config: Any = {"configurable": {"session_id": "s1"}}
-    for question in (f"My PIN is {SECRET}.", "And again?"):
+    for question in (f"My code is {SECRET}.", "And again?"):
         value = {"question": question}
         if mode == "sync":
             pieces = await asyncio.to_thread(list, chain.stream(value, config))
@@ -110,9 +110,11 @@ async def test_a_streamed_chain_stores_what_hooks_have_redacted(
         assert len(pieces) > 2
     stored = make_history("s1").messages
     assert [message.type for message in stored] == ["human", "ai"] * 2 == handler.ended
-    assert stored[0].text == "My PIN is ****."
-    assert stored[1].text.strip() == "1 messages, the last: My PIN is ****."  # the model saw it all
-    assert model.prompts[0][0].text == f"My PIN is {SECRET}."
+    assert stored[0].text == "My code is ****."
+    assert (
+        stored[1].text.strip() == "1 messages, the last: My code is ****."
+    )  # the model saw it all
+    assert model.prompts[0][0].text == f"My code is {SECRET}."
     assert [m.additional_kwargs.get("read") for m in model.prompts[1]] == [True, True, None]
 
 
