@@ -48,6 +48,18 @@ class Read(Generic[T]):
     select: Callable[[Session | None, int | None], T]
     for_model: bool = False
 
+    def make_bounds(self, call: GetSessionContext, *, strict: bool) -> Bounds:
+        """Check what is asked for; raises as `make_bounds`."""
+        return make_bounds(
+            call.limit,
+            call.after,
+            call.before,
+            call.offset,
+            call.start_on,
+            strict,
+            for_model=self.for_model,
+        )
+
     def with_hooks(
         self,
         context: Context,
@@ -70,15 +82,7 @@ class Read(Generic[T]):
         if call.session is None:
             started_s = time.perf_counter()
             try:
-                bounds = make_bounds(
-                    call.limit,
-                    call.after,
-                    call.before,
-                    call.offset,
-                    call.start_on,
-                    strict,
-                    for_model=self.for_model,
-                )
+                bounds = self.make_bounds(call, strict=strict)
                 call.session = yield from settle(self.read_session(context, call.key, bounds))
             except Exception as error:
                 yield from hooks.error("get_session", call, error=error)

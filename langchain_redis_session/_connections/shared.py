@@ -105,12 +105,14 @@ class SharedExchanges:
 
     async def _open(self) -> PipeliningConnection:
         """Give the connection; where there is none, the first who asks makes it for all."""
+        patience_s = _LONGEST_OPENING_S
         while self._shared is None or not self._shared.is_open:
             opening = self._opening
             if opening is None:
                 return await self._lead()
-            await asyncio.wait([opening], timeout=_LONGEST_OPENING_S)
+            await asyncio.wait([opening], timeout=patience_s)
             if not opening.done():
+                patience_s *= 2  # or, where it just takes long, each who waits would try in turn
                 if self._opening is opening:
                     self._opening = None
             elif (error := opening.result()) is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.advice import UNKNOWN, Origin
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._flow.exchange import AsyncExchanges, Exchanges
 from langchain_redis_session._flow.requests import (
     Call,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._flow.requests import Unreadable
 from langchain_redis_session._logs import logger
 

@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
     BaseCallbackManager,
 )
 
-from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._flow.requests import Call, Flow
 from langchain_redis_session._hooks.calls import (
     Hook,

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from langchain_redis_session._connections.driver import VERSION
-from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._observe.operations import PERSIST
 from langchain_redis_session.errors import (
     BackendUnavailableError,

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from langchain_redis_session._codec.conversions import Conversions
-from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._flow.requests import Command, Unreadable
 from langchain_redis_session._keys.zset import Keyspace
 from langchain_redis_session.config import ServiceOptions

@@ -22,7 +22,7 @@ from langchain_redis_session._display.lists import EventList
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._observe import operations
 from langchain_redis_session._operations import counting
-from langchain_redis_session._operations.bounds import Moment, StartOn, make_bounds
+from langchain_redis_session._operations.bounds import Moment, StartOn
 from langchain_redis_session._verbs.arguments import (
     check_flags,
     check_key,
@@ -221,15 +221,7 @@ class ReadMethods(FlowRunner):
     ) -> Flow[T]:
         key = check_key(call.key)
         check_flags(strict=strict)
-        bounds = make_bounds(
-            call.limit,
-            call.after,
-            call.before,
-            call.offset,
-            call.start_on,
-            strict,
-            for_model=read.for_model,
-        )
+        bounds = read.make_bounds(call, strict=strict)
         hooks = combine_hooks(self, callbacks)
         if hooks.of_reads:
             settle = partial(self._settled, key.scope)

@@ -160,6 +160,7 @@ def test_a_sync_method_in_a_running_loop_warns_with_what_to_await(
     surface: str, called: str, awaited: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loops, "_warned", set())
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # another test's
     do = use(RedisSessionService("memory://in-loop"))[surface]
 
     async def call() -> None:

@@ -371,6 +371,25 @@ async def test_another_task_makes_the_connection_of_one_that_was_interrupted(
         assert in_use == [find_shared(exchanges_of(service)).connection]
 
 
+async def test_tasks_do_not_try_in_turn_where_connecting_takes_long_and_fails(
+    redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "_LONGEST_OPENING_S", 0.05)
+    tries = count()
+
+    async def connect(_exchanges: SharedExchanges) -> PipeliningConnection:
+        next(tries)
+        await asyncio.sleep(0.4)
+        raise redis.ConnectionError("nobody is there")
+
+    monkeypatch.setattr(SharedExchanges, "_connect", connect)
+    async with open_service(redis_server, key_prefix) as service:
+        tasks = [append(service, n, str(n)) for n in range(30)]
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(error) for error in found} == {BackendUnavailableError}
+    assert next(tries) < 15
+
+
 # Interrupted
 
 

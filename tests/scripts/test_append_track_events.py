@@ -62,7 +62,7 @@ def test_the_first_one_names_the_track(store: Store) -> None:
     assert store.record.startswith(NAMED + ',"updatedAt":"')
 
 
-def test_the_limit_and_twice(store: Store) -> None:
+def test_a_track_over_its_limit_loses_its_oldest_once(store: Store) -> None:
     store.put_record()
     sent = [(n, f"e{n}") for n in range(5)]
     assert append(store, *sent, limit=3).removed == 2

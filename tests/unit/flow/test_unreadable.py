@@ -11,8 +11,8 @@ from redis import exceptions as redis_errors
 
 from langchain_redis_session import CorruptEventReport, SessionCallbackHandler, SessionKey
 from langchain_redis_session._actions.observed import tell_of_unreadable
-from langchain_redis_session._counters import Counters
 from langchain_redis_session._flow.advice import UNKNOWN
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.exchange import Batch, to_commands
 from langchain_redis_session._flow.gather import gather

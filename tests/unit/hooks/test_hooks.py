@@ -17,7 +17,7 @@ from langchain_redis_session import (
     SessionKey,
     SummaryContext,
 )
-from langchain_redis_session._counters import Counters
+from langchain_redis_session._flow.counters import Counters
 from langchain_redis_session._flow.drivers import arun, run
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._hooks.discovery import list_handlers
