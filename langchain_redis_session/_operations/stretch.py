@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage
 from langchain_redis_session._codec.events import decode_event
 from langchain_redis_session._codec.usual_events import read_message, read_messages
 from langchain_redis_session._flow.requests import (
+    LARGE_BYTES,
     TAKE_TURNS,
     Command,
     Flow,
@@ -39,8 +40,8 @@ from langchain_redis_session.scripts.replies import Page
 
 _SMALLEST_PAGE, _LARGEST_LOOK = 64, 1000
 _MOST_IN_FRONT = 4
-QUICK_BYTES = 256 * 1024
-"""So many bytes of usual events are read in less than 2 ms."""
+_TURN_BYTES = LARGE_BYTES // 2
+"""So many bytes of usual events, on average, are read before other tasks have their turn."""
 
 Messages: TypeAlias = list[BaseMessage]
 
@@ -316,17 +317,15 @@ class Stretch(Generic[S]):
 
 
 def _read_in_turns(entries: list[bytes], size: int) -> Flow[Messages | None]:
-    """Read usual messages, so many in one go as take little time; None as `read_messages`."""
-    if size <= QUICK_BYTES:
+    """Read usual messages, a few at a time; None as `read_messages`."""
+    if size <= LARGE_BYTES:
         return read_messages(entries)
-    count = max(1, len(entries) * QUICK_BYTES // size)
+    count = max(1, len(entries) * _TURN_BYTES // size)
     messages: Messages = []
     for start in range(0, len(entries), count):
         part = entries[start : start + count]
-        # Long ones that stand together go to a thread.
-        found = yield from compute(
-            partial(read_messages, part), sum(map(len, part)), 2 * QUICK_BYTES
-        )
+        # Long ones go to a thread.
+        found = yield from compute(partial(read_messages, part), sum(map(len, part)))
         if found is None:
             return None
         messages += found
