@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, NoReturn
@@ -114,6 +115,13 @@ def skip_or_fail(reason: str) -> NoReturn:
 def no_other_instances(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test leaves the name of a Redis instance to others, nor does a page that is run."""
     monkeypatch.setattr(registry, "_instances", {})
+
+
+@pytest.fixture(autouse=True)
+def no_stream_of_another_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves its event loop to those that stream later (sse-starlette 1.8 keeps it)."""
+    if (sse := sys.modules.get("sse_starlette.sse")) is not None:
+        monkeypatch.setattr(sse.AppStatus, "should_exit_event", None, raising=False)
 
 
 @pytest.fixture(scope="session")

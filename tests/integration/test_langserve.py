@@ -21,7 +21,7 @@ langserve = pytest.importorskip("langserve")
 fastapi = pytest.importorskip("fastapi")
 httpx = pytest.importorskip("httpx")
 testclient = pytest.importorskip("fastapi.testclient")
-sse = pytest.importorskip("sse_starlette.sse")
+pytest.importorskip("sse_starlette")
 
 pytestmark = pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
 
@@ -74,11 +74,6 @@ def app(make_history: MakeHistory) -> Any:
 def client(app: Any) -> Iterator[Any]:
     with testclient.TestClient(app) as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def new_loop() -> None:
-    sse.AppStatus.should_exit_event = None  # it stays with the first loop that streams
 
 
 def body(text: str, session_id: str = "s1", **configurable: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sse_starlette import sse
 
 import langchain_redis_session
 from langchain_redis_session._flow.advice import PERMISSIONS
@@ -28,11 +27,7 @@ def name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_python_block_runs_and_prints_what_stands_below_it(
-    page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # It stays with the first loop that streams, as other tests do too.
-    monkeypatch.setattr(sse.AppStatus, "should_exit_event", None, raising=False)
+def test_every_python_block_runs_and_prints_what_stands_below_it(page: Path) -> None:
     text = page.read_text("utf-8")
     names: dict[str, Any] = {}
     for block in PYTHON.finditer(text):
