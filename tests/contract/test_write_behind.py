@@ -127,7 +127,7 @@ class Queued:
         return self.gate.requests[seen:]
 
 
-PLUG = SessionKey("plug", "p", "p")
+PLUG = SessionKey("shop", "ann", "plug")  # on the node of the others
 MakeQueued = Callable[..., Queued]
 
 
