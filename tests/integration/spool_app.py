@@ -47,7 +47,8 @@ def append_lost(service: RedisSessionService, key: SessionKey) -> None:
 
 def run(url: str, directory: Path, app_name: str, generation: str) -> None:
     """Append from threads and tasks until killed, or told to end; say what was accepted."""
-    service = open_service(url, directory, async_persister_num=4)
+    patience = {"persist_close_timeout": PATIENCE_S, "persist_retry_timeout": None}
+    service = open_service(url, directory, async_persister_num=4, **patience)
     stop = threading.Event()
 
     def say(text: str) -> None:
