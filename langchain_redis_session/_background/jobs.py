@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time_ns
 from typing import Any, NamedTuple, TypeAlias
 
-from langchain_redis_session._flow.requests import Flow
+from langchain_redis_session._flow.requests import Flow, Scope
 from langchain_redis_session._logs import logger
 from langchain_redis_session._operations.append import append_prepared
 from langchain_redis_session._operations.context import Context
@@ -45,6 +45,7 @@ class Job:
         is_alone: Whether no other may share its script call.
         may_be_erased: Whether its session may have been deleted since it was accepted: it
             comes from a spool or from the dead letters.
+        shared_scopes: The app and the user whose state it changes, once it was looked at.
         on_settled: Called without a lock when it is in Redis (with None) or given up (with
             the error).
         on_given_up: Called with the dead letter, in place of the service's hooks.
@@ -56,6 +57,7 @@ class Job:
     order = 0
     failed_at_s: float | None = None
     is_done = is_alone = may_be_erased = False
+    shared_scopes: Sequence[Scope] = ()
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from langchain_redis_session._background.jobs import Job
+from langchain_redis_session._background.precedence import Precedence
 from langchain_redis_session._flow.requests import Scope
 from langchain_redis_session.models import SessionKey
 
@@ -47,13 +48,14 @@ class Worker:
         thread: None before its first job, and after it has ended.
     """
 
-    def __init__(self, lock: threading.RLock, most_waiting: int) -> None:
+    def __init__(self, lock: threading.RLock, most_waiting: int, precedence: Precedence) -> None:
         self.depth = 0
         self.is_idle = self.is_hurried = False
         self.wake = threading.Condition(lock)
         self.thread: threading.Thread | None = None
         self._accepted: list[Job] = []
         self._lanes: dict[SessionKey, Lane] = {}
+        self._precedence = precedence
         self._most_waiting = most_waiting
         self._enough = (most_waiting + 1) // 2
 
@@ -67,6 +69,7 @@ class Worker:
     def enqueue(self, job: Job) -> None:
         """Put the job that was accepted last behind all others."""
         self._accepted.append(job)
+        self._precedence.note(job)
         self.depth += 1
         # A lingering worker is left alone until it is worth it; one that writes looks by itself.
         if self.is_idle or self.depth == self._enough:
@@ -78,6 +81,7 @@ class Worker:
         lane = self.find_lanes().setdefault(job.key, Lane())
         lane.is_mixed |= bool(lane.jobs) and job.order < lane.jobs[-1].order
         lane.jobs.append(job)
+        self._precedence.note(job)
         self.depth += 1
         self.is_idle = False
         self.wake.notify()
@@ -99,16 +103,24 @@ class Worker:
     def take(self) -> dict[SessionKey, Sequence[Job]]:
         """What is ready to be written; it stays in its lanes until it is.
 
-        Nothing is under way then, so that what was accepted earlier can go first.
+        Nothing of this worker is under way then, so that what was accepted earlier can go first.
+        It may be nothing, where all have to wait for lanes that pause, or for another worker.
         """
         now_s, size, left = time.monotonic(), 0, _MOST_JOBS
         ready: dict[SessionKey, Sequence[Job]] = {}
-        for key, lane in self.find_lanes().items():
+        lanes = self.find_lanes()
+        self._precedence.begin_turn()
+        for key, lane in lanes.items():
             lane.put_in_order()
             if lane.retry_at_s > now_s:
                 continue
             taken: list[Job] = []
             for job in lane.jobs[:left]:
+                if job.shared_scopes and (first := self._precedence.find_blocker(job)):
+                    if not taken:  # where that one pauses, so does this
+                        other = lanes.get(first.key)  # None = another worker's
+                        lane.retry_at_s = other.retry_at_s if other else now_s + _LINGER_S
+                    break
                 size += job.size
                 if size > _MOST_BYTES and (ready or taken):
                     left = 0
@@ -205,3 +217,9 @@ class Worker:
         return min(
             (lane.jobs[0].accepted_at_s for lane in self.find_lanes().values()), default=None
         )
+
+
+def make_workers(lock: threading.RLock, count: int, most_waiting: int) -> list[Worker]:
+    """Make workers that keep the order of what changes the same state."""
+    precedence = Precedence(_MOST_JOBS)
+    return [Worker(lock, most_waiting, precedence) for _ in range(count)]

@@ -36,7 +36,7 @@ from langchain_redis_session._background.jobs import (
     are_done,
     tell_settled,
 )
-from langchain_redis_session._background.lanes import Worker
+from langchain_redis_session._background.lanes import Worker, make_workers
 from langchain_redis_session._background.spool import DEAD, TRIED_AGAIN, Spool
 from langchain_redis_session._background.tally import Tally
 from langchain_redis_session._flow.drivers import RunFlow
@@ -89,10 +89,9 @@ class WriteBehind(Engine):
     def _reset(self) -> None:
         super()._reset()
         options = self._context.options
-        self._workers = [
-            Worker(self.lock, options.persist_queue_size)
-            for _ in range(options.async_persister_num)
-        ]
+        self._workers = make_workers(
+            self.lock, options.async_persister_num, options.persist_queue_size
+        )
         self._dead = DeadLetters(self._context, *self._handlers)
         self._tally = Tally()
         self._left = self._reporting = 0
@@ -245,8 +244,11 @@ class WriteBehind(Engine):
                 if worker.is_ready():
                     worker.linger(is_urgent)
                     worker.is_hurried = False
-                    return None if self._is_stopped else worker.take()
-                if self._is_closing and not worker.depth:
+                    if self._is_stopped:
+                        break
+                    if ready := worker.take():
+                        return ready
+                elif self._is_closing and not worker.depth:
                     break
                 worker.sleep()
         return None

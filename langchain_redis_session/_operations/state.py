@@ -11,9 +11,10 @@ from langchain_redis_session._codec.session_record import TRACKS, measure_state
 from langchain_redis_session._codec.sizes import estimate
 from langchain_redis_session._codec.state_values import decode_state_value, encode_state_value
 from langchain_redis_session._flow.fields import to_fields
-from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, compute
+from langchain_redis_session._flow.requests import LARGE_BYTES, Flow, Scope, compute
 from langchain_redis_session._operations.context import Context
 from langchain_redis_session.errors import ConfigurationError, StateTooLargeError, shorten
+from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings
 
 T = TypeVar("T")
@@ -45,6 +46,11 @@ class StateChange:
 
 
 NO_CHANGE = StateChange()
+
+
+def find_changed_scope(key: SessionKey, change: StateChange) -> Scope:
+    """The narrowest scope that has all in it that a change sets."""
+    return key.scope[:1] if change.app else key.scope[:2] if change.user else key.scope
 
 
 def encode_state(

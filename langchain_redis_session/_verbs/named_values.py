@@ -9,7 +9,7 @@ from typing import Any
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import named_values
 from langchain_redis_session._operations.named_values import StateName
-from langchain_redis_session._operations.state import encode
+from langchain_redis_session._operations.state import encode, find_changed_scope
 from langchain_redis_session._verbs.arguments import check_key
 from langchain_redis_session._verbs.runner import FlowRunner, async_method, sync_method
 from langchain_redis_session.errors import ConfigurationError, shorten
@@ -51,9 +51,8 @@ def mset(service: FlowRunner, key: SessionKey, values: Iterable[tuple[str, Any]]
 
     def set_all() -> Flow[None]:
         change = yield from encode(pairs, lambda: named_values.encode_values(context, pairs))
-        scope = key.scope[:1] if change.app else key.scope[:2] if change.user else key.scope
         flow = named_values.set_values(context, key, change)
-        yield from service._settled(scope, flow)  # noqa: SLF001
+        yield from service._settled(find_changed_scope(key, change), flow)  # noqa: SLF001
 
     return set_all()
 

@@ -855,6 +855,53 @@ async def test_flush_says_whether_all_is_in_redis(queued: Queued, session: Sessi
     assert not await queued.call("flush")
 
 
+# State that sessions share
+
+
+@one_server
+@one_mode
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_the_last_change_of_shared_state_stays(make_queued: MakeQueued, workers: int) -> None:
+    """Also where other appends of that session wait before it."""
+    queued = make_queued(async_persister_num=workers)
+    keys = [SessionKey("shop", user, session) for user in ("ann", "bob") for session in "12"]
+    turns = [keys[number] for number in (0, 1, 0, 2, 1, 3, 2, 0)]
+
+    async def append() -> None:
+        for number, key in enumerate(turns):
+            delta = {"user:n": number, "app:n": number} if number % 3 else {"user:n": number}
+            messages = [HumanMessage(str(number))]
+            await queued.verbs.append_messages(key, messages, state_delta=delta, create=True)
+
+    await queued.pile_up(append)
+    assert await queued.call("get_user_state", "shop", "ann") == {"n": 7}
+    assert await queued.call("get_user_state", "shop", "bob") == {"n": 6}
+    assert await queued.call("get_app_state", "shop") == {"n": 7}
+    for key in keys:
+        expected = [str(number) for number, one in enumerate(turns) if one == key]
+        assert texts(await queued.verbs.get_messages(key)) == expected
+
+
+@one_server
+@pytest.mark.parametrize("prefix", ["user:", "app:"])
+@pytest.mark.parametrize("name", ["update_session_state", "create_session"])
+async def test_what_is_set_for_others_too_comes_after_their_appends(
+    queued: Queued, session: SessionKey, name: str, prefix: str
+) -> None:
+    other = SessionKey("shop", "ann", "other")
+    await queued.verbs.create_session(other.app_name, other.user_id, other.session_id)
+    queued.gate.hold(0.03)
+    await queued.verbs.append_messages(
+        session, [HumanMessage("0")], state_delta={f"{prefix}n": "older"}
+    )
+    if name == "create_session":
+        await queued.call(name, "shop", "ann", "new", state={f"{prefix}n": "newer"})
+    else:
+        await queued.call(name, other, {f"{prefix}n": "newer"})
+    assert await queued.call("flush", PATIENCE_S)
+    assert (await queued.verbs.get_session(session)).state[f"{prefix}n"] == "newer"
+
+
 # The same as without
 
 
@@ -996,7 +1043,7 @@ def test_any_sequence_leaves_what_it_leaves_without(
         for is_write_behind in (False, True)
     ]
     try:
-        for step in steps:
+        for step in [*(("create", key) for key in KEYS), *steps]:
             for player in players:
                 player.play(*step, uses_once=limit is None)
         expected, found = (player.contents() for player in players)
