@@ -226,3 +226,19 @@ def test_who_waits_for_a_lane_that_pauses_pauses_too() -> None:
         assert not worker.is_ready()
         worker.try_now()
         assert list(worker.take()) == [KEY]
+
+
+def test_who_waits_for_another_worker_looks_again_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "_LINGER_S", math.inf)
+    change = StateChange(app={"a": b"1"})
+    first, second = lanes.make_workers(lock := threading.RLock(), 2, 10)
+    with lock:
+        first.enqueue(make_job(0, KEY, change=change))
+        second.enqueue(make_job(1, OTHER, change=change))
+        assert second.take() == {}
+        assert not second.is_ready()
+        first.finish(first.take()[KEY])
+        second.try_now()
+        assert list(second.take()) == [OTHER]
