@@ -64,7 +64,7 @@ def interrupt(_number: int, frame: FrameType | None) -> None:
         # There Python itself leaves its locks taken, and redis-py swallows what is raised.
         name = str(frame.f_globals.get("__name__"))
         if name in ("logging", "threading") or name.startswith("redis.observability"):
-            signal.setitimer(signal.ITIMER_REAL, 0.0005)
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, signal.getitimer(signal.ITIMER_REAL)[1])
             return
         frame = frame.f_back
     raise random_.choice(kinds)
@@ -200,7 +200,8 @@ def interrupt_a_loop(service: RedisSessionService, seconds: float, tally: Any) -
         is_calm = False
         try:
             try:
-                signal.setitimer(signal.ITIMER_REAL, random_.uniform(0.00002, 0.006))
+                # Where the loop loses what it waits for, another signal ends that.
+                signal.setitimer(signal.ITIMER_REAL, random_.uniform(0.00002, 0.006), 10)
                 loop.run_until_complete(waiting)
             except (Interruption, LoopInterruption):
                 tally["interruptions"] += 1
