@@ -181,7 +181,11 @@ def cases(draw: st.DrawFn) -> Case:
     """Usual cases, and those that are not for some reason."""
     odd = draw(st.sets(st.sampled_from(sorted(ANY_PARTS)), max_size=3))
     parts = USUAL_PARTS | {name: ANY_PARTS[name] for name in odd}
-    return Case(**{name: draw(part) for name, part in parts.items()})
+    case = Case(**{name: draw(part) for name, part in parts.items()})
+    # An event wants its own time: it is stored at that score or above it, never below.
+    stored = dict(case.events)
+    sent = [(min(score, stored.get(text, score)), text, *rest) for score, text, *rest in case.sent]
+    return replace(case, sent=sent)
 
 
 @pytest.mark.parametrize("server", ["redis_server", "field_ttl_redis_server"])
