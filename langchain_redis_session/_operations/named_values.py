@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, unquote
 
 from langchain_redis_session._codec.plain_json import is_text
 from langchain_redis_session._codec.session_record import TRACKS, read_state
 from langchain_redis_session._codec.state_values import decode_state_value, encode_typed_value
-from langchain_redis_session._flow.requests import Command, Flow, Scope, compute
+from langchain_redis_session._flow.requests import Command, Flow, compute
 from langchain_redis_session._flow.scripts import ScriptCall, call_batch
 from langchain_redis_session._operations.append import write_state
 from langchain_redis_session._operations.context import Context
@@ -20,6 +20,7 @@ from langchain_redis_session._operations.state import (
     NO_CHANGE,
     TEMP_PREFIX,
     USER_PREFIX,
+    ScopeName,
     StateChange,
 )
 from langchain_redis_session.errors import ConfigurationError, SessionNotFoundError, shorten
@@ -27,7 +28,6 @@ from langchain_redis_session.models import SessionKey
 from langchain_redis_session.scripts import bindings
 from langchain_redis_session.scripts.bindings import Create
 
-ScopeName = Literal["session", "user", "app"]
 _PREFIXES: dict[ScopeName, str] = {"session": "", "user": USER_PREFIX, "app": APP_PREFIX}
 _ESCAPE = "%"
 
@@ -98,14 +98,6 @@ def _unescape(field: str, scope: ScopeName) -> str | None:
         return None
     is_its_own = field == _ESCAPE + quote(name, safe="", errors="surrogatepass")
     return name if is_its_own and _is_refused(name, scope) else None
-
-
-def find_scope(key: SessionKey, scopes: Iterable[ScopeName]) -> Scope:
-    """The narrowest scope that has the state of all these in it."""
-    found = set(scopes)
-    if "app" in found:
-        return key.scope[:1]
-    return key.scope[:2] if "user" in found else key.scope
 
 
 def match_scopes(prefix: str) -> Iterator[ScopeName]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from langchain_redis_session._codec.conversions import Conversions
 from langchain_redis_session._codec.session_record import TRACKS, measure_state
@@ -21,6 +21,15 @@ T = TypeVar("T")
 
 APP_PREFIX, USER_PREFIX, TEMP_PREFIX = "app:", "user:", "temp:"
 
+ScopeName = Literal["session", "user", "app"]
+
+
+def find_scope(key: SessionKey, names: Collection[ScopeName]) -> Scope:
+    """The narrowest scope that has the state of all these in it."""
+    if "app" in names:
+        return key.scope[:1]
+    return key.scope[:2] if "user" in names else key.scope
+
 
 @dataclass(slots=True)
 class StateChange:
@@ -32,6 +41,13 @@ class StateChange:
 
     def __bool__(self) -> bool:
         return bool(self.session or self.user or self.app)
+
+    @property
+    def scopes(self) -> list[ScopeName]:
+        """Whose state it changes."""
+        parts: dict[ScopeName, dict[str, bytes]]
+        parts = {"session": self.session, "user": self.user, "app": self.app}
+        return [name for name, values in parts.items() if values]
 
     @classmethod
     def merge(cls, changes: Iterable[StateChange]) -> StateChange:
@@ -46,11 +62,6 @@ class StateChange:
 
 
 NO_CHANGE = StateChange()
-
-
-def find_changed_scope(key: SessionKey, change: StateChange) -> Scope:
-    """The narrowest scope that has all in it that a change sets."""
-    return key.scope[:1] if change.app else key.scope[:2] if change.user else key.scope
 
 
 def encode_state(

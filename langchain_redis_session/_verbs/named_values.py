@@ -9,7 +9,7 @@ from typing import Any
 from langchain_redis_session._flow.requests import Flow
 from langchain_redis_session._operations import named_values
 from langchain_redis_session._operations.named_values import StateName
-from langchain_redis_session._operations.state import encode, find_changed_scope
+from langchain_redis_session._operations.state import encode, find_scope
 from langchain_redis_session._verbs.arguments import check_key
 from langchain_redis_session._verbs.runner import FlowRunner, async_method, sync_method
 from langchain_redis_session.errors import ConfigurationError, shorten
@@ -26,7 +26,7 @@ def _find_places(names: Iterable[str]) -> list[StateName]:
 def mget(service: FlowRunner, key: SessionKey, names: Sequence[str]) -> Flow[list[Any]]:
     """Read values; None for those that are not there."""
     places = _find_places(names)
-    scope = named_values.find_scope(check_key(key), (place.scope for place in places))
+    scope = find_scope(check_key(key), {place.scope for place in places})
     flow = named_values.get_values(service._context, key, places)  # noqa: SLF001
     return service._settled(scope, flow)  # noqa: SLF001
 
@@ -52,7 +52,7 @@ def mset(service: FlowRunner, key: SessionKey, values: Iterable[tuple[str, Any]]
     def set_all() -> Flow[None]:
         change = yield from encode(pairs, lambda: named_values.encode_values(context, pairs))
         flow = named_values.set_values(context, key, change)
-        yield from service._settled(find_changed_scope(key, change), flow)  # noqa: SLF001
+        yield from service._settled(find_scope(key, change.scopes), flow)  # noqa: SLF001
 
     return set_all()
 
@@ -64,7 +64,7 @@ amset = async_method(mset)
 def mdelete(service: FlowRunner, key: SessionKey, names: Sequence[str]) -> Flow[None]:
     """Remove values."""
     places = _find_places(names)
-    scope = named_values.find_scope(check_key(key), (place.scope for place in places))
+    scope = find_scope(check_key(key), {place.scope for place in places})
     flow = named_values.drop_values(service._context, key, places)  # noqa: SLF001
     return service._settled(scope, flow)  # noqa: SLF001
 
@@ -78,7 +78,7 @@ def yield_keys(service: FlowRunner, key: SessionKey, prefix: str | None = None) 
     if prefix is not None and not isinstance(prefix, str):
         raise ConfigurationError(f"prefix must be a string, not {shorten(prefix)}")
     start = prefix or ""
-    scope = named_values.find_scope(check_key(key), named_values.match_scopes(start))
+    scope = find_scope(check_key(key), [*named_values.match_scopes(start)])
     flow = named_values.list_names(service._context, key, start)  # noqa: SLF001
     return service._settled(scope, flow)  # noqa: SLF001
 

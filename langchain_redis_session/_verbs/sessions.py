@@ -12,7 +12,7 @@ from langchain_redis_session._operations import (
     sessions,
 )
 from langchain_redis_session._operations.bounds import Bounds, StartOn, check_start_on, make_bounds
-from langchain_redis_session._operations.state import encode, find_changed_scope, route_state
+from langchain_redis_session._operations.state import encode, find_scope, route_state
 from langchain_redis_session._verbs.arguments import (
     check_count,
     check_flags,
@@ -63,7 +63,7 @@ class SessionMethods(FlowRunner):
         def create() -> Flow[Session]:
             change = yield from encoding
             flow = sessions.create_session(self._context, key, change)
-            return (yield from self._settled(find_changed_scope(key, change), flow))
+            return (yield from self._settled(find_scope(key, change.scopes), flow))
 
         return self._observed(operations.CREATE_SESSION, key, create())
 

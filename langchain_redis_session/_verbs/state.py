@@ -57,7 +57,7 @@ class StateMethods(FlowRunner):
             values, lambda: state.route_state(values, "values", context.conversions)
         )
         flow = _write_state(context, key, change, drop_names)
-        return (yield from self._settled(state.find_changed_scope(key, change), flow))
+        return (yield from self._settled(state.find_scope(key, change.scopes), flow))
 
     def _encode_scope(self, values: Mapping[str, Any], prefix: str) -> Flow[dict[str, bytes]]:
         conversions = self._context.conversions
