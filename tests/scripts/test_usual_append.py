@@ -230,9 +230,10 @@ NOT_LAST = ',"updatedAt":"2026-01-02T00:00:00Z","y":"123"}'
         Case(USUAL, OLDER, {"sessions": "x"}, {}, [(LAST, "x"), (LAST, "y")], {"limit": 2}),
         Case(TIMED, OLDER, {}, {"events": MINUTE}, SENT, {"ttl": MINUTE, "limit": "session"}),
         Case(TIMED, OLDER, {}, {"events": MINUTE}, SENT, {}),
+        Case(USUAL, MANY[:4], {}, {}, SENT, {"limit": 2}),
         Case(USUAL, MANY, {}, {}, SENT, {"limit": 1}),
     ],
-    ids=["plain", "first", "two", "ttl", "no more ttl", "large cut"],
+    ids=["plain", "first", "two", "ttl", "no more ttl", "small cut", "large cut"],
 )
 def test_the_usual_cases_go_the_short_way(field_ttl_redis_server: RedisServer, case: Case) -> None:
     client = field_ttl_redis_server.client()
